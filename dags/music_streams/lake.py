@@ -1,0 +1,67 @@
+"""The lake's layout: every key of the bucket that the pipeline reads or writes (docs/lake.md).
+
+The Glue jobs get these names as arguments, so that each stands once.
+"""
+
+from dataclasses import dataclass
+
+ROOT = "music_streams"
+
+SONGS = f"{ROOT}/songs.csv"
+USERS = f"{ROOT}/users.csv"
+USER_STREAMS = f"{ROOT}/user_streams"
+BATCHES = f"{ROOT}/batches"
+REFERENCE = f"{ROOT}/reference"
+CURATED = f"{ROOT}/curated/user_streams"
+QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
+QUARANTINED_FILES = f"{ROOT}/quarantine/files"
+GENRE_LEVEL_KPIS = f"{ROOT}/output/genre_level_kpis"
+HOURLY_KPIS = f"{ROOT}/output/hourly-kpis"
+ARCHIVE = f"{ROOT}/user-streams-archived"
+
+REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
+REFERENCE_USERS = f"{REFERENCE}/users.csv"
+
+# Names inside a batch's folder; the Glue jobs know them too (tests/unit/test_names_stand_once.py compares).
+MANIFEST = "manifest.json"
+CURATION_RECORD = "curation.json"
+LOADED_RECORD = "loaded.json"
+
+
+@dataclass(frozen=True)
+class BatchFolder:
+    """Keys of one batch."""
+
+    batch_id: str
+
+    @property
+    def root(self) -> str:
+        return f"{BATCHES}/{self.batch_id}"
+
+    @property
+    def pins(self) -> str:
+        return f"{self.root}/input"
+
+    @property
+    def validation(self) -> str:
+        return f"{self.root}/validation"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.root}/{MANIFEST}"
+
+    @property
+    def curation_record(self) -> str:
+        return f"{self.root}/{CURATION_RECORD}"
+
+    @property
+    def loaded_record(self) -> str:
+        return f"{self.root}/{LOADED_RECORD}"
+
+    @property
+    def archive(self) -> str:
+        return f"{ARCHIVE}/{self.batch_id}"
+
+    @property
+    def quarantined_files(self) -> str:
+        return f"{QUARANTINED_FILES}/{self.batch_id}"
