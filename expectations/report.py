@@ -1,0 +1,94 @@
+"""What a validation takes and what it tells: plain records, free of pandas and Great Expectations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+Dataset = Literal["songs", "users", "user_streams"]
+Severity = Literal["error", "warning"]
+
+MAX_EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A CSV file of the batch.
+
+    Attributes:
+        dataset: Which suite it must meet.
+        name: As messages show it: `user_streams/2024-06-25.csv`, `songs.csv`.
+        open: Gives a fresh stream of the file's bytes; it is read once, from front to back, and closed.
+    """
+
+    dataset: Dataset
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One expectation that a file does not meet. Errors fail the batch; warnings are told and counted.
+
+    Attributes:
+        message: A sentence that names file, cause, values and, for an error, the way out.
+        unexpected_count: How many rows (or columns, for faults of the header) are meant.
+        examples: The first offending values, at most MAX_EXAMPLES, cut to a readable length.
+    """
+
+    file: str
+    expectation: str
+    column: str | None
+    severity: Severity
+    message: str
+    unexpected_count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What is known of one file.
+
+    Attributes:
+        rows: Records after the header, blank lines left out.
+        header: The first line as it stands, a BOM included, without its line end.
+        columns: The header's names, blanks around them trimmed and the BOM removed.
+        line_per_record: False when some line holds an odd number of `"`: a quoted line break, or a stray quote.
+        result: Great Expectations' own result, one entry for each expectation.
+    """
+
+    name: str
+    dataset: Dataset
+    rows: int
+    header: str
+    columns: tuple[str, ...]
+    line_per_record: bool
+    problems: tuple[Problem, ...]
+    result: "ExpectationSuiteValidationResult" = field(repr=False, compare=False)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def passed(self) -> bool:
+        """No error; warnings do not count."""
+        return not self.errors
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What is known of all files of a batch, those that should be there and are not included."""
+
+    files: Sequence[FileReport]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for file in self.files for problem in file.problems)
+
+    @property
+    def passed(self) -> bool:
+        """No error in any file; warnings do not count."""
+        return all(file.passed for file in self.files)
