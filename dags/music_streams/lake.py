@@ -26,6 +26,12 @@ REFERENCE_USERS = f"{REFERENCE}/users.csv"
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 LOADED_RECORD = "loaded.json"
+COPY_MANIFEST = "manifest.json"
+
+
+def copy_manifest(kpis: str, batch_id: str) -> str:
+    """The manifest that COPY reads, written last by the job that computes these KPIs (`HOURLY_KPIS`, …)."""
+    return f"{kpis}/batch_id={batch_id}/{COPY_MANIFEST}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class BatchFolder:
     @property
     def validation(self) -> str:
         return f"{self.root}/validation"
+
+    @property
+    def validation_summary(self) -> str:
+        return f"{self.validation}/summary.json"
 
     @property
     def manifest(self) -> str:

@@ -1,0 +1,194 @@
+"""A batch: the stream files that one DAG run takes in, pinned so that nobody can change them under it."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from music_streams import lake
+from music_streams.objects import (
+    Gone,
+    Replaced,
+    StoredObject,
+    copy_version,
+    head,
+    in_parallel,
+    list_objects,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+PIN_ATTEMPTS = 5
+NAME_LIMIT = 100
+
+
+class LandingUnstable(Exception):
+    """A landed file is replaced faster than it can be copied; worth another try."""
+
+
+class DatesRefused(Exception):
+    """`recompute_from` and `recompute_to` make no range of dates."""
+
+
+@dataclass(frozen=True)
+class DateRange:
+    """Dates whose KPIs are asked for, both ends included."""
+
+    first: date
+    last: date
+
+    @classmethod
+    def from_params(cls, recompute_from: str | None, recompute_to: str | None) -> "DateRange | None":
+        """The range of the DAG params `recompute_from` and `recompute_to`; None when none is asked for.
+
+        Raises:
+            DatesRefused: one of them is missing, no date, or they are in the wrong order.
+        """
+        if not recompute_from and not recompute_to:
+            return None
+        if not recompute_from or not recompute_to:
+            msg = (
+                f"recompute_from is {recompute_from!r} and recompute_to {recompute_to!r}: "
+                "give both, or neither (the same date twice for one date)"
+            )
+            raise DatesRefused(msg)
+        first, last = _iso_date("recompute_from", recompute_from), _iso_date("recompute_to", recompute_to)
+        if first > last:
+            msg = f"recompute_from {first} lies after recompute_to {last}: exchange them"
+            raise DatesRefused(msg)
+        return cls(first, last)
+
+    def as_record(self) -> dict[str, str]:
+        """As the manifest holds it."""
+        return {"from": self.first.isoformat(), "to": self.last.isoformat()}
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one look at the landing prefix found."""
+
+    songs: StoredObject | None
+    users: StoredObject | None
+    streams: tuple[StoredObject, ...]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A landed version and its copy in the batch's folder, whose ETag may be another one."""
+
+    landed: StoredObject
+    copy: StoredObject
+
+    def as_record(self) -> dict[str, Any]:
+        """The part of a file's entry in the manifest that names the versions."""
+        return {
+            "key": self.landed.key,
+            "etag": self.landed.etag,
+            "size": self.landed.size,
+            "copy": self.copy.key,
+        }
+
+
+def batch_id(run_after: datetime, run_id: str) -> str:
+    """The batch of a DAG run: sorts by time, is unique to the run and the same in each of its retries."""
+    moment = run_after.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{moment}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def list_landed(s3: "S3Client", bucket: str) -> Landed:
+    """Look at the landing prefix once.
+
+    Stream files are the objects directly below `user_streams/` whose names end in `.csv`, empty ones included.
+    """
+    tables = {found.key: found for found in list_objects(s3, bucket, f"{lake.ROOT}/", delimiter="/")}
+    streams, others = [], []
+    for found in list_objects(s3, bucket, f"{lake.USER_STREAMS}/", delimiter="/"):
+        if found.key.endswith(".csv"):
+            streams.append(found)
+        elif not found.key.endswith("/"):
+            others.append(found.key)
+    if others:
+        log.warning("%d objects beside the stream files do not end in .csv and stay: %s", len(others), others[:20])
+    return Landed(tables.get(lake.SONGS), tables.get(lake.USERS), tuple(streams))
+
+
+def owed_batches(s3: "S3Client", bucket: str, *, besides: str) -> list[str]:
+    """Committed batches, other than `besides`, whose dates no run has loaded yet; oldest first."""
+    committed, loaded = set(), set()
+    for found in list_objects(s3, bucket, f"{lake.BATCHES}/"):
+        owner, _, name = found.key.removeprefix(f"{lake.BATCHES}/").partition("/")
+        if name == lake.CURATION_RECORD:
+            committed.add(owner)
+        elif name == lake.LOADED_RECORD:
+            loaded.add(owner)
+    return sorted(committed - loaded - {besides})
+
+
+def pin_streams(s3: "S3Client", bucket: str, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:
+    """Copy the landed stream files into the batch's folder; files withdrawn meanwhile are left out.
+
+    Raises:
+        LandingUnstable: a file was replaced during each of several attempts.
+    """
+    folder = lake.BatchFolder(batch)
+
+    def pin(numbered: tuple[int, StoredObject]) -> Pin | None:
+        number, landed = numbered
+        # The ETag in the name keeps two attempts at one batch from overwriting each other's versions.
+        return pin_version(s3, bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{_safe_name(version)}")
+
+    pins = [pin for pin in in_parallel(pin, list(enumerate(streams, start=1))) if pin]
+    if len(pins) < len(streams):
+        log.warning("%d stream files were withdrawn before they were pinned", len(streams) - len(pins))
+    return pins
+
+
+def pin_table(s3: "S3Client", bucket: str, batch: str, table: StoredObject) -> Pin | None:
+    """Copy a reference table into the batch's folder; None when it was withdrawn meanwhile.
+
+    Raises:
+        LandingUnstable: it was replaced during each of several attempts.
+    """
+    folder = lake.BatchFolder(batch)
+    return pin_version(s3, bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
+
+
+def pin_version(s3: "S3Client", bucket: str, landed: StoredObject, name_copy: Callable[[StoredObject], str]) -> Pin | None:
+    """Copy a landed file, taking its newest version when the listed one was replaced; None when it was withdrawn."""
+    for _ in range(PIN_ATTEMPTS):
+        try:
+            return Pin(landed, copy_version(s3, bucket, landed, name_copy(landed)))
+        except Replaced:
+            try:
+                landed = head(s3, bucket, landed.key)
+            except Gone:
+                return None
+        except Gone:
+            return None
+    msg = (
+        f"s3://{bucket}/{landed.key} was replaced {PIN_ATTEMPTS} times while it was being copied: "
+        "nothing was taken in; the task tries again, and succeeds once its producer rests"
+    )
+    raise LandingUnstable(msg)
+
+
+def _safe_name(version: StoredObject) -> str:
+    path = PurePosixPath(version.key)
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", path.name.removesuffix(".csv"))[:NAME_LIMIT]
+    etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
+    return f"{etag}-{stem}.csv"
+
+
+def _iso_date(param: str, value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        msg = f"{param} is {value!r}: write a date like 2024-06-25"
+        raise DatesRefused(msg) from error

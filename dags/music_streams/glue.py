@@ -1,0 +1,63 @@
+"""Waiting for one run of a Glue job."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from mypy_boto3_glue import GlueClient
+
+SUCCEEDED = "SUCCEEDED"
+LOST = frozenset({"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"})
+
+
+class GlueRunFailed(Exception):
+    """The run ended without success; asking again changes nothing."""
+
+
+def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, way_out: str) -> bool:
+    """Whether the run has ended well; False while it goes on.
+
+    Raises:
+        GlueRunFailed: it has ended otherwise.
+    """
+    run = glue.get_job_run(JobName=job_name, RunId=run_id)["JobRun"]
+    state = run["JobRunState"]
+    if state in LOST:
+        reason = run.get("ErrorMessage") or "Glue gives no reason; see the run's logs"
+        msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}\n{way_out}"
+        raise GlueRunFailed(msg)
+    return bool(state == SUCCEEDED)
+
+
+class GlueRunSensor(BaseSensorOperator):
+    """Waits for the run that a trigger task started.
+
+    Not the provider's GlueJobSensor: that one waits on after ERROR and EXPIRED, and keeps Glue's message to itself.
+
+    Args:
+        job_name: the Glue job.
+        run_id: of the run, templated.
+        trigger_task_id: the task to clear when the run has failed: waiting again for the same run helps nobody.
+    """
+
+    template_fields: Sequence[str] = ("job_name", "run_id")
+    ui_color = "#ededed"
+
+    def __init__(self, *, job_name: str, run_id: str, trigger_task_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_name = job_name
+        self.run_id = run_id
+        self.trigger_task_id = trigger_task_id
+
+    def poke(self, context: "Context") -> bool:  # noqa: ARG002
+        """Look at the run once; errors of the API are left to the task's retries."""
+        way_out = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
+        try:
+            return run_has_succeeded(boto3.client("glue"), self.job_name, self.run_id, way_out=way_out)
+        except GlueRunFailed as error:
+            raise AirflowFailException(str(error)) from error

@@ -1,0 +1,63 @@
+"""What differs between deployments; everything comes from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class SettingMissing(Exception):
+    """A setting without a default is not in the environment."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the DAG.
+
+    Attributes:
+        bucket: the lake.
+        dbt_executable: on MWAA dbt has a virtual environment of its own.
+        dbt_project_dir: holds `dbt_project.yml`.
+        dbt_manifest: made by `dbt parse` before the DAG is deployed, so that parsing the DAG runs no dbt.
+        dbt_profiles_dir: holds `profiles.yml`.
+        dbt_target: the profile's output.
+        glue_poll_seconds: between two looks at a Glue run.
+    """
+
+    bucket: str
+    dbt_executable: str
+    dbt_project_dir: Path
+    dbt_manifest: Path
+    dbt_profiles_dir: Path
+    dbt_target: str
+    glue_poll_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read them.
+
+        Raises:
+            SettingMissing: no bucket is set, or a number is none.
+        """
+        bucket = environment.get("MUSIC_STREAMS_BUCKET", "")
+        if not bucket:
+            msg = "MUSIC_STREAMS_BUCKET is not set: export the name of the lake's bucket to every Airflow component"
+            raise SettingMissing(msg)
+        poll = environment.get("MUSIC_STREAMS_GLUE_POLL_SECONDS", "60")
+        try:
+            glue_poll_seconds = float(poll)
+        except ValueError as error:
+            msg = f"MUSIC_STREAMS_GLUE_POLL_SECONDS is {poll!r}: set it to a number of seconds"
+            raise SettingMissing(msg) from error
+        project = Path(environment.get("MUSIC_STREAMS_DBT_PROJECT_DIR") or REPOSITORY)
+        return cls(
+            bucket=bucket,
+            dbt_executable=environment.get("MUSIC_STREAMS_DBT_EXECUTABLE") or "dbt",
+            dbt_project_dir=project,
+            dbt_manifest=Path(environment.get("MUSIC_STREAMS_DBT_MANIFEST") or project / "target" / "manifest.json"),
+            dbt_profiles_dir=Path(environment.get("DBT_PROFILES_DIR") or project),
+            dbt_target=environment.get("DBT_TARGET") or "prod",
+            glue_poll_seconds=glue_poll_seconds,
+        )
