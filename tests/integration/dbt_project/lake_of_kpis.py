@@ -1,0 +1,143 @@
+"""Raw KPIs as the Glue jobs leave them in the lake: Parquet parts, counts and the COPY manifest of a batch."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from music_streams import lake
+
+Row = dict[str, Any]
+
+GENRE_LEVEL_KPIS = pa.schema(
+    [
+        ("listen_date", pa.date32()),
+        ("track_genre", pa.string()),
+        ("listen_count", pa.int64()),
+        ("unique_listeners", pa.int64()),
+        ("popularity_index", pa.float64()),
+        ("average_duration", pa.float64()),
+        ("most_popular_track_id", pa.string()),
+        ("most_popular_track_name", pa.string()),
+        ("batch_id", pa.string()),
+        ("computed_at", pa.timestamp("us")),
+    ]
+)
+HOURLY_KPIS = pa.schema(
+    [
+        ("listen_date", pa.date32()),
+        ("listen_hour", pa.int16()),
+        ("listen_count", pa.int64()),
+        ("unique_listeners", pa.int64()),
+        ("listens_per_listener", pa.float64()),
+        ("top_artist", pa.string()),
+        ("top_artist_listen_count", pa.int64()),
+        ("diversity_index", pa.float64()),
+        ("most_engaged_age_group", pa.string()),
+        ("batch_id", pa.string()),
+        ("computed_at", pa.timestamp("us")),
+    ]
+)
+SCHEMAS = {lake.GENRE_LEVEL_KPIS: GENRE_LEVEL_KPIS, lake.HOURLY_KPIS: HOURLY_KPIS}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch's identity: its id and when its KPIs were computed."""
+
+    batch_id: str
+    computed_at: datetime
+
+
+def genre_level_kpis(batch: Batch, plays: Mapping[date, Mapping[str, int]]) -> list[Row]:
+    """Plausible KPIs for the given plays per date and genre."""
+    return [
+        {
+            "listen_date": listen_date,
+            "track_genre": genre,
+            "listen_count": count,
+            "unique_listeners": 1,
+            "popularity_index": count / sum(genres.values()),
+            "average_duration": None if genre == "unknown" else 187.5,
+            "most_popular_track_id": f"track-of-{genre}",
+            "most_popular_track_name": None if genre == "unknown" else 'Día, "night"\nand | after',
+            "batch_id": batch.batch_id,
+            "computed_at": batch.computed_at,
+        }
+        for listen_date, genres in plays.items()
+        for genre, count in genres.items()
+    ]
+
+
+def hourly_kpis(batch: Batch, plays: Mapping[date, Mapping[int, int]]) -> list[Row]:
+    """Plausible KPIs for the given plays per date and hour."""
+    return [
+        {
+            "listen_date": listen_date,
+            "listen_hour": hour,
+            "listen_count": count,
+            "unique_listeners": 1,
+            "listens_per_listener": float(count),
+            "top_artist": "Sigur Rós",
+            "top_artist_listen_count": count,
+            "diversity_index": 1 / count,
+            "most_engaged_age_group": "18-25",
+            "batch_id": batch.batch_id,
+            "computed_at": batch.computed_at,
+        }
+        for listen_date, hours in plays.items()
+        for hour, count in hours.items()
+    ]
+
+
+class LakeOfKpis:
+    """The output prefixes of the lake's bucket."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self.s3 = s3
+        self.bucket = bucket
+
+    def write(self, prefix: str, batch: Batch, rows: Sequence[Row], *, counted: Iterable[Row] | None = None) -> None:
+        """Write a batch's KPIs below `prefix`, in two parts; `counted` are the rows that the counts tell of, if others."""
+        folder = f"{prefix}/batch_id={batch.batch_id}"
+        entries = [self._write_part(prefix, folder, part, rows[part::2]) for part in range(2)]
+        self.put(f"{folder}/counts.csv", _counts_csv(batch, rows if counted is None else counted))
+        self.put(f"{folder}/{lake.MANIFEST}", json.dumps({"entries": entries}).encode())
+
+    def put(self, key: str, body: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def _write_part(self, prefix: str, folder: str, part: int, rows: Sequence[Row]) -> dict[str, Any]:
+        key = f"{folder}/attempt=jr_1/part-{part:05}.parquet"
+        parquet = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMAS[prefix]), parquet)
+        self.put(key, parquet.getvalue())
+        return {
+            "url": f"s3://{self.bucket}/{key}",
+            "mandatory": True,
+            "meta": {"content_length": len(parquet.getvalue())},
+        }
+
+
+def _counts_csv(batch: Batch, rows: Iterable[Row]) -> bytes:
+    row_counts: Counter[date] = Counter()
+    play_counts: Counter[date] = Counter()
+    for row in rows:
+        row_counts[row["listen_date"]] += 1
+        play_counts[row["listen_date"]] += row["listen_count"] or 0
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["listen_date", "row_count", "play_count", "batch_id", "computed_at"])
+    for day in sorted(row_counts):
+        lines.writerow([day, row_counts[day], play_counts[day], batch.batch_id, batch.computed_at])
+    return text.getvalue().encode()
