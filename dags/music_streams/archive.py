@@ -39,7 +39,9 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
     """
     folder = lake.BatchFolder(batch_id)
     record = read_json(s3, bucket, folder.curation_record)
-    missing = missing_keys(s3, bucket, [lake.copy_manifest(kpis, batch_id) for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS)])
+    missing = missing_keys(
+        s3, bucket, [lake.copy_manifest(kpis, batch_id) for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS)]
+    )
     if record is None:
         missing.insert(0, folder.curation_record)
     if record is None or missing:
@@ -51,9 +53,7 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
 
     covers: list[str] = record["covers"]
     loaded_at = datetime.now(UTC).isoformat()
-    create_json(
-        s3, bucket, folder.loaded_record, {"batch_id": batch_id, "loaded_at": loaded_at, "covered": covers}
-    )
+    create_json(s3, bucket, folder.loaded_record, {"batch_id": batch_id, "loaded_at": loaded_at, "covered": covers})
     for covered in covers:
         create_json(
             s3,

@@ -160,7 +160,9 @@ def pin_table(s3: "S3Client", bucket: str, batch: str, table: StoredObject) -> P
     return pin_version(s3, bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
 
 
-def pin_version(s3: "S3Client", bucket: str, landed: StoredObject, name_copy: Callable[[StoredObject], str]) -> Pin | None:
+def pin_version(
+    s3: "S3Client", bucket: str, landed: StoredObject, name_copy: Callable[[StoredObject], str]
+) -> Pin | None:
     """Copy a landed file, taking its newest version when the listed one was replaced; None when it was withdrawn."""
     for _ in range(PIN_ATTEMPTS):
         try:

@@ -34,3 +34,178 @@ READ_AHEAD = 1024**2
 
 class DatasetsRefused(Exception):
     """The landed data are not fit to be taken in; trying again with the same data changes nothing."""
+
+
+def take_in_batch(
+    s3: "S3Client",
+    bucket: str,
+    batch_id: str,
+    *,
+    on_invalid_stream_file: OnInvalidStreamFile,
+    recompute: DateRange | None,
+) -> dict[str, Any]:
+    """Validate what has landed and make it a batch; what was validated or committed before is returned as it stands.
+
+    Returns:
+        `outcome` (compute, nothing_to_do), `batch_id`, and the counts `stream_files` and `quarantined_files`.
+
+    Raises:
+        DatasetsRefused: an error in a reference table, or in a stream file when these may not be quarantined.
+            The message names files, expectations and values; it stands in the batch's summary too.
+        LandingUnstable: a producer replaced a file over and over; nothing was taken in.
+    """
+    folder = lake.BatchFolder(batch_id)
+    validated = read_json(s3, bucket, folder.curation_record) or read_json(s3, bucket, folder.manifest)
+    if validated is not None:
+        log.info("Batch %s was validated before: its pins stand", batch_id)
+        return _result("compute", batch_id, stream_files=len(validated["files"]))
+
+    landed = list_landed(s3, bucket)
+    owed = owed_batches(s3, bucket, besides=batch_id)
+    if not (landed.streams or owed or recompute):
+        return _result("nothing_to_do", batch_id)
+
+    s3.delete_object(Bucket=bucket, Key=folder.validation_summary)  # an earlier attempt's
+    batch_time = datetime.now(UTC)
+    pins = _pin(s3, bucket, batch_id, landed)
+    report = _validate(s3, bucket, pins, batch_time)
+    refused = {file.name: file for file in report.files if not file.passed}
+    refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
+    may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
+    _write_results(s3, bucket, batch_id, report, batch_time)
+    if refused and not may_go_on:
+        raise DatasetsRefused(report.summary())
+
+    _quarantine(s3, bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
+    accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
+    if not (accepted or owed or recompute):
+        return _result("nothing_to_do", batch_id, quarantined_files=len(refused))
+    for name, reference in (("songs.csv", lake.REFERENCE_SONGS), ("users.csv", lake.REFERENCE_USERS)):
+        copy_version(s3, bucket, pins[name].copy, reference)
+    manifest = {
+        "batch_id": batch_id,
+        "time": batch_time.isoformat(timespec="microseconds"),
+        "files": [_manifest_entry(pins[file.name], file) for file in accepted],
+        "recompute": recompute.as_record() if recompute else None,
+    }
+    if not create_json(s3, bucket, folder.manifest, manifest):
+        log.warning("Another attempt at batch %s was first: its pins stand", batch_id)
+        manifest = read_json(s3, bucket, folder.manifest) or manifest
+    return _result("compute", batch_id, stream_files=len(manifest["files"]), quarantined_files=len(refused))
+
+
+def refusal(s3: "S3Client", bucket: str, batch_id: str) -> str | None:
+    """Why validation refused the batch; None when it did not say so."""
+    summary = read_json(s3, bucket, lake.BatchFolder(batch_id).validation_summary)
+    return None if summary is None or summary["passed"] else str(summary["message"])
+
+
+def _pin(s3: "S3Client", bucket: str, batch_id: str, landed: Landed) -> dict[str, Pin]:
+    tables = [pin_table(s3, bucket, batch_id, table) for table in (landed.songs, landed.users) if table]
+    streams = pin_streams(s3, bucket, batch_id, landed.streams)
+    return {_name(pin): pin for pin in (*tables, *streams) if pin}
+
+
+def _name(pin: Pin) -> str:
+    return pin.landed.key.removeprefix(f"{lake.ROOT}/")
+
+
+def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
+    # Great Expectations takes seconds to import: here, never while the DAG is parsed.
+    from expectations.report import LandedFile  # noqa: PLC0415
+    from expectations.validation import validate_files  # noqa: PLC0415
+
+    def opener(pin: Pin) -> Callable[[], BinaryIO]:
+        def stream() -> BinaryIO:
+            body: Any = s3.get_object(Bucket=bucket, Key=pin.copy.key, IfMatch=pin.copy.etag)["Body"]
+            return io.BufferedReader(body, READ_AHEAD)
+
+        return stream
+
+    files = [
+        LandedFile(dataset=_DATASETS.get(name, "user_streams"), name=name, open=opener(pin))
+        for name, pin in pins.items()
+    ]
+    return validate_files(files, batch_time=batch_time)
+
+
+_DATASETS: dict[str, Literal["songs", "users"]] = {"songs.csv": "songs", "users.csv": "users"}
+
+
+def _write_results(
+    s3: "S3Client", bucket: str, batch_id: str, report: "ValidationReport", batch_time: datetime
+) -> None:
+    folder = lake.BatchFolder(batch_id)
+
+    def write(document: tuple[str, bytes]) -> None:
+        name, content = document
+        kind = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        s3.put_object(Bucket=bucket, Key=f"{folder.validation}/{name}", Body=content, ContentType=kind)
+
+    in_parallel(write, list(report.as_documents().items()))
+    summary = {
+        "batch_id": batch_id,
+        "time": batch_time.isoformat(timespec="microseconds"),
+        "passed": report.passed,
+        "message": report.summary(),
+        "files": [
+            {"name": file.name, "rows": file.rows, "problems": [problem.message for problem in file.problems]}
+            for file in report.files
+        ],
+    }
+    write_json(s3, bucket, folder.validation_summary, summary)
+
+
+_CONTENT_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+
+
+def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tuple[Pin, "FileReport"]]) -> None:
+    folder = lake.BatchFolder(batch_id)
+
+    def move(item: tuple[Pin, "FileReport"]) -> None:
+        pin, file = item
+        target = f"{folder.quarantined_files}/{PurePosixPath(pin.landed.key).name}"
+        reason = {
+            "file": pin.landed.key,
+            "etag": pin.landed.etag,
+            "size": pin.landed.size,
+            "reasons": [
+                {"expectation": problem.expectation, "message": problem.message, "examples": list(problem.examples)}
+                for problem in file.errors
+            ],
+        }
+        copy_version(s3, bucket, pin.copy, target)
+        write_json(s3, bucket, f"{target}.reason.json", reason)
+        try:
+            delete_version(s3, bucket, pin.landed)
+        except (Gone, Replaced) as error:
+            log.warning("%s: what lies there now is the next run's", error)
+
+    in_parallel(move, refused)
+    for pin, file in refused:
+        log.warning("Quarantined %s: %s", pin.landed.key, "; ".join(problem.message for problem in file.errors))
+
+
+def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
+    return {
+        **pin.as_record(),
+        "header": file.header,
+        "columns": list(file.columns),
+        "line_per_record": file.line_per_record,
+    }
+
+
+def _result(outcome: Outcome, batch_id: str, *, stream_files: int = 0, quarantined_files: int = 0) -> dict[str, Any]:
+    return {
+        "outcome": outcome,
+        "batch_id": batch_id,
+        "stream_files": stream_files,
+        "quarantined_files": quarantined_files,
+    }

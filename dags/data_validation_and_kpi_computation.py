@@ -1,0 +1,247 @@
+"""The daily run: validate what has landed, compute its KPIs on Glue, load them into Redshift, archive the input."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
+from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
+from airflow.sdk import DAG, Param
+from cosmos import (
+    DbtTaskGroup,
+    DbtTestLocalOperator,
+    ExecutionConfig,
+    ExecutionMode,
+    InvocationMode,
+    LoadMode,
+    ProfileConfig,
+    ProjectConfig,
+    RenderConfig,
+)
+from music_streams import lake, tasks
+from music_streams.batches import batch_id
+from music_streams.glue import GlueRunSensor
+from music_streams.settings import Settings
+
+SETTINGS = Settings.from_environment()
+
+BATCH_ID = "{{ batch_id(dag_run.run_after, run_id) }}"
+OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 'failed') }}"
+
+CURATION_ARGUMENTS = {
+    "--bucket": SETTINGS.bucket,
+    "--batch_id": BATCH_ID,
+    "--batches_prefix": lake.BATCHES,
+    "--curated_prefix": lake.CURATED,
+    "--quarantine_prefix": lake.QUARANTINED_ROWS,
+    "--max_reject_rate": "{{ params.max_reject_rate }}",
+}
+KPI_ARGUMENTS = {
+    "--bucket": SETTINGS.bucket,
+    "--batch_id": BATCH_ID,
+    "--batches_prefix": lake.BATCHES,
+    "--curated_prefix": lake.CURATED,
+    "--reference_prefix": lake.REFERENCE,
+}
+
+DBT_ENVIRONMENT = {
+    "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # as a --vars it would make dbt parse the whole project anew
+    "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+}
+DBT_PROJECT = ProjectConfig(
+    dbt_project_path=SETTINGS.dbt_project_dir,
+    models_relative_path="dbt_project/models",
+    manifest_path=SETTINGS.dbt_manifest,
+    project_name="music_streams",
+    install_dbt_deps=False,
+    env_vars=DBT_ENVIRONMENT,
+)
+DBT_PROFILE = ProfileConfig(
+    profile_name="music_streams",
+    target_name=SETTINGS.dbt_target,
+    profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
+)
+DBT_EXECUTION = ExecutionConfig(
+    execution_mode=ExecutionMode.WATCHER,
+    invocation_mode=InvocationMode.SUBPROCESS,
+    dbt_executable_path=SETTINGS.dbt_executable,
+    setup_operator_args={"retries": 0},  # a producer never builds twice; the models' own tasks retry
+)
+
+with DAG(
+    dag_id=Path(__file__).stem,
+    description="Validate the landed streams, compute their KPIs on Glue, load them into Redshift, archive them",
+    doc_md=__doc__,
+    schedule="@daily",
+    start_date=datetime(2024, 6, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "owner": "music-streams",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "execution_timeout": timedelta(minutes=10),
+    },
+    dagrun_timeout=timedelta(hours=12),
+    user_defined_macros={"batch_id": batch_id},
+    params={
+        "on_invalid_stream_file": Param(
+            "fail",
+            enum=["fail", "quarantine"],
+            description="What becomes of a stream file that fails validation: fail the run, or move the file aside.",
+        ),
+        "max_reject_rate": Param(
+            0.05,
+            type="number",
+            minimum=0,
+            maximum=1,
+            description="Share of a batch's rows that may be rejected before the run fails.",
+        ),
+        "recompute_from": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            description="First date whose KPIs are rebuilt from the curated events; give recompute_to too.",
+        ),
+        "recompute_to": Param(
+            None, type=["null", "string"], format="date", description="Last date whose KPIs are rebuilt."
+        ),
+    },
+    tags=["music-streams"],
+) as dag:
+    validate_datasets = PythonOperator(
+        task_id="validate_datasets",
+        python_callable=tasks.validate_datasets,
+        op_kwargs={
+            "bucket": SETTINGS.bucket,
+            "batch_id": BATCH_ID,
+            "on_invalid_stream_file": "{{ params.on_invalid_stream_file }}",
+            "recompute_from": "{{ params.recompute_from or '' }}",
+            "recompute_to": "{{ params.recompute_to or '' }}",
+        },
+        execution_timeout=timedelta(hours=1),
+    )
+
+    check_validation = BranchPythonOperator(
+        task_id="check_validation",
+        python_callable=tasks.check_validation,
+        op_kwargs={
+            "outcome": OUTCOME,
+            "when_valid": "trigger_spark_curate_user_streams_job_task",
+            "otherwise": "end_dag",
+        },
+        trigger_rule="all_done",  # validation may have failed
+    )
+
+    end_dag = PythonOperator(
+        task_id="end_dag",
+        python_callable=tasks.end_dag,
+        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID, "outcome": OUTCOME},
+    )
+
+    trigger_curation = GlueJobOperator(
+        task_id="trigger_spark_curate_user_streams_job_task",
+        job_name="curate-user-streams",
+        script_args=CURATION_ARGUMENTS,
+        wait_for_completion=False,
+        deferrable=False,
+        aws_conn_id=None,
+    )
+    wait_for_curation = GlueRunSensor(
+        task_id="wait_for_spark_curate_user_streams_job_completion_task",
+        job_name=trigger_curation.job_name,
+        run_id=trigger_curation.output,
+        trigger_task_id=trigger_curation.task_id,
+        mode="reschedule",
+        poke_interval=SETTINGS.glue_poll_seconds,
+        timeout=timedelta(hours=4),
+    )
+
+    trigger_genre_level_kpis = GlueJobOperator(
+        task_id="trigger_spark_genre_level_kpis_job_task",
+        job_name="genre_level_kpis",
+        script_args={**KPI_ARGUMENTS, "--output_prefix": lake.GENRE_LEVEL_KPIS},
+        wait_for_completion=False,
+        deferrable=False,
+        aws_conn_id=None,
+    )
+    wait_for_genre_level_kpis = GlueRunSensor(
+        task_id="wait_for_spark_genre_level_kpis_job_completion_task",
+        job_name=trigger_genre_level_kpis.job_name,
+        run_id=trigger_genre_level_kpis.output,
+        trigger_task_id=trigger_genre_level_kpis.task_id,
+        mode="reschedule",
+        poke_interval=SETTINGS.glue_poll_seconds,
+        timeout=timedelta(hours=4),
+    )
+    write_genre_level_kpis = DbtTaskGroup(
+        group_id="write_genre_level_kpis_to_redshift",
+        project_config=DBT_PROJECT,
+        profile_config=DBT_PROFILE,
+        execution_config=DBT_EXECUTION,
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            invocation_mode=InvocationMode.SUBPROCESS,
+            select=["tag:genre_level_kpis"],
+            exclude=["tag:reconciliation"],
+            emit_datasets=False,
+        ),
+        operator_args={"retries": 1},
+    )
+
+    trigger_hourly_kpis = GlueJobOperator(
+        task_id="trigger_spark_hourly_kpis_job_task",
+        job_name="hourly-kpis",
+        script_args={**KPI_ARGUMENTS, "--output_prefix": lake.HOURLY_KPIS},
+        wait_for_completion=False,
+        deferrable=False,
+        aws_conn_id=None,
+    )
+    wait_for_hourly_kpis = GlueRunSensor(
+        task_id="wait_for_spark_hourly_kpis_job_completion_task",
+        job_name=trigger_hourly_kpis.job_name,
+        run_id=trigger_hourly_kpis.output,
+        trigger_task_id=trigger_hourly_kpis.task_id,
+        mode="reschedule",
+        poke_interval=SETTINGS.glue_poll_seconds,
+        timeout=timedelta(hours=4),
+    )
+    write_hourly_kpis = DbtTaskGroup(
+        group_id="write_hourly_kpis_to_redshift",
+        project_config=DBT_PROJECT,
+        profile_config=DBT_PROFILE,
+        execution_config=DBT_EXECUTION,
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            invocation_mode=InvocationMode.SUBPROCESS,
+            select=["tag:hourly_kpis"],
+            exclude=["tag:reconciliation"],
+            emit_datasets=False,
+        ),
+        operator_args={"retries": 1},
+    )
+
+    test_kpis_reconcile = DbtTestLocalOperator(
+        task_id="test_kpis_reconcile",
+        project_dir=SETTINGS.dbt_project_dir,
+        profile_config=DBT_PROFILE,
+        dbt_executable_path=SETTINGS.dbt_executable,
+        invocation_mode=InvocationMode.SUBPROCESS,
+        select="tag:reconciliation",
+        env=DBT_ENVIRONMENT,
+        install_deps=False,
+        emit_datasets=False,
+        retries=0,
+    )
+
+    move_files = PythonOperator(
+        task_id="move_files",
+        python_callable=tasks.move_files,
+        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID},
+        execution_timeout=timedelta(hours=1),
+    )
+
+    validate_datasets >> check_validation >> [end_dag, trigger_curation]
+    trigger_curation >> wait_for_curation >> [trigger_genre_level_kpis, trigger_hourly_kpis]
+    trigger_genre_level_kpis >> wait_for_genre_level_kpis >> write_genre_level_kpis
+    trigger_hourly_kpis >> wait_for_hourly_kpis >> write_hourly_kpis
+    [write_genre_level_kpis, write_hourly_kpis] >> test_kpis_reconcile >> move_files

@@ -1,0 +1,52 @@
+"""What the DAG's Python tasks call: the work is elsewhere, here errors become Airflow's."""
+
+import logging
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from music_streams.archive import BatchUnfinished, finish_batch
+from music_streams.batches import DateRange, DatesRefused
+from music_streams.objects import s3_client
+from music_streams.validation import DatasetsRefused, OnInvalidStreamFile, refusal, take_in_batch
+
+log = logging.getLogger(__name__)
+
+
+def validate_datasets(
+    bucket: str, batch_id: str, on_invalid_stream_file: OnInvalidStreamFile, recompute_from: str, recompute_to: str
+) -> dict[str, Any]:
+    """Validate what has landed and pin it as a batch; bad data and bad params fail at once, other errors are retried."""
+    try:
+        return take_in_batch(
+            s3_client(),
+            bucket,
+            batch_id,
+            on_invalid_stream_file=on_invalid_stream_file,
+            recompute=DateRange.from_params(recompute_from, recompute_to),
+        )
+    except (DatasetsRefused, DatesRefused) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def check_validation(outcome: str, when_valid: str, otherwise: str) -> str:
+    """The task that follows: the computation, or the end when there is nothing to do or validation has failed."""
+    return when_valid if outcome == "compute" else otherwise
+
+
+def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
+    """End green when there is nothing to do, red with validation's summary when it has failed."""
+    if outcome == "nothing_to_do":
+        log.info("No new stream files, no dates owed, none asked for: nothing to do")
+        return
+    reason = refusal(s3_client(), bucket, batch_id)
+    msg = reason or f"validate_datasets of batch {batch_id} failed before it came to a result: its log says why"
+    raise AirflowFailException(msg)
+
+
+def move_files(bucket: str, batch_id: str) -> dict[str, Any]:
+    """Record the batch as loaded and archive its stream files."""
+    try:
+        return finish_batch(s3_client(), bucket, batch_id)
+    except BatchUnfinished as error:
+        raise AirflowFailException(str(error)) from error
