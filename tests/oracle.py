@@ -218,8 +218,8 @@ def age_band(age: int | None) -> str | None:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of `text` that is at most `limit` bytes of UTF-8 and ends with a whole character."""
-    return text.encode()[:limit].decode(errors="ignore")
+    """The longest beginning of `text`, without NUL, that has at most `limit` bytes of UTF-8 and only whole characters."""
+    return text.replace("\0", "").encode()[:limit].decode(errors="ignore")
 
 
 def _songs(content: bytes) -> dict[str, Song]:
@@ -238,7 +238,7 @@ def _songs(content: bytes) -> dict[str, Song]:
             artists=frozenset(artist for part in row["artists"].split(";") if (artist := part.strip(BLANKS))),
             name=row["track_name"] or None,
             duration_ms=_whole_number(row["duration_ms"]),
-            genre=cut(row["track_genre"], GENRE_BYTES) or UNKNOWN,
+            genre=cut(row["track_genre"], GENRE_BYTES) if row["track_genre"].strip(BLANKS) else UNKNOWN,
         )
     return songs
 

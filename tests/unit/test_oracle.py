@@ -143,6 +143,12 @@ def test_a_track_without_a_genre_counts_as_unknown_but_has_a_name_and_artists() 
     assert hour_row(expected, 10)["top_artist"] == "Ada"
 
 
+def test_a_genre_of_blanks_is_none_but_blanks_around_a_genre_stay() -> None:
+    songs = "track_id,artists,track_name,duration_ms,track_genre\na,X,x,1000, \nb,X,x,1000, pop\n"
+    expected = tables("1,a,2024-06-25 10:00:00", "1,b,2024-06-25 10:00:00", songs=songs)
+    assert {genre for _, genre in expected.genre_level_kpis} == {"unknown", " pop"}
+
+
 def test_of_a_track_that_comes_twice_the_lowest_id_counts_as_a_number() -> None:
     songs = (
         "id,track_id,artists,track_name,duration_ms,track_genre\n"
@@ -220,6 +226,7 @@ def test_names_are_cut_at_a_character_within_the_columns_bytes() -> None:
     assert cut("aé", 3) == "aé"
     assert cut("aé", 2) == "a"
     assert cut("夜" * 342, 1024) == "夜" * 341
+    assert cut("a\0b", 2) == "ab"
     songs = f"track_id,artists,track_name,duration_ms,track_genre\na,{'é' * 513},{'x' * 1025},1,{'g' * 257}\n"
     expected = tables("1,a,2024-06-25 10:00:00", songs=songs)
     assert hour_row(expected, 10)["top_artist"] == "é" * 512
