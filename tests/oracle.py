@@ -218,7 +218,7 @@ def age_band(age: int | None) -> str | None:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of `text`, without NUL, that has at most `limit` bytes of UTF-8 and only whole characters."""
+    """The longest beginning of `text` without NUL that has at most `limit` bytes of UTF-8, in whole characters."""
     return text.replace("\0", "").encode()[:limit].decode(errors="ignore")
 
 
