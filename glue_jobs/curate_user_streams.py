@@ -18,7 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 from glue_jobs.arguments import parse_arguments
 from glue_jobs.curated_events import EVENT_KEY, SCHEMA, committed_batch, committed_files, owed_batches, read_events
 from glue_jobs.lake import CURATION_RECORD, MANIFEST, REJECTED_RECORD, Bucket
-from glue_jobs.session import spark_session
+from glue_jobs.session import Session, spark_session
 from glue_jobs.stream_records import split_records
 from glue_jobs.text import BYTE_ORDER_MARK, blank_as_null, trimmed
 
@@ -329,7 +329,7 @@ def curate(spark: SparkSession, job: Job, manifest: Mapping[str, Any]) -> dict[s
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], session: Session = spark_session) -> None:
     """Run the job.
 
     Raises:
@@ -345,11 +345,8 @@ def main(argv: Sequence[str]) -> None:
         raise LookupError(
             f"{job.bucket.url(job.folder)}/{MANIFEST} is missing: validate_datasets has not passed for {job.batch_id}"
         )
-    spark = spark_session(JOB_NAME)
-    try:
+    with session(JOB_NAME) as spark:
         record = curate(spark, job, manifest)
-    finally:
-        spark.stop()
     if job.bucket.create_json(f"{job.folder}/{CURATION_RECORD}", record):
         counts = {name: value for name, value in record.items() if name.startswith(("rows_", "rejected_", "dates"))}
         print(f"batch {job.batch_id} is committed: {counts}")

@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from glue_jobs.arguments import parse_arguments
 from glue_jobs.curated_events import committed_batch, committed_files, read_events
 from glue_jobs.lake import MANIFEST, Bucket
-from glue_jobs.session import spark_session
+from glue_jobs.session import Session, spark_session
 
 ARGUMENTS = (
     "bucket",
@@ -38,7 +38,7 @@ class Kpi:
     """(events, spark, bucket, reference prefix) -> the KPI columns, without batch_id and computed_at."""
 
 
-def run(kpi: Kpi, argv: Sequence[str]) -> None:
+def run(kpi: Kpi, argv: Sequence[str], session: Session = spark_session) -> None:
     """Compute the KPIs of every date that the batch affects, from all committed events of those dates.
 
     Raises:
@@ -51,15 +51,10 @@ def run(kpi: Kpi, argv: Sequence[str]) -> None:
     # Taken before the store is listed: of two computations the later one has seen at least as much.
     computed_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     files = committed_files(bucket, arguments["curated_prefix"], arguments["batches_prefix"], dates)
-    spark = spark_session(kpi.job_name)
-    try:
+    with session(kpi.job_name) as spark:
         events = read_events(spark, bucket, files)
-        rows = stamped(
-            kpi.compute(events, spark, bucket, arguments["reference_prefix"]), kpi.schema, arguments, computed_at
-        )
-        write(rows, bucket, arguments, computed_at)
-    finally:
-        spark.stop()
+        rows = kpi.compute(events, spark, bucket, arguments["reference_prefix"])
+        write(stamped(rows, kpi.schema, arguments, computed_at), bucket, arguments, computed_at)
 
 
 def stamped(rows: DataFrame, schema: StructType, arguments: Mapping[str, str], computed_at: dt.datetime) -> DataFrame:

@@ -1,5 +1,8 @@
 """The Spark session that every job runs in."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 from pyspark.sql import SparkSession
 
 # What our results depend on stands here; where the session runs (S3, memory, cores) is the environment's business.
@@ -18,9 +21,18 @@ SETTINGS = {
 }
 
 
-def spark_session(job_name: str) -> SparkSession:
-    """Return the session of this process, made or adjusted to `SETTINGS`."""
+Session = Callable[[str], AbstractContextManager[SparkSession]]
+"""What opens a session for the job of a name; tests hand in one that stays warm."""
+
+
+@contextmanager
+def spark_session(job_name: str) -> Iterator[SparkSession]:
+    """Open the session of this process with `SETTINGS`, and stop it at the end."""
     builder = SparkSession.builder.appName(job_name)
     for key, value in SETTINGS.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    try:
+        yield spark
+    finally:
+        spark.stop()
