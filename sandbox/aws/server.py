@@ -1,0 +1,79 @@
+"""The HTTP server: moto's application with this package's S3 and Glue in it."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from moto.backends import SERVICE_NAMES
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.exceptions import S3ClientError
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from sandbox.aws import glue
+from sandbox.aws.credentials import ACCOUNT_ID, aws_environment
+from sandbox.aws.glue_runs import CannotFetchError, GlueRuns
+from sandbox.aws.object_store import ObjectStore
+from sandbox.aws.s3 import S3
+from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
+
+HOST = "127.0.0.1"
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+logger = logging.getLogger(__name__)
+
+
+class QuietRequestHandler(MotoRequestHandler):
+    """Logs what the server failed at, not every request; answers on kept connections at once."""
+
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if str(code).startswith("5"):
+            super().log_request(code, size)
+
+
+class AwsServer:
+    """One process's endpoint: S3 below `home/s3`, Glue runs below `home/glue-runs`."""
+
+    def __init__(self, home: Path, port: int, seconds_per_minute: float, queue_minutes: float) -> None:
+        s3 = S3(ObjectStore(home / "s3"))
+        s3.install()
+
+        def create_app(service: SERVICE_NAMES) -> Flask:
+            app: Any = create_backend_app(service)
+            if service == "s3":
+                app.wsgi_app = s3.wrap(app.wsgi_app)
+            flask: Flask = app
+            return flask
+
+        # Listens, but does not serve yet: what follows needs the port.
+        self._http: BaseWSGIServer = make_server(
+            HOST, port, DomainDispatcherApplication(create_app), threaded=True, request_handler=QuietRequestHandler
+        )
+        self.url = f"http://{HOST}:{self._http.port}"
+
+        def fetch(url: str) -> bytes:
+            bucket, _, key = url.removeprefix("s3://").partition("/")
+            try:
+                return s3.read(bucket, key, ACCOUNT_ID)
+            except S3ClientError as error:
+                raise CannotFetchError(f"Cannot fetch {url}: {error.message}") from error
+
+        scratch = home / "spark"
+        conf = write_spark_conf(scratch / "conf", self.url, scratch / "scratch")
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"}
+        environment |= aws_environment(self.url, os.environ) | spark_environment(conf, java_home())
+        self._runs = GlueRuns(home / "glue-runs", fetch, environment, seconds_per_minute, queue_minutes)
+        glue.install(self._runs)
+
+    def serve(self) -> None:
+        """Answers requests until `stop` is called from another thread."""
+        self._http.serve_forever()
+
+    def stop(self) -> None:
+        """Ends the job runs, then the server."""
+        self._runs.close()
+        self._http.shutdown()
