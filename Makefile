@@ -1,0 +1,58 @@
+# The commands of Music Streams. `make` alone lists them.
+# All they install goes into .venv, all the sandbox keeps into .sandbox.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.PHONY: help setup run test query env airflow docs lint stop clean
+
+PYTHON := PYTHONPATH=.:dags .venv/bin/python
+SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
+
+# Values as typed: $(value …) keeps make from expanding the $ in them, the environment keeps the shell from reading them.
+export MUSIC_STREAMS_ARGUMENT_DATA := $(value DATA)
+export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
+export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
+unexport DATA PARAMS SQL
+TESTS ?= tests
+CODE := dags expectations glue_jobs sandbox tests
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2} /^#: /{print "                 " substr($$0, 4)}' Makefile
+
+run: ## Run the whole pipeline once, on the next day of sample data
+#: DATA=folder     with your songs.csv, users.csv, user_streams/*.csv (what has landed before may be left out)
+#: PARAMS='{…}'    with DAG params, e.g. '{"recompute_from": "2024-06-25"}'; without DATA nothing new lands
+	$(SANDBOX) run
+
+test: ## Run all tests (TESTS=path for some of them)
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m pytest $(TESTS)
+
+query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
+	$(SANDBOX) query
+
+env: ## Print the variables that point dbt, boto3 and aws at the sandbox: eval "$(make -s env)"
+	$(SANDBOX) env
+
+airflow: ## Start the sandbox and print where Airflow's UI is
+	$(SANDBOX) airflow
+
+docs: ## Generate the dbt docs and serve them until Ctrl-C
+	$(SANDBOX) docs
+
+lint: ## Check style and types
+	@sh sandbox/setup.sh
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy $(CODE)
+	@.venv/bin/sqlfluff lint dbt_project
+
+stop: ## Stop the sandbox; its contents stay
+	$(SANDBOX) stop
+
+clean: ## Stop the sandbox and forget its contents
+	$(SANDBOX) clean
+
+setup: ## Install what the commands need into .venv
+	@sh sandbox/setup.sh

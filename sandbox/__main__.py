@@ -1,0 +1,7 @@
+"""`python -m sandbox COMMAND`: what the Makefile's targets run."""
+
+import sys
+
+from sandbox.cli import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,315 @@
+"""Airflow in the sandbox: its settings, its four processes, and a client of its REST API."""
+
+import json
+import sqlite3
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from sandbox.home import REPOSITORY, Home, SandboxError, Secrets, write_whole
+from sandbox.processes import NotReadyError, Server
+from sandbox.settings import HOST, VIRTUAL_ENVIRONMENT, Ports
+
+DAG_ID = "data_validation_and_kpi_computation"
+USER = "admin"
+PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "airflow")
+REQUEST_SECONDS = 30
+DATABASE_SECONDS = 240
+
+API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER = (
+    "airflow-api-server",
+    "airflow-scheduler",
+    "dag-processor",
+    "triggerer",
+)
+
+
+def variables(home: Home, ports: Ports) -> dict[str, str]:
+    """Airflow's settings: one laptop with two cores, nobody else on it."""
+    folder, secrets = home.airflow, home.secrets()
+    settings = {
+        "CORE__DAGS_FOLDER": REPOSITORY / "dags",
+        "CORE__PLUGINS_FOLDER": folder / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": 6,
+        "CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER": False,
+        "CORE__EXECUTION_API_SERVER_URL": f"{ports.airflow_url}/execution/",
+        "CORE__FERNET_KEY": secrets.airflow_fernet_key,
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords_file(home),
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}",
+        "LOGGING__BASE_LOG_FOLDER": task_logs(home),
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": folder / "dag-processor-logs",
+        "LOGGING__COLORED_CONSOLE_LOG": False,
+        "API__HOST": HOST,
+        "API__PORT": ports.airflow,
+        "API__BASE_URL": ports.airflow_url,
+        "API__WORKERS": 1,
+        "API__SECRET_KEY": secrets.airflow_secret_key,
+        "API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
+        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.3,
+        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 30,
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
+        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
+        "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": folder / "bundles",
+        "DAG_PROCESSOR__PRINT_STATS_INTERVAL": 0,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+        "COSMOS__ENABLE_TELEMETRY": False,
+        "COSMOS__CACHE_DIR": folder / "cosmos",
+        "COSMOS__ENABLE_DAG_VERSIONING": False,
+    }
+    return {
+        "AIRFLOW_HOME": str(folder),
+        **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
+    }
+
+
+def database(home: Home) -> Path:
+    """The metadata database."""
+    return home.airflow / "airflow.db"
+
+
+def task_logs(home: Home) -> Path:
+    """Where the tasks' logs are."""
+    return home.airflow / "logs"
+
+
+def passwords_file(home: Home) -> Path:
+    """What SimpleAuthManager checks passwords against."""
+    return home.airflow / "passwords.json"
+
+
+def prepare_database(home: Home, environment: Mapping[str, str]) -> None:
+    """Make the metadata database, or bring it up to the installed version.
+
+    Raises:
+        SandboxError: Airflow could not.
+    """
+    write_whole(passwords_file(home), json.dumps({USER: home.secrets().airflow_password}))
+    if database_version(home) is not None and home.recall("airflow-database") == database_version(home):
+        return
+    try:
+        migration = subprocess.run(
+            [PROGRAM, "db", "migrate"],
+            env=dict(environment),
+            cwd=home.airflow,
+            capture_output=True,
+            text=True,
+            timeout=DATABASE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SandboxError(f"`airflow db migrate` took more than {DATABASE_SECONDS} s on {database(home)}") from error
+    if migration.returncode != 0:
+        raise SandboxError(f"`airflow db migrate` failed on {database(home)}:\n{migration.stdout}{migration.stderr}")
+    home.remember("airflow-database", database_version(home))
+
+
+def database_version(home: Home) -> dict[str, str] | None:
+    """The database's schema and the Airflow that is installed; None when there is no whole database."""
+    if not database(home).exists():
+        return None
+    with closing(sqlite3.connect(database(home))) as connection:
+        try:
+            schema = connection.execute("select version_num from alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return {"schema": schema[0], "airflow": version("apache-airflow")} if schema else None
+
+
+def servers(home: Home, ports: Ports, environment: Mapping[str, str]) -> list[Server]:
+    """Airflow's processes."""
+    client = Client(ports.airflow_url, home.secrets())
+
+    def server(name: str, *arguments: str) -> Server:
+        return Server(
+            name=name,
+            command=[PROGRAM, *arguments],
+            environment=environment,
+            check=lambda started: client.check(name, started),
+            sources=[REPOSITORY / "uv.lock"],
+            working_directory=home.airflow,
+        )
+
+    return [
+        server(API_SERVER, "api-server", "--host", HOST, "--port", str(ports.airflow), "--workers", "1"),
+        server(SCHEDULER, "scheduler", "--skip-serve-logs"),
+        server(DAG_PROCESSOR, "dag-processor"),
+        server(TRIGGERER, "triggerer", "--skip-serve-logs"),
+    ]
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run. `state` is None until the scheduler has looked at it; seconds are of its newest try."""
+
+    task_id: str
+    state: str | None
+    try_number: int
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, up to now if it still does."""
+        if self.started is None:
+            return None
+        return ((self.ended or datetime.now(self.started.tzinfo)) - self.started).total_seconds()
+
+
+class Client:
+    """Airflow's REST API, as the sandbox's user."""
+
+    def __init__(self, url: str, secrets: Secrets) -> None:
+        """Nothing is asked before the first call."""
+        self._url = url
+        self._secrets = secrets
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, no .netrc
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """The JSON answer of one API call.
+
+        Raises:
+            SandboxError: Airflow refused; the message holds its answer.
+            requests.RequestException: it cannot be reached.
+        """
+        answer = self._request(method, path, arguments)
+        if answer.status_code == requests.codes.unauthorized:
+            self._log_in()
+            answer = self._request(method, path, arguments)
+        if not answer.ok:
+            raise SandboxError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}")
+        return answer.json() if answer.content else None
+
+    def health(self) -> dict[str, Any]:
+        """State and last heartbeat of each process."""
+        answer = self._request("GET", "/api/v2/monitor/health", {})
+        answer.raise_for_status()
+        health: dict[str, Any] = answer.json()
+        return health
+
+    def check(self, name: str, started: float) -> None:
+        """Readiness of one of Airflow's processes that started at a time.
+
+        Raises:
+            NotReadyError: it does not serve yet.
+        """
+        try:
+            component = {
+                API_SERVER: "metadatabase",
+                SCHEDULER: "scheduler",
+                DAG_PROCESSOR: "dag_processor",
+                TRIGGERER: "triggerer",
+            }[name]
+            health = self.health()[component]
+            heartbeat = health.get(f"latest_{component}_heartbeat")
+            # A heartbeat from before is that of an earlier process.
+            if health["status"] != "healthy" or (name != API_SERVER and timestamp(heartbeat) < started):
+                raise NotReadyError(f"its last heartbeat: {heartbeat}")
+            if name == DAG_PROCESSOR:
+                self.check_dag(started)
+        except requests.RequestException as error:
+            raise NotReadyError(f"Airflow's API does not answer: {error}") from error
+
+    def check_dag(self, parsed_after: float) -> None:
+        """Readiness of the DAG: parsed after a time (Unix seconds).
+
+        Raises:
+            NotReadyError: not yet.
+            SandboxError: the DAG file does not load.
+        """
+        dags = self.call("GET", "/api/v2/dags", params={"dag_id_pattern": DAG_ID})["dags"]
+        if any(timestamp(dag["last_parsed_time"]) >= parsed_after for dag in dags if dag["dag_id"] == DAG_ID):
+            return
+        errors = self.call("GET", "/api/v2/importErrors")["import_errors"]
+        for error in errors:
+            if timestamp(error["timestamp"]) >= parsed_after:
+                raise SandboxError(f"Airflow cannot load {error['filename']}:\n{error['stack_trace']}")
+        raise NotReadyError(f"the DAG {DAG_ID} is not parsed yet")
+
+    def reparse(self) -> None:
+        """Have the DAG file parsed anew now, since what it is rendered from has changed; waits until it is.
+
+        Raises:
+            SandboxError: it does not load, or not in time.
+        """
+        asked = time.time()
+        token = self.call("GET", f"/api/v2/dags/{DAG_ID}")["file_token"]
+        self.call("PUT", f"/api/v2/parseDagFile/{token}")
+        while True:
+            try:
+                return self.check_dag(asked)
+            except NotReadyError as reason:
+                if time.time() - asked > REQUEST_SECONDS:
+                    raise SandboxError(f"Airflow did not parse the DAG within {REQUEST_SECONDS} s") from reason
+            time.sleep(0.3)
+
+    def unpause(self) -> None:
+        """Let the scheduler run the DAG."""
+        self.call("PATCH", f"/api/v2/dags/{DAG_ID}", params={"update_mask": "is_paused"}, json={"is_paused": False})
+
+    def active_runs(self) -> list[dict[str, Any]]:
+        """The DAG's runs that are queued or run."""
+        parameters = {"state": ["queued", "running"], "limit": 100}
+        runs: list[dict[str, Any]] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
+        return runs
+
+    def trigger(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Start a run."""
+        body = {"logical_date": None, "conf": dict(params)}
+        run: dict[str, Any] = self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", json=body)
+        return run
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """A run as it is now."""
+        run: dict[str, Any] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}")
+        return run
+
+    def tasks(self, run_id: str) -> list[TaskState]:
+        """The run's tasks as they are now."""
+        path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances"
+        instances = self.call("GET", path, params={"limit": 100})["task_instances"]
+        return [
+            TaskState(
+                task_id=instance["task_id"],
+                state=instance["state"],
+                try_number=instance["try_number"],
+                started=moment(instance["start_date"]),
+                ended=moment(instance["end_date"]),
+            )
+            for instance in instances
+        ]
+
+    def _request(self, method: str, path: str, arguments: dict[str, Any]) -> requests.Response:
+        return self._session.request(method, self._url + path, timeout=REQUEST_SECONDS, **arguments)
+
+    def _log_in(self) -> None:
+        credentials = {"username": USER, "password": self._secrets.airflow_password}
+        answer = self._request("POST", "/auth/token", {"json": credentials})
+        answer.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as the API writes it."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def timestamp(text: str | None) -> float:
+    """A time as the API writes it, in Unix seconds; 0 for none."""
+    when = moment(text)
+    return when.timestamp() if when else 0.0

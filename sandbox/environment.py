@@ -1,0 +1,40 @@
+"""What `make env` prints."""
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from music_streams import lake
+
+from sandbox.settings import BUCKET, client_variables, search_path
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from sandbox.home import Home
+    from sandbox.settings import Ports
+
+# Set in the user's shell, they would send boto3 to another account's keys.
+CONTRADICTING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+
+
+def shell_lines(home: "Home", ports: "Ports", s3: "S3Client", path: str) -> Iterator[str]:
+    """Lines for a shell to evaluate; `path` is the PATH that .venv's programs are put in front of."""
+    yield f"unset {' '.join(CONTRADICTING)}"
+    variables = client_variables(home, ports) | {
+        "MUSIC_STREAMS_BATCH_ID": last_committed_batch(s3) or "",
+        "PATH": search_path(path),
+    }
+    for name, value in variables.items():
+        yield f"export {name}={shlex.quote(value)}"
+
+
+def last_committed_batch(s3: "S3Client") -> str | None:
+    """The batch whose curation record is the newest; None before the first."""
+    records = [
+        (entry["LastModified"], entry["Key"].split("/")[-2])
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{lake.BATCHES}/")
+        for entry in page.get("Contents", [])
+        if entry["Key"].endswith(f"/{lake.CURATION_RECORD}")
+    ]
+    return max(records)[1] if records else None

@@ -1,0 +1,129 @@
+"""Where the sandbox keeps what it keeps: `.sandbox/` in the repository, or the folder MUSIC_STREAMS_SANDBOX_HOME."""
+
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+VARIABLE = "MUSIC_STREAMS_SANDBOX_HOME"
+
+
+class SandboxError(Exception):
+    """What went wrong, where, and what to do about it, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Credentials made up for one sandbox; they open nothing else."""
+
+    redshift_password: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    airflow_password: str
+    airflow_jwt_secret: str
+    airflow_secret_key: str
+    airflow_fernet_key: str
+
+    @classmethod
+    def generate(cls) -> "Secrets":
+        """Fresh ones."""
+        return cls(
+            redshift_password=secrets.token_urlsafe(18),
+            aws_access_key_id="AKIA" + secrets.token_hex(8).upper(),
+            aws_secret_access_key=secrets.token_urlsafe(30),
+            airflow_password=secrets.token_urlsafe(12),
+            airflow_jwt_secret=secrets.token_hex(32),
+            airflow_secret_key=secrets.token_hex(32),
+            airflow_fernet_key=urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        )
+
+
+@dataclass(frozen=True)
+class Home:
+    """The sandbox's folder."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """The folder that the environment names, else the repository's."""
+        return cls(Path(os.environ.get(VARIABLE) or REPOSITORY / ".sandbox").expanduser().resolve())
+
+    def folder(self, name: str) -> Path:
+        """A folder in the home, made if it is missing."""
+        folder = self.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def logs(self) -> Path:
+        """One log per server."""
+        return self.folder("logs")
+
+    @property
+    def redshift(self) -> Path:
+        """The warehouse's files."""
+        return self.folder("redshift")
+
+    @property
+    def aws(self) -> Path:
+        """S3's objects and the logs of Glue runs."""
+        return self.folder("aws")
+
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME: the metadata database and the tasks' logs."""
+        return self.folder("airflow")
+
+    @property
+    def dbt(self) -> Path:
+        """The profile and the prebuilt manifest."""
+        return self.folder("dbt")
+
+    def secrets(self) -> Secrets:
+        """The sandbox's credentials, made up at the first call."""
+        file = self.path / "secrets.json"
+        if not file.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(vars(Secrets.generate()), indent=1))
+        return Secrets(**json.loads(file.read_text()))
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value under a name."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / f"{name}.json", json.dumps(value, indent=1))
+
+    def recall(self, name: str) -> Any:
+        """The value kept under a name, or None."""
+        file = self.path / f"{name}.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+    @contextmanager
+    def locked(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Hold the named lock; another process that holds it is waited for, after `on_wait` was called.
+
+        The kernel frees the lock when its holder ends, however it ends.
+        """
+        with (self.folder("locks") / name).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file that only its owner can read; readers see the old content or the new, never a part."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+    Path(name).replace(file)

@@ -1,0 +1,177 @@
+"""Starting and stopping the sandbox. In whatever state it was left, after a start all that was asked for serves."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from functools import cached_property
+
+from sandbox import airflow, dbt_project, warehouse
+from sandbox.aws_account import Account
+from sandbox.home import REPOSITORY, Home, SandboxError
+from sandbox.processes import Processes, Server, python
+from sandbox.settings import (
+    Ports,
+    choose_ports,
+    dag_variables,
+    inherited_environment,
+    manifest_path,
+    server_variables,
+)
+
+TOOLS = "tools"  # uv, which `make clean` leaves where it is
+
+
+class Part(StrEnum):
+    """What a command may need of the sandbox."""
+
+    AWS = "aws"
+    REDSHIFT = "redshift"
+    AIRFLOW = "airflow"
+
+
+EVERYTHING = frozenset(Part)
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr: stdout belongs to the commands' results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Sandbox:
+    """One sandbox, running or not."""
+
+    def __init__(self, home: Home, say: Callable[[str], None] = say) -> None:
+        """`say` is told what happens."""
+        self.home = home
+        self._say = say
+        self._inherited = inherited_environment()
+        self.processes = Processes(home, self._inherited)
+
+    @property
+    def ports(self) -> Ports:
+        """Where the servers listen.
+
+        Raises:
+            SandboxError: the sandbox was never started.
+        """
+        ports = self.home.recall("ports")
+        if ports is None:
+            raise SandboxError("the sandbox has not been started")
+        return Ports(**ports)
+
+    @cached_property
+    def airflow(self) -> airflow.Client:
+        """Airflow's REST API."""
+        return airflow.Client(self.ports.airflow_url, self.home.secrets())
+
+    @cached_property
+    def aws(self) -> Account:
+        """The AWS account."""
+        return Account(self.ports.aws_endpoint, self.home.secrets())
+
+    def start(self, parts: Iterable[Part] = EVERYTHING) -> None:
+        """Start what is down or out of date, and return when all that was asked for serves.
+
+        Raises:
+            SandboxError: a server ended or did not become ready; the message holds the end of its log.
+        """
+        wanted = set(parts)
+        with self._lock():
+            ports = choose_ports(self.home, self._listening())
+            for address in ("airflow", "aws"):  # may have moved
+                self.__dict__.pop(address, None)
+            servers = [server for part, server in self._base_servers(ports).items() if part in wanted]
+            started = self.processes.start(servers)
+            if Part.AIRFLOW in wanted:
+                started += self._start_airflow(ports)
+            if started:
+                self._say(f"Starting {', '.join(server.name for server in started)} (logs: {self.home.logs})")
+            self.processes.wait(servers, self._announce(started))
+            if Part.AWS in wanted:
+                self.aws.provision()
+            if Part.AIRFLOW in wanted:
+                self.processes.wait(self._airflow_servers(ports), self._announce(started))
+                self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
+
+    def stop(self) -> None:
+        """End all processes of the sandbox."""
+        with self._lock():
+            self.processes.stop()
+
+    def clean(self) -> None:
+        """End all processes and forget all contents."""
+        with self._lock():
+            self.processes.stop()
+            for entry in self.home.path.iterdir():
+                if entry.name in {TOOLS, "locks"}:
+                    continue
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that works with the sandbox, such as dbt."""
+        return self._inherited | server_variables(self.home, self.ports)
+
+    def _lock(self) -> AbstractContextManager[None]:
+        return self.home.locked("lifecycle", lambda: self._say("Another command starts or stops the sandbox: waiting"))
+
+    def _listening(self) -> set[str]:
+        names = {airflow.API_SERVER: "airflow"}
+        return {names.get(name, name) for name in self.processes.running()}
+
+    def _announce(self, started: Iterable[Server]) -> Callable[[str, float], None]:
+        names = {server.name for server in started}
+
+        def announce(name: str, seconds: float) -> None:
+            if name in names:
+                self._say(f"  {name} is ready after {seconds:.1f} s")
+
+        return announce
+
+    def _base_servers(self, ports: Ports) -> dict[Part, Server]:
+        variables = server_variables(self.home, ports)
+
+        def server(part: Part, port: int, check: Callable[[], None]) -> Server:
+            folder = self.home.folder(part)
+            return Server(
+                name=part,
+                command=python("-m", f"sandbox.{part}", "--home", str(folder), "--port", str(port)),
+                environment=variables,
+                check=lambda _started: check(),
+                sources=[REPOSITORY / "sandbox" / part, REPOSITORY / "uv.lock"],
+                working_directory=REPOSITORY,
+            )
+
+        return {
+            Part.REDSHIFT: server(Part.REDSHIFT, ports.redshift, lambda: warehouse.check(self.home, ports)),
+            Part.AWS: server(Part.AWS, ports.aws, self.aws.check),
+        }
+
+    def _airflow_variables(self, ports: Ports) -> dict[str, str]:
+        return server_variables(self.home, ports) | dag_variables(self.home) | airflow.variables(self.home, ports)
+
+    def _airflow_servers(self, ports: Ports) -> list[Server]:
+        return airflow.servers(self.home, ports, self._airflow_variables(ports))
+
+    def _start_airflow(self, ports: Ports) -> list[Server]:
+        servers = self._airflow_servers(ports)
+        dbt_project.write_profile(self.home)
+        with ThreadPoolExecutor() as pool:
+            manifest = pool.submit(dbt_project.build_manifest, self.home, self.environment(), self._say)
+            if not all(self.processes.up_to_date(server) for server in servers):
+                variables = self._inherited | self._airflow_variables(ports)
+                airflow.prepare_database(self.home, variables)
+            manifest.result()
+        return self.processes.start(servers)
+
+    def _render_dag(self, *, freshly_parsed: bool) -> None:
+        source = dbt_project.fingerprint([REPOSITORY / "dags", manifest_path(self.home)])
+        if self.home.recall("rendered-dag") != source:
+            if not freshly_parsed:
+                self.airflow.reparse()
+            self.home.remember("rendered-dag", source)

@@ -1,0 +1,245 @@
+"""The sandbox's servers as processes: started side by side, awaited until they answer, ended with all their children.
+
+A server and whatever it starts carry MARKER in their environment. So what belongs to a server is found even when the
+server was killed and left children behind, and a pid that the system gave to somebody else meanwhile is never touched.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sandbox.home import Home, SandboxError
+
+MARKER = "MUSIC_STREAMS_SANDBOX_PROCESS"
+STATE = "processes"
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 12.0
+LOG_TAIL_LINES = 25
+
+
+class NotReadyError(Exception):
+    """A server does not answer yet; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program that runs until it is stopped.
+
+    Attributes:
+        name: unique in the sandbox; its log is `logs/<name>.log`.
+        environment: what is set besides the inherited variables.
+        sources: folders of code that the program has loaded; when they change it is started anew.
+        check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
+        deadline: seconds until it must serve.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    check: Callable[[float], None]
+    sources: Sequence[Path] = ()
+    deadline: float = 120.0
+    working_directory: Path = field(default_factory=Path.cwd)
+
+    def fingerprint(self) -> str:
+        """Differs when the program would run differently."""
+        digest = hashlib.sha256(json.dumps([list(self.command), sorted(self.environment.items())]).encode())
+        for source in self.sources:
+            for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+                digest.update(str(file).encode() + file.read_bytes())
+        return digest.hexdigest()
+
+
+class Processes:
+    """The running servers of one sandbox. Callers hold the sandbox's lock while they start or stop."""
+
+    def __init__(self, home: Home, inherited: Mapping[str, str]) -> None:
+        """`inherited` is the environment that every server gets."""
+        self._home = home
+        self._inherited = dict(inherited)
+
+    def log(self, name: str) -> Path:
+        """The log of a server."""
+        return self._home.logs / f"{name}.log"
+
+    def running(self) -> dict[str, psutil.Process]:
+        """The servers that run, by name."""
+        return {name: process for name in self._state() if (process := self._find(name)) is not None}
+
+    def up_to_date(self, server: Server) -> bool:
+        """Whether the server runs, as it would be started now."""
+        return self._find(server.name) is not None and self._state()[server.name]["fingerprint"] == server.fingerprint()
+
+    def start(self, servers: Iterable[Server]) -> list[Server]:
+        """Start those that are down or run with other settings; returns them without waiting until they serve."""
+        stale = [server for server in servers if not self.up_to_date(server)]
+        self.stop([server.name for server in stale])
+        for server in stale:
+            self._launch(server)
+        return stale
+
+    def wait(
+        self, servers: Iterable[Server], on_ready: Callable[[str, float], None] = lambda _name, _seconds: None
+    ) -> None:
+        """Wait until all of them serve; `on_ready` hears of each with the seconds it took.
+
+        Raises:
+            SandboxError: one ended or missed its deadline. The others are left as they are.
+        """
+        waiting = list(servers)
+        while waiting:
+            for server in tuple(waiting):
+                process = self._find(server.name)
+                if process is None:
+                    raise SandboxError(self._obituary(server, "ended"))
+                started = process.create_time()
+                try:
+                    server.check(started)
+                except NotReadyError as reason:
+                    if time.time() - started > server.deadline:
+                        explanation = f"did not become ready within {server.deadline:.0f} s ({reason})"
+                        raise SandboxError(self._obituary(server, explanation)) from reason
+                else:
+                    waiting.remove(server)
+                    on_ready(server.name, time.time() - started)
+            if waiting:
+                time.sleep(POLL_SECONDS)
+
+    def stop(self, names: Iterable[str] | None = None) -> None:
+        """End servers (default: all) and everything they started: asked first, killed after GRACE_SECONDS.
+
+        Raises:
+            SandboxError: something survived.
+        """
+        chosen = set(self._state() if names is None else names)
+        servers = [process for name, process in self.running().items() if name in chosen]
+        family = set(self._marked(None if names is None else chosen))
+        for server in servers:
+            family.update(children_of(server))
+        signal_all(servers, psutil.Process.terminate)
+        wait_gone(servers, GRACE_SECONDS)
+
+        family.update(self._marked(None if names is None else chosen))
+        orphans = wait_gone(family.difference(servers), 0)
+        signal_all(orphans, psutil.Process.terminate)
+        stubborn = wait_gone([*orphans, *servers], GRACE_SECONDS / 2)
+        stubborn += [child for process in stubborn for child in children_of(process)]
+        signal_all(stubborn, psutil.Process.kill)
+        if immortal := wait_gone(stubborn, GRACE_SECONDS):
+            raise SandboxError(f"these processes of the sandbox do not end: {immortal}")
+        self._home.remember(STATE, {name: entry for name, entry in self._state().items() if name not in chosen})
+
+    def _launch(self, server: Server) -> None:
+        log = self.log(server.name)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        environment = {**self._inherited, **server.environment, MARKER: self._mark(server.name)}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                server.command,
+                cwd=server.working_directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in a command must not reach the servers
+            )
+        entry = {
+            "pid": process.pid,
+            "started": psutil.Process(process.pid).create_time(),
+            "fingerprint": server.fingerprint(),
+        }
+        self._home.remember(STATE, {**self._state(), server.name: entry})
+
+    def _find(self, name: str) -> psutil.Process | None:
+        entry = self._state().get(name)
+        if entry is None:
+            return None
+        try:
+            process = psutil.Process(entry["pid"])
+            same = abs(process.create_time() - entry["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if same else None
+
+    def _marked(self, names: set[str] | None) -> Iterable[psutil.Process]:
+        marks = None if names is None else {self._mark(name) for name in names}
+        ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+        for process in psutil.process_iter():
+            try:
+                mark = process.environ().get(MARKER, "")
+            except psutil.Error:
+                continue
+            belongs = mark.startswith(self._mark("")) if marks is None else mark in marks
+            if belongs and process.pid not in ours:
+                yield process
+
+    def _mark(self, name: str) -> str:
+        return f"{self._home.path}|{name}"
+
+    def _state(self) -> dict[str, dict[str, Any]]:
+        return self._home.recall(STATE) or {}
+
+    def _obituary(self, server: Server, what_happened: str) -> str:
+        log = self.log(server.name)
+        return f"{server.name} {what_happened}. The end of its log, {log}:\n{tail(log)}"
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """All that the process started and that still has it as an ancestor."""
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def signal_all(processes: Iterable[psutil.Process], signal: Callable[[psutil.Process], None]) -> None:
+    """Signal those that are still there."""
+    for process in processes:
+        try:
+            signal(process)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until all have ended; returns those that have not when the time is over.
+
+    A zombie has ended: an orphan's is only cleared away by process 1, which in a container may never do it.
+    """
+    deadline = time.monotonic() + seconds
+    while alive := [process for process in processes if not has_ended(process)]:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS / 4)
+    return alive
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether the process runs no more."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log, indented."""
+    if not log.exists():
+        return "  (no log)"
+    text = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"  {line}" for line in text) or "  (empty)"
+
+
+def python(*arguments: str) -> list[str]:
+    """A command of the Python that runs this."""
+    return [sys.executable, *arguments]

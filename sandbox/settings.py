@@ -1,0 +1,152 @@
+"""The sandbox's addresses and names, and the variables through which everything learns them."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.home import REPOSITORY, Home
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+BUCKET = "music-streams-sandbox"
+DATABASE = "dev"
+DATABASE_USER = "sandbox"
+SCHEMA_PREFIX = "sandbox"
+COPY_ROLE = "music-streams-redshift-copy"
+GLUE_ROLE = "music-streams-glue"
+DBT_TARGET = "sandbox"
+GLUE_POLL_SECONDS = 1
+
+VIRTUAL_ENVIRONMENT = REPOSITORY / ".venv"
+PREFERRED_PORTS = {"aws": 4566, "redshift": 5439, "airflow": 8080}
+
+# What the user's shell may hold that would lead a server astray: to a real account, another Python, another Airflow.
+FOREIGN_PREFIXES = (
+    "AWS_",
+    "AIRFLOW",
+    "DBT_",
+    "REDSHIFT_",
+    "MUSIC_STREAMS_",
+    "PYTHON",
+    "SPARK_",
+    "HADOOP_",
+    "GX_",
+    "VIRTUAL_ENV",
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the servers listen, on 127.0.0.1."""
+
+    aws: int
+    redshift: int
+    airflow: int
+
+    @property
+    def aws_endpoint(self) -> str:
+        """Base address of the AWS APIs."""
+        return f"http://{HOST}:{self.aws}"
+
+    @property
+    def airflow_url(self) -> str:
+        """Base address of Airflow."""
+        return f"http://{HOST}:{self.airflow}"
+
+
+def choose_ports(home: Home, running: set[str]) -> Ports:
+    """The ports of last time, or the customary ones; a free one instead of any that something else holds."""
+    ports = {**PREFERRED_PORTS, **(home.recall("ports") or {})}
+    for name, port in ports.items():
+        if name not in running and not is_free(port):
+            ports[name] = free_port()
+    home.remember("ports", ports)
+    return Ports(**ports)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nothing holds."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def inherited_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What of the user's environment the servers get: no word of any AWS account, and no proxy for 127.0.0.1."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(FOREIGN_PREFIXES)}
+    for name in ("NO_PROXY", "no_proxy"):
+        kept[name] = ",".join(filter(None, [kept.get(name), HOST, "localhost"]))
+    return kept | {"PATH": search_path(environ.get("PATH", os.defpath))}
+
+
+def search_path(path: str) -> str:
+    """PATH with .venv's programs first."""
+    programs = str(VIRTUAL_ENVIRONMENT / "bin")
+    return os.pathsep.join([programs, *(part for part in path.split(os.pathsep) if part != programs)])
+
+
+def client_variables(home: Home, ports: Ports) -> dict[str, str]:
+    """What boto3, dbt, the DAG and the Glue jobs need to find the sandbox."""
+    secrets = home.secrets()
+    return {
+        "AWS_ENDPOINT_URL": ports.aws_endpoint,
+        "AWS_ACCESS_KEY_ID": secrets.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secrets.aws_secret_access_key,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "MUSIC_STREAMS_BUCKET": BUCKET,
+        "REDSHIFT_HOST": HOST,
+        "REDSHIFT_PORT": str(ports.redshift),
+        "REDSHIFT_DATABASE": DATABASE,
+        "REDSHIFT_USER": DATABASE_USER,
+        "REDSHIFT_PASSWORD": secrets.redshift_password,
+        "MUSIC_STREAMS_COPY_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/{COPY_ROLE}",
+        "MUSIC_STREAMS_SCHEMA_PREFIX": SCHEMA_PREFIX,
+        "DBT_PROFILES_DIR": str(home.dbt),
+        "DBT_TARGET": DBT_TARGET,
+    }
+
+
+def server_variables(home: Home, ports: Ports) -> dict[str, str]:
+    """What the servers get: the clients' variables, and no way to a real AWS account or to anybody's statistics."""
+    return client_variables(home, ports) | {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # setproctitle must not overwrite the environment that MARKER is read from
+    }
+
+
+def dag_variables(home: Home) -> dict[str, str]:
+    """The DAG's settings."""
+    return {
+        "MUSIC_STREAMS_DBT_EXECUTABLE": str(VIRTUAL_ENVIRONMENT / "bin" / "dbt"),
+        "MUSIC_STREAMS_DBT_PROJECT_DIR": str(REPOSITORY),
+        "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
+        "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
+    }
+
+
+def manifest_path(home: Home) -> Path:
+    """The prebuilt dbt manifest that the DAG is rendered from."""
+    return home.dbt / "target" / "manifest.json"
