@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from music_streams import lake
 from music_streams.objects import (
-    Gone,
-    Replaced,
+    GoneError,
+    ReplacedError,
     StoredObject,
     copy_version,
     create_json,
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BatchUnfinished(Exception):
+class BatchUnfinishedError(Exception):
     """The batch was not curated, or its KPIs were not computed."""
 
 
 def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
     """Record that both marts hold the batch and those it covered, then archive their stream files.
 
-    May be repeated: what is done stays done. A landed file that was replaced since it was pinned stays for the next run.
+    May be repeated: what is done stays done. A landed file replaced since it was pinned stays for the next run.
 
     Raises:
-        BatchUnfinished: the curation record or a COPY manifest is missing.
+        BatchUnfinishedError: the curation record or a COPY manifest is missing.
     """
     folder = lake.BatchFolder(batch_id)
     record = read_json(s3, bucket, folder.curation_record)
@@ -49,7 +49,7 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
             f"batch {batch_id} cannot be archived, as s3://{bucket}/ lacks {', '.join(missing)}: "
             "clear trigger_spark_curate_user_streams_job_task with what follows it"
         )
-        raise BatchUnfinished(msg)
+        raise BatchUnfinishedError(msg)
 
     covers: list[str] = record["covers"]
     loaded_at = datetime.now(UTC).isoformat()
@@ -62,23 +62,24 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
             {"batch_id": covered, "loaded_at": loaded_at, "covered_by": batch_id},
         )
 
-    archived, stayed = 0, []
-    for owner, files in [(batch_id, record["files"]), *((covered, _files(s3, bucket, covered)) for covered in covers)]:
-        for key in in_parallel(lambda file, owner=owner: _archive_file(s3, bucket, owner, file), files):
-            if key is None:
-                archived += 1
-            else:
-                stayed.append(key)
+    inputs = [(owner, file) for owner in (batch_id, *covers) for file in _files(s3, bucket, owner)]
+    replaced = in_parallel(lambda item: _archive_file(s3, bucket, *item), inputs)
+    stayed = [key for key in replaced if key]
     if stayed:
         log.warning("%d files were replaced since they were pinned and stay for the next run: %s", len(stayed), stayed)
-    return {"batch_id": batch_id, "covered": covers, "archived_files": archived, "replaced_files": len(stayed)}
+    return {
+        "batch_id": batch_id,
+        "covered": covers,
+        "archived_files": len(inputs) - len(stayed),
+        "replaced_files": len(stayed),
+    }
 
 
 def _files(s3: "S3Client", bucket: str, batch_id: str) -> list[dict[str, Any]]:
     record = read_json(s3, bucket, lake.BatchFolder(batch_id).curation_record)
     if record is None:
         msg = f"batch {batch_id} has no curation record, though a later batch covers it"
-        raise BatchUnfinished(msg)
+        raise BatchUnfinishedError(msg)
     files: list[dict[str, Any]] = record["files"]
     return files
 
@@ -89,12 +90,12 @@ def _archive_file(s3: "S3Client", bucket: str, batch_id: str, file: dict[str, An
     target = f"{lake.BatchFolder(batch_id).archive}/{PurePosixPath(landed.key).name}"
     try:
         copy_version(s3, bucket, head(s3, bucket, file["copy"]), target)
-    except Gone:
+    except GoneError:
         head(s3, bucket, target)  # pins may have expired; the archive may not
     try:
         delete_version(s3, bucket, landed)
-    except Gone:
+    except GoneError:
         return None
-    except Replaced:
+    except ReplacedError:
         return landed.key
     return None

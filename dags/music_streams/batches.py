@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from music_streams import lake
 from music_streams.objects import (
-    Gone,
-    Replaced,
+    GoneError,
+    ReplacedError,
     StoredObject,
     copy_version,
     head,
@@ -29,11 +29,11 @@ PIN_ATTEMPTS = 5
 NAME_LIMIT = 100
 
 
-class LandingUnstable(Exception):
+class LandingUnstableError(Exception):
     """A landed file is replaced faster than it can be copied; worth another try."""
 
 
-class DatesRefused(Exception):
+class DatesRefusedError(Exception):
     """`recompute_from` and `recompute_to` make no range of dates."""
 
 
@@ -49,7 +49,7 @@ class DateRange:
         """The range of the DAG params `recompute_from` and `recompute_to`; None when none is asked for.
 
         Raises:
-            DatesRefused: one of them is missing, no date, or they are in the wrong order.
+            DatesRefusedError: one of them is missing, no date, or they are in the wrong order.
         """
         if not recompute_from and not recompute_to:
             return None
@@ -58,11 +58,11 @@ class DateRange:
                 f"recompute_from is {recompute_from!r} and recompute_to {recompute_to!r}: "
                 "give both, or neither (the same date twice for one date)"
             )
-            raise DatesRefused(msg)
+            raise DatesRefusedError(msg)
         first, last = _iso_date("recompute_from", recompute_from), _iso_date("recompute_to", recompute_to)
         if first > last:
             msg = f"recompute_from {first} lies after recompute_to {last}: exchange them"
-            raise DatesRefused(msg)
+            raise DatesRefusedError(msg)
         return cls(first, last)
 
     def as_record(self) -> dict[str, str]:
@@ -135,7 +135,7 @@ def pin_streams(s3: "S3Client", bucket: str, batch: str, streams: Sequence[Store
     """Copy the landed stream files into the batch's folder; files withdrawn meanwhile are left out.
 
     Raises:
-        LandingUnstable: a file was replaced during each of several attempts.
+        LandingUnstableError: a file was replaced during each of several attempts.
     """
     folder = lake.BatchFolder(batch)
 
@@ -154,7 +154,7 @@ def pin_table(s3: "S3Client", bucket: str, batch: str, table: StoredObject) -> P
     """Copy a reference table into the batch's folder; None when it was withdrawn meanwhile.
 
     Raises:
-        LandingUnstable: it was replaced during each of several attempts.
+        LandingUnstableError: it was replaced during each of several attempts.
     """
     folder = lake.BatchFolder(batch)
     return pin_version(s3, bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
@@ -167,18 +167,18 @@ def pin_version(
     for _ in range(PIN_ATTEMPTS):
         try:
             return Pin(landed, copy_version(s3, bucket, landed, name_copy(landed)))
-        except Replaced:
+        except ReplacedError:
             try:
                 landed = head(s3, bucket, landed.key)
-            except Gone:
+            except GoneError:
                 return None
-        except Gone:
+        except GoneError:
             return None
     msg = (
         f"s3://{bucket}/{landed.key} was replaced {PIN_ATTEMPTS} times while it was being copied: "
         "nothing was taken in; the task tries again, and succeeds once its producer rests"
     )
-    raise LandingUnstable(msg)
+    raise LandingUnstableError(msg)
 
 
 def _safe_name(version: StoredObject) -> str:
@@ -193,4 +193,4 @@ def _iso_date(param: str, value: str) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         msg = f"{param} is {value!r}: write a date like 2024-06-25"
-        raise DatesRefused(msg) from error
+        raise DatesRefusedError(msg) from error

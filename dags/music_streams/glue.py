@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ SUCCEEDED = "SUCCEEDED"
 LOST = frozenset({"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"})
 
 
-class GlueRunFailed(Exception):
+class GlueRunFailedError(Exception):
     """The run ended without success; asking again changes nothing."""
 
 
@@ -23,14 +23,14 @@ def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, way_out
     """Whether the run has ended well; False while it goes on.
 
     Raises:
-        GlueRunFailed: it has ended otherwise.
+        GlueRunFailedError: it has ended otherwise.
     """
     run = glue.get_job_run(JobName=job_name, RunId=run_id)["JobRun"]
     state = run["JobRunState"]
     if state in LOST:
         reason = run.get("ErrorMessage") or "Glue gives no reason; see the run's logs"
         msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}\n{way_out}"
-        raise GlueRunFailed(msg)
+        raise GlueRunFailedError(msg)
     return bool(state == SUCCEEDED)
 
 
@@ -48,7 +48,7 @@ class GlueRunSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("job_name", "run_id")
     ui_color = "#ededed"
 
-    def __init__(self, *, job_name: str, run_id: str, trigger_task_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, job_name: str, run_id: str | XComArg, trigger_task_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job_name = job_name
         self.run_id = run_id
@@ -58,6 +58,6 @@ class GlueRunSensor(BaseSensorOperator):
         """Look at the run once; errors of the API are left to the task's retries."""
         way_out = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
         try:
-            return run_has_succeeded(boto3.client("glue"), self.job_name, self.run_id, way_out=way_out)
-        except GlueRunFailed as error:
+            return run_has_succeeded(boto3.client("glue"), self.job_name, str(self.run_id), way_out=way_out)
+        except GlueRunFailedError as error:
             raise AirflowFailException(str(error)) from error

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,11 +34,11 @@ class StoredObject:
     size: int
 
 
-class Replaced(Exception):
+class ReplacedError(Exception):
     """The object is no longer the version that was meant."""
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The object does not exist (any more)."""
 
 
@@ -64,7 +65,7 @@ def head(s3: "S3Client", bucket: str, key: str) -> StoredObject:
     """The newest version of an object.
 
     Raises:
-        Gone: there is none.
+        GoneError: there is none.
     """
     try:
         answer = s3.head_object(Bucket=bucket, Key=key)
@@ -77,10 +78,10 @@ def copy_version(s3: "S3Client", bucket: str, source: StoredObject, target: str)
     """Copy exactly the version that `source` names; the copy's ETag may differ from the source's.
 
     Raises:
-        Replaced: the object holds another version now.
-        Gone: the object was removed.
+        ReplacedError: the object holds another version now.
+        GoneError: the object was removed.
     """
-    origin = {"Bucket": bucket, "Key": source.key}
+    origin: CopySourceTypeDef = {"Bucket": bucket, "Key": source.key}
     try:
         if source.size <= COPY_OBJECT_LIMIT:
             answer = s3.copy_object(Bucket=bucket, Key=target, CopySource=origin, CopySourceIfMatch=source.etag)
@@ -102,8 +103,8 @@ def delete_version(s3: "S3Client", bucket: str, version: StoredObject) -> None:
     """Delete an object only while it is the version that is meant.
 
     Raises:
-        Replaced: the object holds another version now; it stays.
-        Gone: the object was removed already.
+        ReplacedError: the object holds another version now; it stays.
+        GoneError: the object was removed already.
     """
     try:
         s3.delete_object(Bucket=bucket, Key=version.key, IfMatch=version.etag)
@@ -116,7 +117,7 @@ def read_json(s3: "S3Client", bucket: str, key: str) -> dict[str, Any] | None:
     try:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
-        if isinstance(_meaning(error, bucket, key), Gone):
+        if isinstance(_meaning(error, bucket, key), GoneError):
             return None
         raise
     record: dict[str, Any] = json.loads(body)
@@ -133,7 +134,7 @@ def create_json(s3: "S3Client", bucket: str, key: str, record: object) -> bool:
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=_json(record), ContentType="application/json", IfNoneMatch="*")
     except ClientError as error:
-        if isinstance(_meaning(error, bucket, key), Replaced):
+        if isinstance(_meaning(error, bucket, key), ReplacedError):
             return False
         raise
     return True
@@ -145,7 +146,7 @@ def missing_keys(s3: "S3Client", bucket: str, keys: Iterable[str]) -> list[str]:
     def is_missing(key: str) -> bool:
         try:
             head(s3, bucket, key)
-        except Gone:
+        except GoneError:
             return True
         return False
 
@@ -162,7 +163,7 @@ def _meaning(error: ClientError, bucket: str, key: str) -> Exception:
     if code == "NoSuchBucket":
         return error
     if status == NOT_FOUND:
-        return Gone(f"s3://{bucket}/{key} does not exist")
+        return GoneError(f"s3://{bucket}/{key} does not exist")
     if status == CONDITION_FAILED:
-        return Replaced(f"s3://{bucket}/{key} was replaced")
+        return ReplacedError(f"s3://{bucket}/{key} was replaced")
     return error

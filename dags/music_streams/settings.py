@@ -8,7 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class SettingMissing(Exception):
+class SettingMissingError(Exception):
     """A setting without a default is not in the environment."""
 
 
@@ -39,18 +39,18 @@ class Settings:
         """Read them.
 
         Raises:
-            SettingMissing: no bucket is set, or a number is none.
+            SettingMissingError: no bucket is set, or a number is none.
         """
         bucket = environment.get("MUSIC_STREAMS_BUCKET", "")
         if not bucket:
             msg = "MUSIC_STREAMS_BUCKET is not set: export the name of the lake's bucket to every Airflow component"
-            raise SettingMissing(msg)
+            raise SettingMissingError(msg)
         poll = environment.get("MUSIC_STREAMS_GLUE_POLL_SECONDS", "60")
         try:
             glue_poll_seconds = float(poll)
         except ValueError as error:
             msg = f"MUSIC_STREAMS_GLUE_POLL_SECONDS is {poll!r}: set it to a number of seconds"
-            raise SettingMissing(msg) from error
+            raise SettingMissingError(msg) from error
         project = Path(environment.get("MUSIC_STREAMS_DBT_PROJECT_DIR") or REPOSITORY)
         return cls(
             bucket=bucket,

@@ -5,10 +5,10 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from music_streams.archive import BatchUnfinished, finish_batch
-from music_streams.batches import DateRange, DatesRefused
+from music_streams.archive import BatchUnfinishedError, finish_batch
+from music_streams.batches import DateRange, DatesRefusedError
 from music_streams.objects import s3_client
-from music_streams.validation import DatasetsRefused, OnInvalidStreamFile, refusal, take_in_batch
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def validate_datasets(
     bucket: str, batch_id: str, on_invalid_stream_file: OnInvalidStreamFile, recompute_from: str, recompute_to: str
 ) -> dict[str, Any]:
-    """Validate what has landed and pin it as a batch; bad data and bad params fail at once, other errors are retried."""
+    """Take in what has landed as a batch; bad data and bad params fail at once, other errors are retried."""
     try:
         return take_in_batch(
             s3_client(),
@@ -25,7 +25,7 @@ def validate_datasets(
             on_invalid_stream_file=on_invalid_stream_file,
             recompute=DateRange.from_params(recompute_from, recompute_to),
         )
-    except (DatasetsRefused, DatesRefused) as error:
+    except (DatasetsRefusedError, DatesRefusedError) as error:
         raise AirflowFailException(str(error)) from error
 
 
@@ -48,5 +48,5 @@ def move_files(bucket: str, batch_id: str) -> dict[str, Any]:
     """Record the batch as loaded and archive its stream files."""
     try:
         return finish_batch(s3_client(), bucket, batch_id)
-    except BatchUnfinished as error:
+    except BatchUnfinishedError as error:
         raise AirflowFailException(str(error)) from error

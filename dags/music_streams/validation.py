@@ -1,4 +1,4 @@
-"""Take in a batch: decide whether there is one, pin its files, validate the pinned bytes, and say so in its manifest."""
+"""Take in a batch: pin what has landed, validate the pinned bytes, and write the manifest that vouches for them."""
 
 import io
 import logging
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from music_streams import lake
 from music_streams.batches import DateRange, Landed, Pin, list_landed, owed_batches, pin_streams, pin_table
 from music_streams.objects import (
-    Gone,
-    Replaced,
+    GoneError,
+    ReplacedError,
     copy_version,
     create_json,
     delete_version,
@@ -21,8 +21,9 @@ from music_streams.objects import (
 )
 
 if TYPE_CHECKING:
-    from expectations.report import FileReport, ValidationReport
     from mypy_boto3_s3 import S3Client
+
+    from expectations.report import FileReport, ValidationReport
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ Outcome = Literal["compute", "nothing_to_do"]
 READ_AHEAD = 1024**2
 
 
-class DatasetsRefused(Exception):
+class DatasetsRefusedError(Exception):
     """The landed data are not fit to be taken in; trying again with the same data changes nothing."""
 
 
@@ -50,9 +51,9 @@ def take_in_batch(
         `outcome` (compute, nothing_to_do), `batch_id`, and the counts `stream_files` and `quarantined_files`.
 
     Raises:
-        DatasetsRefused: an error in a reference table, or in a stream file when these may not be quarantined.
+        DatasetsRefusedError: an error in a reference table, or in a stream file when these may not be quarantined.
             The message names files, expectations and values; it stands in the batch's summary too.
-        LandingUnstable: a producer replaced a file over and over; nothing was taken in.
+        LandingUnstableError: a producer replaced a file over and over; nothing was taken in.
     """
     folder = lake.BatchFolder(batch_id)
     validated = read_json(s3, bucket, folder.curation_record) or read_json(s3, bucket, folder.manifest)
@@ -74,7 +75,7 @@ def take_in_batch(
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
     _write_results(s3, bucket, batch_id, report, batch_time)
     if refused and not may_go_on:
-        raise DatasetsRefused(report.summary())
+        raise DatasetsRefusedError(report.summary())
 
     _quarantine(s3, bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
@@ -82,7 +83,7 @@ def take_in_batch(
         return _result("nothing_to_do", batch_id, quarantined_files=len(refused))
     for name, reference in (("songs.csv", lake.REFERENCE_SONGS), ("users.csv", lake.REFERENCE_USERS)):
         copy_version(s3, bucket, pins[name].copy, reference)
-    manifest = {
+    manifest: dict[str, Any] = {
         "batch_id": batch_id,
         "time": batch_time.isoformat(timespec="microseconds"),
         "files": [_manifest_entry(pins[file.name], file) for file in accepted],
@@ -112,8 +113,9 @@ def _name(pin: Pin) -> str:
 
 def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
     # Great Expectations takes seconds to import: here, never while the DAG is parsed.
-    from expectations.report import LandedFile  # noqa: PLC0415
     from expectations.validation import validate_files  # noqa: PLC0415
+
+    from expectations.report import LandedFile  # noqa: PLC0415
 
     def opener(pin: Pin) -> Callable[[], BinaryIO]:
         def stream() -> BinaryIO:
@@ -122,7 +124,7 @@ def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: dat
 
         return stream
 
-    files = [
+    files: list[LandedFile] = [
         LandedFile(dataset=_DATASETS.get(name, "user_streams"), name=name, open=opener(pin))
         for name, pin in pins.items()
     ]
@@ -185,7 +187,7 @@ def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tu
         write_json(s3, bucket, f"{target}.reason.json", reason)
         try:
             delete_version(s3, bucket, pin.landed)
-        except (Gone, Replaced) as error:
+        except (GoneError, ReplacedError) as error:
             log.warning("%s: what lies there now is the next run's", error)
 
     in_parallel(move, refused)

@@ -1,0 +1,65 @@
+"""A lake on the sandbox's AWS endpoint: one endpoint for all tests, a fresh bucket for each."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from music_streams.objects import read_json
+
+from sandbox.aws.endpoint import AwsEndpoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A bucket, with a client for the code under test and one for the producers that interfere with it."""
+
+    endpoint: AwsEndpoint
+    s3: "S3Client"
+    producer: "S3Client"
+    bucket: str
+
+    def put(self, key: str, content: str | bytes = "content") -> str:
+        """Land something; its ETag."""
+        body = content.encode() if isinstance(content, str) else content
+        return str(self.producer.put_object(Bucket=self.bucket, Key=key, Body=body)["ETag"])
+
+    def get(self, key: str) -> bytes:
+        body: bytes = self.producer.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+    def record(self, key: str) -> dict[str, Any]:
+        record = read_json(self.producer, self.bucket, key)
+        assert record is not None, f"{key} does not exist"
+        return record
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.producer.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def remove(self, key: str) -> None:
+        self.producer.delete_object(Bucket=self.bucket, Key=key)
+
+    def before(self, operation: str, interfere: Callable[[dict[str, Any]], object]) -> None:
+        """Let a producer act just before each call of an S3 operation; it sees the call's parameters."""
+        self.s3.meta.events.register(f"provide-client-params.s3.{operation}", lambda params, **_: interfere(params))
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    with AwsEndpoint(tmp_path_factory.mktemp("aws")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def lake(endpoint: AwsEndpoint, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    for name, value in endpoint.environment().items():
+        monkeypatch.setenv(name, value)
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
+    producer = endpoint.client("s3")
+    producer.create_bucket(Bucket=bucket)
+    return Lake(endpoint, endpoint.client("s3"), producer, bucket)

@@ -1,0 +1,164 @@
+from typing import Any
+
+import pytest
+from music_streams import lake as keys
+from music_streams.archive import BatchUnfinishedError, finish_batch
+from music_streams.batches import list_landed, owed_batches, pin_streams
+from music_streams.objects import write_json
+
+from tests.integration.dags.conftest import Lake
+
+STREAMS = "music_streams/user_streams"
+EARLIER = "20240625T000000Z-0f0f0f0f"
+BATCH = "20240626T000000Z-1a2b3c4d"
+
+
+def commit(lake: Lake, batch: str, covers: list[str] | None = None) -> list[dict[str, Any]]:
+    """Pin what has landed and commit it, as validation and curation would."""
+    pins = pin_streams(lake.s3, lake.bucket, batch, list_landed(lake.s3, lake.bucket).streams)
+    files = [pin.as_record() for pin in pins]
+    record = {"batch_id": batch, "files": files, "covers": covers or []}
+    write_json(lake.s3, lake.bucket, keys.BatchFolder(batch).curation_record, record)
+    return files
+
+
+def compute(lake: Lake, batch: str, *kpis: str) -> None:
+    for name in kpis or (keys.GENRE_LEVEL_KPIS, keys.HOURLY_KPIS):
+        lake.put(keys.copy_manifest(name, batch), "{}")
+
+
+def test_processed_files_move_under_their_own_names(lake: Lake) -> None:
+    names = ["a.csv", "two words.csv", "two_words.csv", "100%.csv", "a+b.csv", "münchen ☂.csv"]
+    for name in names:
+        lake.put(f"{STREAMS}/{name}", name)
+    commit(lake, BATCH)
+    compute(lake, BATCH)
+
+    result = finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert result == {"batch_id": BATCH, "covered": [], "archived_files": 6, "replaced_files": 0}
+    assert lake.keys(STREAMS) == []
+    assert {key: lake.get(key) for key in lake.keys(keys.ARCHIVE)} == {
+        f"music_streams/user-streams-archived/{BATCH}/{name}": name.encode() for name in names
+    }
+
+
+def test_a_file_replaced_since_it_was_pinned_stays_and_its_pinned_version_is_archived(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    commit(lake, BATCH)
+    compute(lake, BATCH)
+    lake.put(f"{STREAMS}/a.csv", "replaced")
+
+    result = finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert result["replaced_files"] == 1
+    assert lake.get(f"{STREAMS}/a.csv") == b"replaced"
+    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+
+
+def test_a_file_replaced_in_the_moment_of_its_deletion_stays(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    commit(lake, BATCH)
+    compute(lake, BATCH)
+    lake.before("DeleteObject", lambda _: lake.put(f"{STREAMS}/a.csv", "replaced"))
+
+    finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.get(f"{STREAMS}/a.csv") == b"replaced"
+
+
+def test_a_file_that_its_producer_withdrew_is_archived_all_the_same(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    commit(lake, BATCH)
+    compute(lake, BATCH)
+    lake.remove(f"{STREAMS}/a.csv")
+
+    finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+
+
+def test_finishing_again_changes_nothing_and_takes_no_newer_file(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    commit(lake, BATCH)
+    compute(lake, BATCH)
+    finish_batch(lake.s3, lake.bucket, BATCH)
+    loaded = lake.record(keys.BatchFolder(BATCH).loaded_record)
+    lake.put(f"{STREAMS}/a.csv", "tomorrow's")
+
+    finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.record(keys.BatchFolder(BATCH).loaded_record) == loaded
+    assert lake.get(f"{STREAMS}/a.csv") == b"tomorrow's"
+    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+
+
+def test_finishing_again_after_the_pins_have_expired_is_harmless(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    (file,) = commit(lake, BATCH)
+    compute(lake, BATCH)
+    finish_batch(lake.s3, lake.bucket, BATCH)
+    lake.remove(file["copy"])
+
+    finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+
+
+def test_a_landed_file_is_not_deleted_before_its_bytes_are_archived(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    (file,) = commit(lake, BATCH)
+    compute(lake, BATCH)
+    lake.remove(file["copy"])
+
+    with pytest.raises(Exception, match=r"user-streams-archived/.*/a\.csv does not exist"):
+        finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.get(f"{STREAMS}/a.csv") == b"pinned"
+
+
+def test_a_finished_batch_pays_what_the_batches_it_covers_owe(lake: Lake) -> None:
+    lake.put(f"{STREAMS}/a.csv", "died after its curation")
+    commit(lake, EARLIER)
+    lake.put(f"{STREAMS}/b.csv", "new")
+    commit(lake, BATCH, covers=[EARLIER])
+    compute(lake, BATCH)
+    assert owed_batches(lake.s3, lake.bucket, besides="") == [EARLIER, BATCH]
+
+    result = finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert result["covered"] == [EARLIER]
+    assert owed_batches(lake.s3, lake.bucket, besides="") == []
+    assert lake.record(keys.BatchFolder(BATCH).loaded_record)["covered"] == [EARLIER]
+    assert lake.record(keys.BatchFolder(EARLIER).loaded_record)["covered_by"] == BATCH
+    assert lake.keys(STREAMS) == []
+    assert lake.keys(keys.ARCHIVE) == [
+        f"{keys.ARCHIVE}/{EARLIER}/a.csv",
+        f"{keys.ARCHIVE}/{BATCH}/a.csv",  # it still lay there, so this batch pinned it again
+        f"{keys.ARCHIVE}/{BATCH}/b.csv",
+    ]
+
+
+@pytest.mark.parametrize("computed", [[], [keys.GENRE_LEVEL_KPIS], [keys.HOURLY_KPIS]])
+def test_nothing_moves_before_both_kpis_are_computed(lake: Lake, computed: list[str]) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    commit(lake, BATCH)
+    if computed:
+        compute(lake, BATCH, *computed)
+
+    with pytest.raises(BatchUnfinishedError) as refused:
+        finish_batch(lake.s3, lake.bucket, BATCH)
+
+    for name in {keys.GENRE_LEVEL_KPIS, keys.HOURLY_KPIS} - set(computed):
+        assert keys.copy_manifest(name, BATCH) in str(refused.value)
+    assert lake.keys(STREAMS) == [f"{STREAMS}/a.csv"]
+    assert owed_batches(lake.s3, lake.bucket, besides="") == [BATCH]
+
+
+def test_a_batch_that_was_never_curated_is_not_finished(lake: Lake) -> None:
+    compute(lake, BATCH)
+
+    with pytest.raises(BatchUnfinishedError, match=f"batches/{BATCH}/curation.json"):
+        finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.keys(keys.BATCHES) == []
