@@ -1,0 +1,1 @@
+"""Amazon Redshift for one machine: a gateway that speaks Redshift's protocol and dialect, before a PostgreSQL."""

@@ -1,0 +1,126 @@
+-- What Redshift has and PostgreSQL lacks, made in pg_catalog by the superuser at every start.
+-- Statements are separated by a semicolon and an empty line.
+
+create or replace function pg_catalog.sandbox_refuse(message text, state text) returns void language plpgsql as $$
+begin
+    raise exception using message = message, errcode = state;
+end $$;
+
+-- Functions. Dateparts stand bare in Redshift; the gateway quotes them.
+
+create or replace function pg_catalog.sandbox_datepart(part text) returns text language plpgsql immutable strict as $$
+begin
+    return case
+        when lower(part) in ('y', 'yr', 'yrs', 'year', 'years') then 'year'
+        when lower(part) in ('qtr', 'qtrs', 'quarter', 'quarters') then 'quarter'
+        when lower(part) in ('mon', 'mons', 'month', 'months') then 'month'
+        when lower(part) in ('w', 'week', 'weeks') then 'week'
+        when lower(part) in ('d', 'day', 'days') then 'day'
+        when lower(part) in ('h', 'hr', 'hrs', 'hour', 'hours') then 'hour'
+        when lower(part) in ('m', 'min', 'mins', 'minute', 'minutes') then 'minute'
+        when lower(part) in ('s', 'sec', 'secs', 'second', 'seconds') then 'second'
+    end;
+end $$;
+
+create or replace function pg_catalog.dateadd(part text, amount bigint, moment timestamp) returns timestamp
+language plpgsql immutable strict as $$
+declare
+    unit text := pg_catalog.sandbox_datepart(part);
+begin
+    if unit is null then
+        raise exception 'dateadd: the sandbox does not know the datepart %', part using errcode = '0A000';
+    elsif unit = 'quarter' then
+        return moment + (amount * 3 || ' month')::interval;
+    end if;
+    return moment + (amount || ' ' || unit)::interval;
+end $$;
+
+-- Counts the boundaries between two moments, not the time that passes.
+create or replace function pg_catalog.datediff(part text, earlier timestamp, later timestamp) returns bigint
+language plpgsql immutable strict as $$
+declare
+    unit text := pg_catalog.sandbox_datepart(part);
+    months bigint := (extract(year from later) - extract(year from earlier)) * 12
+        + extract(month from later) - extract(month from earlier);
+    seconds constant jsonb := '{"day": 86400, "hour": 3600, "minute": 60, "second": 1}';
+begin
+    if unit = 'year' then
+        return extract(year from later) - extract(year from earlier);
+    elsif unit = 'quarter' then
+        return (extract(year from later) - extract(year from earlier)) * 4
+            + extract(quarter from later) - extract(quarter from earlier);
+    elsif unit = 'month' then
+        return months;
+    elsif seconds ? unit then
+        return extract(epoch from date_trunc(unit, later) - date_trunc(unit, earlier)) / (seconds ->> unit)::int;
+    end if;
+    raise exception 'datediff: the sandbox does not know the datepart %', part using errcode = '0A000';
+end $$;
+
+-- Start of the statement, whole seconds, UTC.
+create or replace function pg_catalog.getdate() returns timestamp language sql stable
+return date_trunc('second', statement_timestamp() at time zone 'UTC');
+
+-- Start of the transaction, UTC.
+create or replace function pg_catalog.sysdate() returns timestamp language sql stable
+return transaction_timestamp() at time zone 'UTC';
+
+create or replace function pg_catalog.convert_timezone(target text, moment timestamp) returns timestamp
+language sql immutable strict return (moment at time zone 'UTC') at time zone target;
+
+create or replace function pg_catalog.convert_timezone(source text, target text, moment timestamp) returns timestamp
+language sql immutable strict return (moment at time zone source) at time zone target;
+
+create or replace function pg_catalog.last_day(moment timestamp) returns date
+language sql immutable strict return (date_trunc('month', moment) + interval '1 month - 1 day')::date;
+
+create or replace function pg_catalog.trunc(moment timestamp) returns date language sql immutable strict return moment::date;
+
+create or replace function pg_catalog.len(value text) returns integer language sql immutable strict return length(value);
+
+create or replace function pg_catalog.pg_last_copy_count() returns bigint language sql stable
+return coalesce(nullif(current_setting('redshift.last_copy_count', true), '')::bigint, 0);
+
+-- Catalogue views and functions that dbt-redshift reads. There are no late-binding views and no external tables here.
+
+create or replace function pg_catalog.pg_get_late_binding_view_cols() returns setof record language sql stable as $$
+    select null::name, null::name, null::name, null::varchar, null::int where false
+$$;
+
+drop view if exists pg_catalog.svv_external_columns;
+
+create view pg_catalog.svv_external_columns as
+select
+    ''::varchar as schemaname, ''::varchar as tablename, ''::varchar as columnname, ''::varchar as external_type, 0 as columnnum
+where false;
+
+drop view if exists pg_catalog.svv_table_info;
+
+-- Sizes and names are real; what PostgreSQL cannot know is null, or Redshift's default.
+create view pg_catalog.svv_table_info as
+select
+    current_database()::text as "database",
+    namespace.nspname::text as "schema",
+    relation.oid as table_id,
+    relation.relname::text as "table",
+    'N'::text as encoded,
+    'AUTO(ALL)'::text as diststyle,
+    null::text as sortkey1,
+    (
+        select max(atttypmod - 4) from pg_catalog.pg_attribute
+        where attrelid = relation.oid and atttypid = 'varchar'::regtype and atttypmod > 4
+    )::integer as max_varchar,
+    null::text as sortkey1_enc,
+    0 as sortkey_num,
+    ceil(pg_relation_size(relation.oid) / 1048576.0)::bigint as size,
+    null::numeric(10, 4) as pct_used,
+    null::numeric(5, 2) as unsorted,
+    null::numeric(5, 2) as stats_off,
+    greatest(relation.reltuples, 0)::numeric(38, 0) as tbl_rows,
+    null::numeric(19, 2) as skew_sortkey1,
+    null::numeric(19, 2) as skew_rows
+from pg_catalog.pg_class as relation
+inner join pg_catalog.pg_namespace as namespace on relation.relnamespace = namespace.oid
+where relation.relkind = 'r' and namespace.nspname not like 'pg\_%' and namespace.nspname <> 'information_schema';
+
+grant select on pg_catalog.svv_external_columns, pg_catalog.svv_table_info to public;

@@ -1,0 +1,29 @@
+"""Errors as the gateway raises them, and PostgreSQL's errors in Redshift's words."""
+
+SYNTAX_ERROR, NOT_SUPPORTED, UNDEFINED_COLUMN, BAD_DATA = "42601", "0A000", "42703", "XX000"
+_NOT_NULL_VIOLATION, _CARDINALITY_VIOLATION = "23502", "21000"
+
+
+class Refused(Exception):
+    """The gateway does not do this, as Redshift would not, or because the sandbox does not know it.
+
+    It is raised again inside the client's own session, so that its transaction is aborted.
+    """
+
+    def __init__(self, text: str, sqlstate: str = BAD_DATA) -> None:
+        super().__init__(text)
+        self.text = text
+        self.sqlstate = sqlstate
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be started, or has stopped by itself."""
+
+
+def in_redshifts_words(fields: dict[str, str]) -> dict[str, str]:
+    """An error's fields, with the message that Redshift has for it where people or dbt look at it."""
+    if fields.get("C") == _NOT_NULL_VIOLATION and "c" in fields:
+        return fields | {"M": f"Cannot insert a NULL value into column {fields['c']}"}
+    if fields.get("C") == _CARDINALITY_VIOLATION and fields.get("M", "").startswith("MERGE"):
+        return fields | {"M": "Found multiple matches to update the same tuple."}
+    return fields

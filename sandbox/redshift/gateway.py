@@ -1,0 +1,58 @@
+"""The listener: a thread for every client."""
+
+import socket
+import socketserver
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from sandbox.redshift import wire
+from sandbox.redshift.backend import Backend
+from sandbox.redshift.session import Session
+from sandbox.redshift.statement_log import StatementLog
+from sandbox.redshift.wire import Channel, Disconnected
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Gateway(socketserver.ThreadingTCPServer):
+    """Speaks Redshift to clients on 127.0.0.1 and PostgreSQL to the server behind, of which `connect` opens connections."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, port: int, connect: Callable[[], socket.socket], s3: "S3Client", log: StatementLog) -> None:
+        """Takes the port (0: a free one) at once and refuses connections until `server_activate`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler, bind_and_activate=False)
+        self._connect, self._s3, self._log = connect, s3, log
+        self.server_bind()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Serves one connection until it ends."""
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = Channel(request)
+        try:
+            code, body = client.read_startup()
+            while code in (wire.SSL_REQUEST, wire.GSS_REQUEST):
+                client.send(b"N")
+                code, body = client.read_startup()
+            with closing(self._connect()) as connection:
+                if code == wire.CANCEL_REQUEST:
+                    connection.sendall(struct.pack("!ii", len(body) + 8, code) + body)
+                    connection.recv(1)  # PostgreSQL closes it when the signal has been sent
+                elif code == wire.STARTUP_VERSION:
+                    Session(client, Backend(connection, request), self._s3, self._log).run(body)
+        except (Disconnected, ConnectionError):
+            return  # closing PostgreSQL's side is all there is to do: it rolls back and ends the session
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Reports a fault of the gateway itself; the client sees its connection end."""
+        sys.excepthook(*sys.exc_info())

@@ -1,0 +1,91 @@
+"""The sandbox's warehouse: PostgreSQL and the gateway before it, as one thing to start and stop."""
+
+import fcntl
+import threading
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import boto3
+import redshift_connector
+
+from sandbox.redshift.errors import WarehouseError
+from sandbox.redshift.gateway import Gateway
+from sandbox.redshift.postgres import DATABASE, USER, Postgres
+from sandbox.redshift.statement_log import StatementLog
+
+
+class Warehouse:
+    """A Redshift for one machine: on 127.0.0.1, user `sandbox`, database `dev`, its data below `home`.
+
+    COPY reads S3 with boto3, which is configured by the environment (AWS_ENDPOINT_URL, …) at the time of `start`.
+    """
+
+    def __init__(self, home: Path, port: int, password: str, schema_prefix: str = "") -> None:
+        """`port` 0 means a free one; `schema_prefix` says which reporting and staging schemas need no qualification."""
+        self.home = home.resolve()
+        self.port = port
+        self._password = password
+        self._search_path = ["public"] + [
+            f"{schema_prefix}_{layer}" if schema_prefix else layer for layer in ("reporting", "staging")
+        ]
+        self._postgres = Postgres(self.home)
+        self._started = ExitStack()
+
+    @property
+    def statements(self) -> Path:
+        """The JSON lines that tell every statement since the last start, see `StatementLog`."""
+        return self.home / "statements.jsonl"
+
+    def start(self) -> Self:
+        """Returns when a login has succeeded.
+
+        Raises:
+            WarehouseError: the port or `home` is in use, or PostgreSQL cannot run here.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as started:
+            lock = started.enter_context((self.home / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WarehouseError(f"another warehouse runs on {self.home}: stop it first") from error
+            log = started.enter_context(closing(StatementLog(self.statements)))
+            try:
+                gateway = started.enter_context(Gateway(self.port, self._postgres.connect, boto3.client("s3"), log))
+            except OSError as error:
+                raise WarehouseError(f"127.0.0.1:{self.port} cannot be used: {error.strerror}") from error
+            self.port = gateway.server_address[1]
+            started.callback(self._postgres.stop)
+            self._postgres.start(self._password, self._search_path)
+            gateway.server_activate()
+            threading.Thread(target=gateway.serve_forever, name="gateway", daemon=True).start()
+            started.callback(gateway.shutdown)
+            self.connect().close()
+            self._started = started.pop_all()
+        return self
+
+    def connect(self) -> redshift_connector.Connection:
+        """A session of the user `sandbox`."""
+        return redshift_connector.connect(
+            host="127.0.0.1", port=self.port, database=DATABASE, user=USER, password=self._password, ssl=False
+        )
+
+    def running(self) -> bool:
+        """Whether PostgreSQL still runs."""
+        return self._postgres.running()
+
+    def stop(self) -> None:
+        """Ends all sessions, the gateway and PostgreSQL."""
+        self._started.close()
+
+    def __enter__(self) -> Self:
+        """Starts."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stops."""
+        self.stop()

@@ -1,0 +1,127 @@
+"""PostgreSQL's wire protocol, version 3, as far as both ends of the gateway need it."""
+
+import select
+import socket
+import struct
+
+STARTUP_VERSION = 196608
+CANCEL_REQUEST, SSL_REQUEST, GSS_REQUEST = 80877102, 80877103, 80877104
+LONGEST_STARTUP = 10_000
+
+PARSE, BIND, DESCRIBE, EXECUTE, CLOSE, SYNC, FLUSH, QUERY, TERMINATE = (
+    b"P",
+    b"B",
+    b"D",
+    b"E",
+    b"C",
+    b"S",
+    b"H",
+    b"Q",
+    b"X",
+)
+AUTHENTICATION, BACKEND_KEY, PARAMETER_STATUS, READY = b"R", b"K", b"S", b"Z"
+ERROR, EMPTY, COMPLETE, ROW = b"E", b"I", b"C", b"D"
+COPY_IN, COPY_DATA, COPY_DONE, COPY_FAIL = b"G", b"d", b"c", b"f"
+IDLE, IN_TRANSACTION, FAILED = b"I", b"T", b"E"
+
+
+class Disconnected(Exception):
+    """One of the two ends is gone, or speaks no protocol that we know."""
+
+
+def message(kind: bytes, body: bytes = b"") -> bytes:
+    """One framed message."""
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+def cstring(text: str) -> bytes:
+    """A null-terminated string."""
+    return text.encode() + b"\0"
+
+
+def error_fields(body: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse: C is the SQLSTATE, M the message."""
+    return {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
+
+
+def error_body(fields: dict[str, str]) -> bytes:
+    """The reverse of `error_fields`."""
+    return b"".join(cstring(kind + text) for kind, text in fields.items()) + b"\0"
+
+
+def error(sqlstate: str, text: str, severity: str = "ERROR") -> bytes:
+    """The body of an ErrorResponse of our own."""
+    return error_body({"S": severity, "V": severity, "C": sqlstate, "M": text})
+
+
+def row_values(body: bytes) -> list[str | None]:
+    """The values of a DataRow in text format."""
+    (count,), position = struct.unpack_from("!h", body), 2
+    values: list[str | None] = []
+    for _ in range(count):
+        (length,) = struct.unpack_from("!i", body, position)
+        position += 4
+        values.append(None if length < 0 else body[position : position + length].decode())
+        position += max(length, 0)
+    return values
+
+
+def startup(parameters: dict[str, str]) -> bytes:
+    """A StartupMessage."""
+    body = struct.pack("!i", STARTUP_VERSION) + b"".join(cstring(k) + cstring(v) for k, v in parameters.items()) + b"\0"
+    return struct.pack("!i", len(body) + 4) + body
+
+
+class Channel:
+    """One end of a conversation: a socket, and what was received from it but not read yet."""
+
+    def __init__(self, connection: socket.socket, abandoned_with: socket.socket | None = None) -> None:
+        """Waiting on this channel ends with `Disconnected` when the peer of `abandoned_with` hangs up."""
+        self._socket = connection
+        self._received = bytearray()
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        if abandoned_with is not None:
+            self._poll.register(abandoned_with, select.POLLRDHUP)
+
+    def send(self, *messages: bytes) -> None:
+        """Sends whole messages."""
+        self._socket.sendall(b"".join(messages))
+
+    def readable(self, wait: bool = False) -> bool:
+        """Whether something has arrived; with `wait`, returns only when it has."""
+        events = self._poll.poll(None if wait else 0)
+        if any(descriptor != self._socket.fileno() for descriptor, _ in events):
+            raise Disconnected("the client hung up")
+        return bool(events or self._received)
+
+    def read(self, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        while len(self._received) < length:
+            self.readable(wait=True)
+            chunk = self._socket.recv(1 << 16)
+            if not chunk:
+                raise Disconnected("connection closed")
+            self._received += chunk
+        taken = bytes(self._received[:length])
+        del self._received[:length]
+        return taken
+
+    def read_message(self) -> tuple[bytes, bytes]:
+        """The next message: its kind and its body."""
+        header = self.read(5)
+        (length,) = struct.unpack("!i", header[1:])
+        if length < 4:
+            raise Disconnected(f"a message of length {length}")
+        return header[:1], self.read(length - 4)
+
+    def read_startup(self) -> tuple[int, bytes]:
+        """The first packet of a connection: its code, and what follows the code."""
+        length, code = struct.unpack("!ii", self.read(8))
+        if not 8 <= length <= LONGEST_STARTUP:
+            raise Disconnected(f"a start-up packet of length {length}")
+        return code, self.read(length - 8)
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._socket.close()
