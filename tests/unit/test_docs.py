@@ -1,0 +1,77 @@
+"""What the docs say twice, they say as the code does; and their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from music_streams import lake
+
+from glue_jobs import curate_user_streams
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def text(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        target, _, anchor = link.partition("#")
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.is_relative_to(REPOSITORY), link
+        assert linked.exists(), link
+        assert not anchor or anchor in anchors(linked), link
+
+
+@pytest.mark.parametrize("mart", ["genre_level_kpis", "hourly_kpis"])
+def test_the_kpi_page_describes_the_columns_of_the_contract_in_their_order(mart: str) -> None:
+    model = yaml.safe_load(text(f"dbt_project/models/marts/{mart}.yml"))["models"][0]
+    contract = [(column["name"], column["data_type"].replace(" precision", "")) for column in model["columns"]]
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text("docs/kpis.md"), re.MULTILINE | re.DOTALL))
+    rows = sections[mart] + sections["Both tables"]
+    assert re.findall(r"^\| `(\w+)` \| ([a-z]+(?:\(\d+\))?) \|", rows, re.MULTILINE) == contract
+
+
+def test_the_lake_page_names_every_prefix() -> None:
+    page = text("docs/lake.md")
+    keys = [lake.SONGS, lake.USERS, lake.USER_STREAMS, lake.BATCHES, lake.REFERENCE, lake.CURATED]
+    keys += [lake.QUARANTINED_ROWS, lake.QUARANTINED_FILES, lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS, lake.ARCHIVE]
+    assert [key for key in keys if f"`{key.removeprefix(lake.ROOT + '/')}" not in page] == []
+
+
+def test_the_lake_page_names_every_reason_to_reject_a_row() -> None:
+    reasons = {curate_user_streams.missing(column) for column in ("user_id", "track_id", "listen_time")} | {
+        curate_user_streams.REPEATED_HEADER,
+        curate_user_streams.WRONG_NUMBER_OF_FIELDS,
+        curate_user_streams.NUL_CHARACTER,
+        curate_user_streams.NOT_A_TIMESTAMP,
+        curate_user_streams.IN_THE_FUTURE,
+    }
+    rows = re.findall(r"^\|[^|]*\| rejected: (.*) \|$", text("docs/lake.md"), re.MULTILINE)
+    assert {reason for row in rows for reason in re.findall(r"`([^`]+)`", row)} == reasons
+
+
+def test_the_readme_lists_the_commands_that_make_has() -> None:
+    described = set(re.findall(r"^([a-z]+):.*## ", text("Makefile"), re.MULTILINE))
+    listed = set(re.findall(r"`make ([a-z]+)", text("README.md")))
+    assert listed <= described
+    assert described - listed <= {"help", "setup"}
+
+
+def test_the_picture_in_the_readme_has_the_tasks_of_the_dag() -> None:
+    dag = text("dags/data_validation_and_kpi_computation.py")
+    ids = set(re.findall(r'(?:task_id|group_id)="(\w+)"', dag))
+    picture = re.findall(r"```mermaid\n(.*?)```", text("README.md"), re.DOTALL)[0]
+    shown = set(re.findall(r"[\[(]([a-z]\w+_\w+)[\])]", picture))
+    assert shown == ids
