@@ -46,7 +46,11 @@ class Lake:
 
     def before(self, operation: str, interfere: Callable[[dict[str, Any]], object]) -> None:
         """Let a producer act just before each call of an S3 operation; it sees the call's parameters."""
-        self.s3.meta.events.register(f"provide-client-params.s3.{operation}", lambda params, **_: interfere(params))
+
+        def act(params: dict[str, Any], **_: object) -> None:
+            interfere(params)
+
+        self.s3.meta.events.register(f"provide-client-params.s3.{operation}", act)
 
 
 @pytest.fixture(scope="session")

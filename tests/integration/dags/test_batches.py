@@ -1,4 +1,3 @@
-
 import pytest
 from music_streams import lake as keys
 from music_streams.batches import LandingUnstableError, list_landed, owed_batches, pin_streams

@@ -1,0 +1,204 @@
+"""Conventions of the DAG, so that nobody has to remember them."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.dags.conftest import DAG_ID, REPOSITORY
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+HEAVY = {"dbt", "expectations", "great_expectations", "pandas", "pyspark", "sandbox", "glue_jobs"}
+CURATION = ["trigger_spark_curate_user_streams_job_task", "wait_for_spark_curate_user_streams_job_completion_task"]
+GENRE = ["trigger_spark_genre_level_kpis_job_task", "wait_for_spark_genre_level_kpis_job_completion_task"]
+HOURLY = ["trigger_spark_hourly_kpis_job_task", "wait_for_spark_hourly_kpis_job_completion_task"]
+GENRE_GROUP, HOURLY_GROUP = "write_genre_level_kpis_to_redshift", "write_hourly_kpis_to_redshift"
+
+
+def upstream_of(dag: "DAG", task_id: str) -> set[str]:
+    return set(dag.get_task(task_id).upstream_task_ids)
+
+
+def all_before(dag: "DAG", task_id: str) -> set[str]:
+    return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(upstream=True)}
+
+
+def members(dag: "DAG", group: str) -> dict[str, Any]:
+    return {task.task_id: task for task in dag.tasks if task.task_id.startswith(f"{group}.")}
+
+
+def test_the_only_dag_runs_daily_from_a_fixed_date_one_run_at_a_time(dag: "DAG") -> None:
+    assert dag.dag_id == DAG_ID
+    assert str(dag.schedule) == "@daily"
+    assert dag.start_date == datetime(2024, 6, 1, tzinfo=UTC)
+    assert str(dag.timezone) == "UTC"
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    assert dag.tags == {"music-streams"}
+
+
+def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
+    outside_groups = {task.task_id for task in dag.tasks if "." not in task.task_id}
+    assert outside_groups == {
+        "validate_datasets",
+        "check_validation",
+        "end_dag",
+        *CURATION,
+        *GENRE,
+        *HOURLY,
+        "test_kpis_reconcile",
+        "move_files",
+    }
+    assert set(dag.task_group.children) - outside_groups == {GENRE_GROUP, HOURLY_GROUP}
+    assert upstream_of(dag, "validate_datasets") == set()
+    assert upstream_of(dag, "check_validation") == {"validate_datasets"}
+    assert upstream_of(dag, "end_dag") == {"check_validation"}
+    assert upstream_of(dag, CURATION[0]) == {"check_validation"}
+    assert upstream_of(dag, CURATION[1]) == {CURATION[0]}
+    assert upstream_of(dag, GENRE[0]) == upstream_of(dag, HOURLY[0]) == {CURATION[1]}
+    assert upstream_of(dag, GENRE[1]) == {GENRE[0]}
+    assert upstream_of(dag, HOURLY[1]) == {HOURLY[0]}
+    assert upstream_of(dag, "move_files") == {"test_kpis_reconcile"}
+
+
+def test_each_mart_is_written_after_its_own_job_only(dag: "DAG") -> None:
+    for group, own, other in ((GENRE_GROUP, GENRE, HOURLY), (HOURLY_GROUP, HOURLY, GENRE)):
+        tasks = members(dag, group)
+        assert tasks
+        for task_id in tasks:
+            assert own[1] in all_before(dag, task_id)
+            assert not set(other) & all_before(dag, task_id)
+
+
+def test_the_files_move_only_after_every_task_of_both_groups_and_the_reconciliation(dag: "DAG") -> None:
+    before = all_before(dag, "move_files")
+    assert {*members(dag, GENRE_GROUP), *members(dag, HOURLY_GROUP), "test_kpis_reconcile"} <= before
+    assert "end_dag" not in before
+
+
+@pytest.mark.parametrize(
+    ("group", "staging", "mart"),
+    [
+        (GENRE_GROUP, "stg_genre_level_kpis", "genre_level_kpis"),
+        (HOURLY_GROUP, "stg_hourly_kpis", "hourly_kpis"),
+    ],
+)
+def test_a_mart_waits_for_the_tests_of_its_staging(dag: "DAG", group: str, staging: str, mart: str) -> None:
+    assert f"{group}.{staging}.test" in all_before(dag, f"{group}.{mart}.run")
+    assert f"{group}.{mart}.run" in all_before(dag, f"{group}.{mart}.test")
+
+
+def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+    assert rules.pop("check_validation") == "all_done"
+    assert set(rules.values()) <= {"all_success", "none_failed"}, "Cosmos' gates let skips pass, never failures"
+
+
+def test_tests_and_producers_are_never_retried_and_all_else_is(dag: "DAG") -> None:
+    for task in dag.tasks:
+        never = task.task_id.endswith((".test", ".dbt_producer_watcher")) or task.task_id == "test_kpis_reconcile"
+        assert (task.retries == 0) == never, task.task_id
+
+
+def test_no_task_may_hang(dag: "DAG") -> None:
+    assert dag.dagrun_timeout
+    for task in dag.tasks:
+        assert task.execution_timeout, task.task_id
+        assert task.execution_timeout <= timedelta(hours=1), task.task_id
+
+
+def test_waiting_takes_no_worker_slot_and_outlasts_the_jobs(dag: "DAG") -> None:
+    assert dag.dagrun_timeout
+    for task_id in (CURATION[1], GENRE[1], HOURLY[1]):
+        task: Any = dag.get_task(task_id)
+        assert task.mode == "reschedule"
+        assert task.poke_interval == 60
+        assert timedelta(hours=1) <= timedelta(seconds=task.timeout) < dag.dagrun_timeout
+
+
+def test_triggers_start_the_jobs_that_exist_and_do_not_wait(dag: "DAG") -> None:
+    names = {CURATION[0]: "curate-user-streams", GENRE[0]: "genre_level_kpis", HOURLY[0]: "hourly-kpis"}
+    for task_id, job_name in names.items():
+        task: Any = dag.get_task(task_id)
+        assert task.job_name == job_name
+        assert (task.wait_for_completion, task.deferrable, task.update_config) == (False, False, False)
+        assert (task.script_location, task.iam_role_name, task.sleep_before_return) == (None, None, 0)
+        assert task.aws_conn_id is None
+
+
+def test_the_jobs_are_told_where_everything_is(dag: "DAG") -> None:
+    curation: Any = dag.get_task(CURATION[0])
+    genre: Any = dag.get_task(GENRE[0])
+    hourly: Any = dag.get_task(HOURLY[0])
+    everywhere = {
+        "--bucket": "music-lake",
+        "--batch_id": "{{ batch_id(dag_run.run_after, run_id) }}",
+        "--batches_prefix": "music_streams/batches",
+        "--curated_prefix": "music_streams/curated/user_streams",
+    }
+    assert curation.script_args == {
+        **everywhere,
+        "--quarantine_prefix": "music_streams/quarantine/rows",
+        "--max_reject_rate": "{{ params.max_reject_rate }}",
+    }
+    assert genre.script_args == {
+        **everywhere,
+        "--reference_prefix": "music_streams/reference",
+        "--output_prefix": "music_streams/output/genre_level_kpis",
+    }
+    assert hourly.script_args == {**genre.script_args, "--output_prefix": "music_streams/output/hourly-kpis"}
+
+
+def test_params_take_what_they_describe_and_nothing_else(dag: "DAG") -> None:
+    from airflow.sdk.exceptions import ParamValidationError  # noqa: PLC0415
+
+    defaults = {"on_invalid_stream_file": "fail", "max_reject_rate": 0.05, "recompute_from": None, "recompute_to": None}
+    assert dag.params.dump() == defaults
+    good: dict[str, list[Any]] = {
+        "on_invalid_stream_file": ["quarantine"],
+        "max_reject_rate": [0, 1, 0.5],
+        "recompute_from": ["2024-06-25"],
+        "recompute_to": ["2024-06-25"],
+    }
+    bad: dict[str, list[Any]] = {
+        "on_invalid_stream_file": ["ignore", None],
+        "max_reject_rate": [-0.01, 1.01, "0.05"],
+        "recompute_from": ["25.06.2024", "2024-06-31", 20240625],
+        "recompute_to": ["tomorrow"],
+    }
+    for name, values in good.items():
+        for value in values:
+            assert dag.params.get_param(name).resolve(value) == value
+    for name, values in bad.items():
+        for value in values:
+            with pytest.raises(ParamValidationError):
+                dag.params.get_param(name).resolve(value)
+
+
+def test_parsing_is_quick_and_imports_nothing_heavy(dag_environment: dict[str, str]) -> None:
+    program = f"""
+import json, sys, time
+import airflow.sdk, cosmos, airflow.providers.amazon.aws.operators.glue
+from cosmos import DbtTaskGroup, DbtTestLocalOperator
+started = time.perf_counter()
+import {DAG_ID}
+print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
+"""
+    parsed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **dag_environment, "PYTHONPATH": str(REPOSITORY / "dags")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    seconds, modules = json.loads(parsed.stdout.splitlines()[-1])
+    print(f"parsing the DAG took {seconds:.2f} s beyond Airflow's, the provider's and Cosmos' imports")
+    packages = {module.partition(".")[0] for module in modules}
+    assert packages & HEAVY == set()
+    assert seconds < 20, "a machine under load is no reason to fail, running dbt while parsing is"
