@@ -1,0 +1,312 @@
+"""CSV files as records: RFC 4180, read front to back in chunks, so that one bad line never costs another.
+
+A record is a line, but for quoted fields that hold line breaks. Where a quote is opened and the lines that follow do
+not make a record of the header's width, it is a stray quote: its line is a record of its own, and the next starts
+afresh. Whatever the size of the chunks, the records are the same.
+"""
+
+import csv
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from expectations.report import MAX_EXAMPLES
+
+CHUNK_BYTES = 12 * 1024**2
+MAX_LINE_LENGTH = 1024**2
+MAX_LINES_OF_RECORD = 50
+
+BYTE_ORDER_MARK = "\ufeff"
+BLANKS = " \t\r\n\f\v"
+
+_LONGEST_CHARACTER = 4
+_ROWS_AT_ONCE = 1000  # many more lists than these keep the garbage collector busy
+_OVERLONG_LINE = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
+_MAGIC = {
+    b"\x1f\x8b": "gzip-compressed",
+    b"PK\x03\x04": "a ZIP archive or an Excel file",
+    b"PAR1": "a Parquet file",
+    b"\x28\xb5\x2f\xfd": "Zstandard-compressed",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+class UnreadableFileError(Exception):
+    """The file as a whole is no CSV file that the pipeline takes; the message says why."""
+
+
+class EmptyFileError(UnreadableFileError):
+    """The file holds nothing, or nothing but blank lines."""
+
+
+@dataclass
+class Oddities:
+    """Lines with which the same thing is wrong: how many, and the first ones with their numbers."""
+
+    count: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line_number: int, text: str) -> None:
+        """Count one line; `text` is the line, or what is wrong with it."""
+        self.count += 1
+        if len(self.first) < MAX_EXAMPLES:
+            self.first.append((line_number, text))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some records of a file, column by column.
+
+    Attributes:
+        columns: For each name of the header the fields as they stand; one that a record lacks is "".
+        line_numbers: The line on which each record starts; the header is line 1.
+        sound: Whether each record can be judged field by field; None when all can. See `CsvFile` for those that cannot.
+    """
+
+    columns: list[list[str]]
+    line_numbers: range | list[int]
+    sound: list[bool] | None
+
+    def __len__(self) -> int:
+        return len(self.line_numbers)
+
+
+class CsvFile:
+    """One pass over a CSV file. What it tells of the lines is complete once `chunks` is exhausted.
+
+    A record that is not sound is counted under the first of these that applies: repeated_headers, unbalanced,
+    misshapen, with_nul.
+
+    Attributes:
+        header: The first line as it stands, a byte order mark included, without its line end.
+        columns: Its names, blanks around them trimmed and the byte order mark removed.
+        rows: Records read so far.
+        line_per_record: False as soon as a line with an odd number of quotes was seen.
+        undecodable: Lines that are not UTF-8; they are read with U+FFFD in place of the bad bytes.
+        repeated_headers: Lines that are the header once more.
+        unbalanced: Lines that open a quote which is not closed.
+        misshapen: Records whose number of fields is not the header's.
+        with_nul: Records that hold a NUL character.
+
+    Raises:
+        EmptyFileError: at construction.
+        UnreadableFileError: at construction or while reading.
+    """
+
+    def __init__(self, stream: BinaryIO, *, unbroken: Collection[str] = (), chunk_bytes: int = CHUNK_BYTES) -> None:
+        """Read the header. The fields of the `unbroken` columns never hold line breaks."""
+        self.rows = 0
+        self.line_per_record = True
+        self.undecodable = Oddities()
+        self.repeated_headers = Oddities()
+        self.unbalanced = Oddities()
+        self.misshapen = Oddities()
+        self.with_nul = Oddities()
+        self._next_line = 1
+        self._bytes_before = 0
+        self._held_back: list[str] = []
+        self._blocks = _blocks(stream, chunk_bytes)
+        self._first_lines = self._read_header()
+        self._unbroken = [index for index, name in enumerate(self.columns) if name in unbroken]
+
+    def _read_header(self) -> list[str]:
+        block = next(self._blocks, b"")
+        for magic, kind in _MAGIC.items():
+            if block.startswith(magic):
+                raise UnreadableFileError(f"is {kind}, not CSV in UTF-8")
+        lines = self._lines_of(block)
+        self.header = lines.pop(0)
+        self._next_line = 2
+        text = self._header_text = self.header.removeprefix(BYTE_ORDER_MARK)
+        if not text.strip(BLANKS):
+            if any(line.strip(BLANKS) for line in lines) or any(block.strip() for block in self._blocks):
+                raise UnreadableFileError("begins with a blank line: the first line must be the header")
+            raise EmptyFileError("is empty")
+        if self.undecodable.first and self.undecodable.first[0][0] == 1:
+            raise UnreadableFileError(f"is not UTF-8: {self.undecodable.first[0][1]}")
+        if "\0" in text:
+            raise UnreadableFileError("is not text: its first line holds NUL characters (a binary file, or UTF-16)")
+        names, closed = _fields(text)
+        if not closed:
+            raise UnreadableFileError("is not CSV: its first line opens a quote and does not close it")
+        self.columns = tuple(name.strip(BLANKS) for name in names)
+        return lines
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the records after the header; blank lines are none."""
+        lines, self._first_lines = self._first_lines, []
+        last = False
+        while not last:
+            block = next(self._blocks, None)
+            last = block is None
+            chunk = self._plain_chunk(lines) or self._quoted_chunk(lines) or self._chunk(lines, last=last)
+            self.rows += len(chunk)
+            if len(chunk):
+                yield chunk
+            lines = self._lines_of(block) if block is not None else []
+
+    def _lines_of(self, block: bytes) -> list[str]:
+        try:
+            text = block.decode()
+        except UnicodeDecodeError:
+            self._note_undecodable(block)
+            text = block.decode(errors="replace")
+        self._bytes_before += len(block)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        lines = text.removesuffix("\n").split("\n")
+        if len(text) > MAX_LINE_LENGTH and max(map(len, lines)) > MAX_LINE_LENGTH:
+            raise UnreadableFileError(_OVERLONG_LINE)
+        return lines
+
+    def _note_undecodable(self, block: bytes) -> None:
+        offset = self._bytes_before
+        for number, line in enumerate(block.splitlines(keepends=True), self._next_line + len(self._held_back)):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                where = f"byte 0x{line[error.start]:02x} at offset {offset + error.start:,}, line {number:,}"
+                self.undecodable.add(number, where)
+            offset += len(line)
+
+    def _plain_chunk(self, lines: list[str]) -> Chunk | None:
+        """Split lines into columns at once, if nothing about them asks for a closer look."""
+        width = len(self.columns)
+        if self._held_back or width == 1 or any(line.count(",") != width - 1 for line in lines):
+            return None
+        text = ",".join(lines)
+        if '"' in text or "\0" in text or self._header_text in lines:
+            return None
+        fields = text.split(",")
+        return self._line_by_line([fields[index::width] for index in range(width)], len(lines))
+
+    def _quoted_chunk(self, lines: list[str]) -> Chunk | None:
+        """Split lines with quoted fields, if each is a sound record."""
+        if self._held_back or self._header_text in lines or any(line.count('"') % 2 or "\0" in line for line in lines):
+            return None
+        columns: list[list[str]] = [[] for _ in self.columns]
+        for start in range(0, len(lines), _ROWS_AT_ONCE):
+            some = lines[start : start + _ROWS_AT_ONCE]
+            try:
+                rows = list(csv.reader(some))
+            except csv.Error:
+                return None
+            if len(rows) != len(some) or any(len(row) != len(columns) for row in rows):
+                return None
+            _move(rows, columns)
+        return self._line_by_line(columns, len(lines))
+
+    def _line_by_line(self, columns: list[list[str]], lines: int) -> Chunk:
+        first = self._next_line
+        self._next_line += lines
+        return Chunk(columns, range(first, self._next_line), None)
+
+    def _chunk(self, lines: list[str], *, last: bool) -> Chunk:
+        """Split any lines; unless these are the `last`, hold back what later ones may belong to."""
+        lines = self._held_back + lines
+        width = len(self.columns)
+        columns: list[list[str]] = [[] for _ in self.columns]
+        rows: list[list[str]] = []
+        line_numbers: list[int] = []
+        sound: list[bool] = []
+        index = 0
+        while index < len(lines):
+            record, taken, closed = lines[index], 1, True
+            if '"' not in record:
+                fields = record.split(",")
+            elif record.count('"') % 2 == 0:
+                fields, closed = _fields(record)
+            else:
+                self.line_per_record = False
+                closing = _closing_line(lines, index)
+                if closing is None and not last and len(lines) - index < MAX_LINES_OF_RECORD:
+                    break
+                joined = "\n".join(lines[index : closing + 1]) if closing else ""
+                if closing and (joined_fields := self._joined_fields(joined)):
+                    record, taken, fields = joined, closing + 1 - index, joined_fields
+                else:
+                    fields, closed = _fields(record)
+            if len(fields) == width and closed and "\0" not in record and record != self._header_text:
+                line_numbers.append(self._next_line)
+                sound.append(True)
+                rows.append(fields)
+            elif record.strip(BLANKS):
+                self._note_unsound(self._next_line, record, len(fields), closed=closed)
+                line_numbers.append(self._next_line)
+                sound.append(False)
+                rows.append((fields + [""] * width)[:width])
+            self._next_line += taken
+            index += taken
+            if len(rows) == _ROWS_AT_ONCE:
+                _move(rows, columns)
+        _move(rows, columns)
+        self._held_back = lines[index:]
+        return Chunk(columns, line_numbers, None if all(sound) else sound)
+
+    def _joined_fields(self, text: str) -> list[str] | None:
+        """Return the fields of several lines, None if they are not one record."""
+        try:
+            rows = list(csv.reader([text], strict=True))
+        except csv.Error:
+            return None
+        if len(rows) != 1 or len(rows[0]) != len(self.columns):
+            return None
+        return None if any("\n" in rows[0][index] for index in self._unbroken) else rows[0]
+
+    def _note_unsound(self, line_number: int, record: str, width: int, *, closed: bool) -> None:
+        if record == self._header_text:
+            self.repeated_headers.add(line_number, record)
+        elif not closed:
+            self.unbalanced.add(line_number, record)
+        elif width != len(self.columns):
+            self.misshapen.add(line_number, record)
+        else:
+            self.with_nul.add(line_number, record)
+
+
+def _move(rows: list[list[str]], columns: list[list[str]]) -> None:
+    for column, fields in zip(columns, zip(*rows, strict=True), strict=bool(rows)):
+        column.extend(fields)
+    rows.clear()
+
+
+def _closing_line(lines: list[str], opening: int) -> int | None:
+    """Return the index of the line that closes the quote which the line `opening` opens."""
+    for index in range(opening + 1, min(len(lines), opening + MAX_LINES_OF_RECORD)):
+        if lines[index].count('"') % 2:
+            return index
+    return None
+
+
+def _blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the stream in pieces of at least `size` bytes that end with a line, and what is left."""
+    pieces: list[bytes] = []
+    length = 0
+    while piece := stream.read(size):
+        pieces.append(piece)
+        length += len(piece)
+        if length < size:
+            continue
+        block = b"".join(pieces)
+        # A carriage return at the very end may be the first half of a line end.
+        end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
+        if end:
+            yield block[:end]
+        elif length > MAX_LINE_LENGTH * _LONGEST_CHARACTER:
+            raise UnreadableFileError(_OVERLONG_LINE)
+        pieces = [block[end:]]
+        length = len(pieces[0])
+    if length:
+        yield b"".join(pieces)
+
+
+def _fields(line: str) -> tuple[list[str], bool]:
+    """Return the fields of a line, and whether its quotes are all closed."""
+    if '"' not in line:
+        return line.split(","), True
+    reader = csv.reader([line, ""])
+    try:
+        return next(reader), reader.line_num == 1
+    except csv.Error:  # a field longer than csv allows: only an open quote makes one
+        return [line], False
