@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,11 @@ class Client:
         parameters = {"state": ["queued", "running"], "limit": 100}
         runs: list[dict[str, Any]] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
         return runs
+
+    def scheduled_run_is_due(self) -> bool:
+        """Whether the scheduler is about to add a run of its own."""
+        due = moment(self.call("GET", f"/api/v2/dags/{DAG_ID}")["next_dagrun_run_after"])
+        return due is not None and due <= datetime.now(UTC)
 
     def trigger(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Start a run."""

@@ -1,8 +1,91 @@
-"""`make run`."""
+"""`make run`: land the data, run the DAG once through Airflow's scheduler, and tell how it went."""
 
-from sandbox.lifecycle import Sandbox
+import json
+import time
+from typing import Any
+
+from rich.console import Console
+
+from sandbox import failure, landing, summary
+from sandbox.follow import FinishedRun, follow
+from sandbox.home import SandboxError
+from sandbox.lifecycle import Sandbox, say
+from sandbox.progress import Progress
+
+POLL_SECONDS = 0.5
 
 
 def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
+    """Run the pipeline once; returns the exit status.
+
+    Without `data` the next day of sample data lands, or nothing when there are `params` (DAG params as JSON).
+
+    Raises:
+        SandboxError: the data or the params are none, or the sandbox does not work.
+    """
+    console = Console(highlight=False)
+    conf = dag_params(params)
+    delivery = landing.from_folder(data) if data else None
     sandbox.start()
-    return 0
+    with sandbox.home.locked("run", lambda: say("Another `make run` is under way: waiting for its end")):
+        sandbox.airflow.unpause()
+        wait_for_quiet(sandbox)
+        if delivery is None and params is None:
+            delivery = landing.sample_day(sandbox.home)
+        if delivery:
+            console.print(f"Landing {delivery.title}")
+            delivery.land(sandbox.aws.s3)
+            if not data:
+                landing.next_sample_day(sandbox.home)
+        started = sandbox.airflow.trigger(conf)
+        console.print(f"DAG run {started['dag_run_id']}: {sandbox.ports.airflow_url}/dags/{started['dag_id']}")
+        try:
+            with Progress(console) as progress:
+                finished = follow(sandbox.airflow, started, progress.show)
+        except KeyboardInterrupt:
+            say(
+                "\nThe run goes on in the sandbox. `make airflow` shows where to watch it, `make stop` ends everything."
+            )
+            raise
+    return report(sandbox, finished, console)
+
+
+def report(sandbox: Sandbox, finished: FinishedRun, console: Console) -> int:
+    """Print the summary or the failure; returns the exit status."""
+    if finished.succeeded:
+        console.print(summary.rendered(sandbox, finished))
+        return 0
+    failures = failure.diagnose(sandbox.home, finished.run_id, finished.tasks)
+    console.print(summary.rendered_failure(sandbox, finished, failures))
+    return 1
+
+
+def dag_params(text: str | None) -> dict[str, Any]:
+    """The DAG params of the command.
+
+    Raises:
+        SandboxError: they are no JSON object.
+    """
+    try:
+        params = json.loads(text) if text else {}
+    except ValueError as error:
+        raise SandboxError(
+            f"PARAMS={text} is no JSON ({error}). Write e.g. PARAMS='{{\"max_reject_rate\": 0.1}}'"
+        ) from error
+    if not isinstance(params, dict):
+        raise SandboxError(f"PARAMS={text} is no JSON object. Write e.g. PARAMS='{{\"max_reject_rate\": 0.1}}'")
+    return params
+
+
+def wait_for_quiet(sandbox: Sandbox) -> None:
+    """Wait until no run is active or due: the scheduled one that unpausing adds must not take in what lands next."""
+    told: set[str] = set()
+    while True:
+        due = sandbox.airflow.scheduled_run_is_due()
+        runs = {run["dag_run_id"] for run in sandbox.airflow.active_runs()}
+        if not (due or runs):
+            return
+        for run_id in runs - told:
+            say(f"Waiting for the end of DAG run {run_id}")
+        told |= runs
+        time.sleep(POLL_SECONDS)

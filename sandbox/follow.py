@@ -1,0 +1,57 @@
+"""Following one DAG run: each task as it starts, ends or is tried again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from sandbox.airflow import Client, TaskState
+from sandbox.home import SandboxError
+
+POLL_SECONDS = 0.7
+PATIENCE_SECONDS = 60.0
+
+FINISHED_RUN = frozenset({"success", "failed"})
+FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+ACTIVE_TASK = frozenset({"running", "deferred", "up_for_reschedule", "up_for_retry", "restarting"})
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """How a DAG run ended."""
+
+    run_id: str
+    run_after: str
+    state: str
+    tasks: tuple[TaskState, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run is green."""
+        return self.state == "success"
+
+
+def follow(client: Client, run: dict[str, Any], show: Callable[[list[TaskState]], None]) -> FinishedRun:
+    """Wait until the run has ended, showing its tasks meanwhile.
+
+    Raises:
+        SandboxError: Airflow's API has been gone for PATIENCE_SECONDS.
+    """
+    run_id: str = run["dag_run_id"]
+    answered = time.monotonic()
+    while True:
+        try:
+            # The state first: whatever the tasks are after it, they are no older.
+            state = client.run(run_id)["state"]
+            tasks = client.tasks(run_id)
+        except requests.RequestException as error:
+            if time.monotonic() - answered > PATIENCE_SECONDS:
+                raise SandboxError(f"Airflow does not answer any more while {run_id} runs: {error}") from error
+        else:
+            answered = time.monotonic()
+            show(tasks)
+            if state in FINISHED_RUN:
+                return FinishedRun(run_id, run["run_after"], state, tuple(tasks))
+        time.sleep(POLL_SECONDS)

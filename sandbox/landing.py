@@ -1,0 +1,76 @@
+"""What `make run` puts into the landing prefix: the user's files, or the next day of sample data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from music_streams import lake
+
+from sandbox import sample_events
+from sandbox.home import Home, SandboxError
+from sandbox.settings import BUCKET
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
+EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/*.csv"
+SAMPLE_DAYS = "sample-days"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Files to land, by key."""
+
+    title: str
+    files: Mapping[str, Path]
+
+    def land(self, s3: "S3Client") -> None:
+        """Upload them; a file of the same name is replaced."""
+        for key, file in self.files.items():
+            s3.upload_file(str(file), BUCKET, key)
+
+
+def from_folder(name: str) -> Delivery:
+    """The useful files of the user's folder.
+
+    Raises:
+        SandboxError: there are none.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise SandboxError(f"DATA={name} {what}. Give a folder with {EXPECTED}.")
+    files = {
+        **{
+            key: folder / table
+            for table, key in ((SONGS, lake.SONGS), (USERS, lake.USERS))
+            if (folder / table).is_file()
+        },
+        **{
+            f"{lake.USER_STREAMS}/{file.name}": file
+            for file in sorted((folder / STREAMS).glob("*.csv"))
+            if file.is_file()
+        },
+    }
+    if not files:
+        present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
+        raise SandboxError(f"DATA={name} holds none of {EXPECTED}. It holds: {present}.")
+    return Delivery(title=f"{len(files)} files of {folder}", files=files)
+
+
+def sample_day(home: Home) -> Delivery:
+    """The first sample day that has not landed yet."""
+    day: date = sample_events.FIRST_DAY + timedelta(days=home.recall(SAMPLE_DAYS) or 0)
+    folder = home.folder("sample")
+    streams = sample_events.write_sample_day(folder, day)
+    files = {lake.SONGS: folder / SONGS, lake.USERS: folder / USERS}
+    files |= {f"{lake.USER_STREAMS}/{file.name}": file for file in streams}
+    return Delivery(title=f"the sample data of {day.isoformat()}", files=files)
+
+
+def next_sample_day(home: Home) -> None:
+    """Note that the current sample day has landed."""
+    home.remember(SAMPLE_DAYS, (home.recall(SAMPLE_DAYS) or 0) + 1)

@@ -1,0 +1,67 @@
+"""Showing a run's tasks as they go: a line for each that has ended, and on a terminal the running ones below."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from sandbox.airflow import TaskState
+from sandbox.follow import ACTIVE_TASK
+
+SYMBOLS = {"success": ("✔", "green"), "failed": ("✘", "bold red"), "up_for_retry": ("↻", "yellow")}
+WAITING = {"deferred": "waiting", "up_for_reschedule": "waiting", "up_for_retry": "tried again soon"}
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Tells of each task once when it starts (where lines are all there is), fails a try, and ends."""
+
+    def __init__(self, console: Console) -> None:
+        """A terminal gets a live display, anything else plain lines."""
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+        self._told: set[tuple[str, int, str]] = set()
+
+    def __enter__(self) -> "Progress":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, tasks: Sequence[TaskState]) -> None:
+        """Take notice of the tasks as they are now."""
+        for task in sorted(tasks, key=lambda task: (task.ended is None, task.ended or 0)):
+            if task.state in SYMBOLS:
+                self._tell_once(task, task.state)
+            elif task.state in ACTIVE_TASK and self._live is None:
+                self._tell_once(task, "started")
+        if self._live:
+            running = [task for task in tasks if task.state in ACTIVE_TASK and task.state != "up_for_retry"]
+            self._live.update(Group(*(Spinner("dots", described(task)) for task in running)))
+
+    def _tell_once(self, task: TaskState, event: str) -> None:
+        if (task.task_id, task.try_number, event) in self._told:
+            return
+        self._told.add((task.task_id, task.try_number, event))
+        symbol, style = SYMBOLS.get(event, ("·", "dim"))
+        self._console.print(Text(f"  {symbol} ", style).append(described(task), "dim" if event == "started" else ""))
+
+
+def described(task: TaskState) -> Text:
+    """The task's name, how long it has taken, and what is unusual about it."""
+    text = Text(task.task_id)
+    if task.seconds is not None and task.state is not None:
+        text.append(f"  {task.seconds:.1f} s", "cyan")
+    if task.state in WAITING:
+        text.append(f"  {WAITING[task.state]}", "dim")
+    if task.try_number > 1:
+        text.append(f"  try {task.try_number}", "yellow")
+    return text

@@ -1,0 +1,274 @@
+"""The end of `make run`: what the run did, how long each step took, where to look further, and the first results."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from music_streams import lake
+from music_streams.batches import batch_id
+from music_streams.objects import list_objects, read_json
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sandbox import warehouse
+from sandbox.airflow import DAG_ID, TaskState
+from sandbox.failure import Failure
+from sandbox.follow import FinishedRun
+from sandbox.lifecycle import Sandbox
+from sandbox.settings import BUCKET
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MARTS = ("genre_level_kpis", "hourly_kpis")
+FIRST_ROWS = 5
+BAR_WIDTH = 30
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+# What the reader sees as one step, by a part of the ids of its tasks.
+STEPS = (
+    ("validate", ("validate_datasets", "check_validation", "end_dag")),
+    ("curate user streams (Glue)", ("curate_user_streams",)),
+    ("compute genre_level_kpis (Glue)", ("spark_genre_level_kpis",)),
+    ("compute hourly_kpis (Glue)", ("spark_hourly_kpis",)),
+    ("load genre_level_kpis (dbt)", ("write_genre_level_kpis_to_redshift",)),
+    ("load hourly_kpis (dbt)", ("write_hourly_kpis_to_redshift",)),
+    ("test that the tables agree (dbt)", ("test_kpis_reconcile",)),
+    ("archive", ("move_files",)),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Consecutive tasks that make one step; seconds since the run's first task started."""
+
+    name: str
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.start
+
+
+def rendered(sandbox: Sandbox, run: FinishedRun) -> RenderableType:
+    """The summary of a run that succeeded."""
+    s3 = sandbox.aws.s3
+    batch = batch_of(run)
+    record = read_json(s3, BUCKET, lake.BatchFolder(batch).curation_record)
+    if record is None:
+        return Group(
+            Panel(f"Nothing to do: no new stream files, no dates owed.\nBatch {batch}", border_style="green"),
+            places(sandbox, run, batch),
+        )
+    return Group(
+        "",
+        Panel(counts(sandbox, record), title=f"Batch {batch}", border_style="green", expand=False),
+        "",
+        timeline(steps(run.tasks)),
+        "",
+        *results(sandbox, record),
+        places(sandbox, run, batch),
+    )
+
+
+def rendered_failure(sandbox: Sandbox, run: FinishedRun, failures: Sequence[Failure]) -> RenderableType:
+    """What went wrong in a run that failed: the cause in full, the other failed tasks by name."""
+    if not failures:
+        return Text(f"The run {run.run_id} ended {run.state}, though no task failed: see Airflow.", "bold red")
+    cause, *others = failures
+    parts: list[RenderableType] = [
+        "",
+        Panel(Text(cause.error), title=f"[bold red]{cause.task_id} failed[/]", title_align="left", border_style="red"),
+    ]
+    if others:
+        parts.append(Text(f"  failed too: {', '.join(failure.task_id for failure in others)}"))
+    where = Table.grid(padding=(0, 2))
+    where.add_row("  its log", Text(str(cause.log), overflow="fold"))
+    return Group(*parts, where, places(sandbox, run, batch_of(run)))
+
+
+def batch_of(run: FinishedRun) -> str:
+    """The batch that a DAG run takes in."""
+    return batch_id(datetime.fromisoformat(run.run_after), run.run_id)
+
+
+def counts(sandbox: Sandbox, record: Mapping[str, Any]) -> Table:
+    """What happened to the batch's rows."""
+    batch = record["batch_id"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right", style="bold")
+    table.add_column(style="dim")
+    dates = record["dates"]
+    loaded = read_json(sandbox.aws.s3, BUCKET, lake.BatchFolder(batch).loaded_record) or {}
+    table.add_row("rows read", number(record["rows_read"]), f"{len(record['files'])} files")
+    table.add_row("events accepted", number(record["rows_accepted"]))
+    table.add_row("duplicate", number(record["rows_duplicate"]))
+    table.add_row("rejected", number(record["rows_rejected"]), reasons(record["rejected_by_reason"]))
+    table.add_row("dates computed", number(len(dates)), f"{dates[0]} to {dates[-1]}" if dates else "")
+    for mart in MARTS:
+        table.add_row("rows merged", number(merged_rows(sandbox, mart, batch)), mart)
+    table.add_row("files archived", number(archived_files(sandbox.aws.s3, batch)))
+    if loaded.get("covered"):
+        table.add_row("earlier batches made good", number(len(loaded["covered"])), ", ".join(loaded["covered"]))
+    return table
+
+
+def reasons(rejected: Mapping[str, int]) -> str:
+    """Why rows were rejected, the commonest reason first."""
+    ordered = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} {number(count)}" for reason, count in ordered)
+
+
+def merged_rows(sandbox: Sandbox, mart: str, batch: str) -> int:
+    """How many of the mart's rows come from the batch."""
+    sql = f"select count(*) as rows_merged from {mart} where batch_id = %s"  # noqa: S608 - names of our own
+    rows: int = warehouse.select(sandbox.home, sandbox.ports, sql, [batch])[0]["rows_merged"]
+    return rows
+
+
+def archived_files(s3: "S3Client", batch: str) -> int:
+    """How many of the batch's stream files are in the archive."""
+    return sum(1 for _ in list_objects(s3, BUCKET, f"{lake.BatchFolder(batch).archive}/"))
+
+
+def steps(tasks: Iterable[TaskState]) -> list[Step]:
+    """The run's steps that took place, in order."""
+    ran = [task for task in tasks if task.started and task.ended and task.state in {"success", "failed"}]
+    if not ran:
+        return []
+    origin = min(task.started for task in ran if task.started)
+    found = []
+    for name, parts in STEPS:
+        own = [task for task in ran if any(part in task.task_id for part in parts)]
+        if own:
+            start = min((task.started - origin).total_seconds() for task in own if task.started)
+            end = max((task.ended - origin).total_seconds() for task in own if task.ended)
+            found.append(Step(name, start, end))
+    return found
+
+
+def timeline(taken: Sequence[Step]) -> Table:
+    """Seconds per step, and when in the run it was."""
+    table = Table(box=box.SIMPLE_HEAD, title="Steps", title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    table.add_column(f"of {max((step.end for step in taken), default=0):.0f} s", no_wrap=True)
+    whole = max((step.end for step in taken), default=1.0) or 1.0
+    for step in taken:
+        left = round(step.start / whole * BAR_WIDTH)
+        width = max(1, round(step.seconds / whole * BAR_WIDTH))
+        table.add_row(step.name, f"{step.seconds:.1f}", Text(" " * left + "━" * width, "cyan"))
+    return table
+
+
+def results(sandbox: Sandbox, record: Mapping[str, Any]) -> Iterable[RenderableType]:
+    """The first rows of both tables on the batch's main date, and the date's course."""
+    date = main_date(record)
+    if date is None:
+        return
+    hours = select_date(sandbox, "hourly_kpis", date, "listen_hour")
+    genres = select_date(sandbox, "genre_level_kpis", date, "listen_count desc, track_genre")
+    yield kpi_table(f"genre_level_kpis on {date}: {FIRST_ROWS} of {len(genres)} rows", genres, GENRE_COLUMNS)
+    yield kpi_table(f"hourly_kpis on {date}: {FIRST_ROWS} of {len(hours)} rows", hours, HOUR_COLUMNS)
+    if hours:
+        plays = {row["listen_hour"]: row["listen_count"] for row in hours}
+        yield Text(f"Plays per hour  {sparkline([plays.get(hour, 0) for hour in range(24)])}  0 to 23 h UTC\n")
+
+
+GENRE_COLUMNS = {
+    "track_genre": "genre",
+    "listen_count": "plays",
+    "unique_listeners": "listeners",
+    "popularity_index": "popularity",
+    "average_duration": "avg. seconds",
+    "most_popular_track_name": "most popular track",
+}
+HOUR_COLUMNS = {
+    "listen_hour": "hour",
+    "listen_count": "plays",
+    "unique_listeners": "listeners",
+    "listens_per_listener": "per listener",
+    "top_artist": "top artist",
+    "diversity_index": "diversity",
+    "most_engaged_age_group": "age group",
+}
+
+
+def main_date(record: Mapping[str, Any]) -> str | None:
+    """The date that most of the batch's events are of; the last one computed when it brought none."""
+    accepted: Mapping[str, int] = record["accepted_by_date"]
+    if accepted:
+        return max(accepted, key=lambda date: (accepted[date], date))
+    return record["dates"][-1] if record["dates"] else None
+
+
+def select_date(sandbox: Sandbox, mart: str, date: str, order: str) -> list[dict[str, Any]]:
+    """A mart's rows of a date."""
+    sql = f"select * from {mart} where listen_date = %s order by {order}"  # noqa: S608 - names of our own
+    return warehouse.select(sandbox.home, sandbox.ports, sql, [date])
+
+
+def kpi_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
+    """The first rows, under headings that fit a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for name, heading in columns.items():
+        text = not rows or isinstance(rows[0][name], str)
+        table.add_column(heading, justify="left" if text else "right", no_wrap=True, overflow="ellipsis")
+    for row in rows[:FIRST_ROWS]:
+        table.add_row(*(cell(row[name]) for name in columns))
+    return table
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+    return number(value) if isinstance(value, int) else str(value)
+
+
+def number(value: int) -> str:
+    """With thousands apart."""
+    return f"{value:,}"
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """A bar chart of one line."""
+    highest = max(values) or 1
+    return "".join(BLOCKS[round(value / highest * (len(BLOCKS) - 1))] for value in values)
+
+
+def places(sandbox: Sandbox, run: FinishedRun, batch: str) -> RenderableType:
+    """Where to look further."""
+    folder = lake.BatchFolder(batch)
+    s3, ports = sandbox.aws.s3, sandbox.ports
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    pages = [
+        entry.key for entry in list_objects(s3, BUCKET, f"{folder.validation}/") if entry.key.endswith("index.html")
+    ]
+    if pages:
+        table.add_row("validation", f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}")
+    for name, prefix in (
+        ("rejected rows", f"{lake.QUARANTINED_ROWS}/batch_id={batch}/"),
+        ("refused files", f"{folder.quarantined_files}/"),
+    ):
+        if any(True for _ in list_objects(s3, BUCKET, prefix)):
+            table.add_row(name, f"s3://{BUCKET}/{prefix}")
+    table.add_row("Airflow", f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}")
+    table.add_row("login", "`make airflow` prints it")
+    table.add_row("logs of tasks", str(sandbox.home.airflow / "logs"))
+    table.add_row("logs of Glue runs", str(sandbox.home.aws / "glue-runs"))
+    table.add_row("query", 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"')
+    return Padding(table, (1, 0, 0, 2))
