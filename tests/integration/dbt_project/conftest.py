@@ -155,11 +155,17 @@ class Invocation:
     exception: str
     statuses: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     statements: dict[str, list[str]] = field(default_factory=dict)
 
     def named(self, status: str) -> set[str]:
         """Names of the nodes that ended so, e.g. `fail`."""
         return {name for name, ended in self.statuses.items() if ended == status}
+
+    @property
+    def failed_rows(self) -> dict[str, int]:
+        """The failed tests, and how many rows each complained about."""
+        return {name: self.failures[name] for name in self.named("fail")}
 
 
 class Dbt:
@@ -187,6 +193,7 @@ class Dbt:
         for result in getattr(outcome.result, "results", []):
             invocation.statuses[result.node.name] = str(result.status)
             invocation.messages[result.node.name] = result.message or ""
+            invocation.failures[result.node.name] = getattr(result, "failures", 0) or 0
         return invocation
 
 
