@@ -22,7 +22,7 @@ ARCHIVE = f"{ROOT}/user-streams-archived"
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
 
-# Names inside a batch's folder; the Glue jobs know them too (tests/unit/test_names_stand_once.py compares).
+# Names inside a batch's folder; the Glue jobs know them too (tests/unit/test_one_fact_in_two_languages.py compares).
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 LOADED_RECORD = "loaded.json"
