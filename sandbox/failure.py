@@ -38,9 +38,8 @@ def diagnose(home: Home, run_id: str, tasks: Sequence[TaskState]) -> list[Failur
 
 def task_log(home: Home, run_id: str, task_id: str, try_number: int) -> Path:
     """Where Airflow keeps the log of a try."""
-    return (
-        task_logs(home) / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}" / f"attempt={try_number}.log"
-    )
+    folder = task_logs(home) / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
+    return folder / f"attempt={try_number}.log"
 
 
 def error_in(log: Path) -> str:

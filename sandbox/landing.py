@@ -43,18 +43,9 @@ def from_folder(name: str) -> Delivery:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise SandboxError(f"DATA={name} {what}. Give a folder with {EXPECTED}.")
-    files = {
-        **{
-            key: folder / table
-            for table, key in ((SONGS, lake.SONGS), (USERS, lake.USERS))
-            if (folder / table).is_file()
-        },
-        **{
-            f"{lake.USER_STREAMS}/{file.name}": file
-            for file in sorted((folder / STREAMS).glob("*.csv"))
-            if file.is_file()
-        },
-    }
+    candidates = {lake.SONGS: folder / SONGS, lake.USERS: folder / USERS}
+    candidates |= {f"{lake.USER_STREAMS}/{file.name}": file for file in sorted((folder / STREAMS).glob("*.csv"))}
+    files = {key: file for key, file in candidates.items() if file.is_file()}
     if not files:
         present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
         raise SandboxError(f"DATA={name} holds none of {EXPECTED}. It holds: {present}.")

@@ -13,6 +13,7 @@ from sandbox.lifecycle import Sandbox, say
 from sandbox.progress import Progress
 
 POLL_SECONDS = 0.5
+WIDTH = 120
 
 
 def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
@@ -23,7 +24,7 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     Raises:
         SandboxError: the data or the params are none, or the sandbox does not work.
     """
-    console = Console(highlight=False)
+    console = terminal()
     conf = dag_params(params)
     delivery = landing.from_folder(data) if data else None
     sandbox.start()
@@ -38,7 +39,7 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
             if not data:
                 landing.next_sample_day(sandbox.home)
         started = sandbox.airflow.trigger(conf)
-        console.print(f"DAG run {started['dag_run_id']}: {sandbox.ports.airflow_url}/dags/{started['dag_id']}")
+        console.print(f"DAG run {started['dag_run_id']}")
         try:
             with Progress(console) as progress:
                 finished = follow(sandbox.airflow, started, progress.show)
@@ -50,13 +51,19 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     return report(sandbox, finished, console)
 
 
+def terminal() -> Console:
+    """The user's terminal; a file or a pipe gets plain lines, wide enough for the tables."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+
+
 def report(sandbox: Sandbox, finished: FinishedRun, console: Console) -> int:
     """Print the summary or the failure; returns the exit status."""
     if finished.succeeded:
-        console.print(summary.rendered(sandbox, finished))
+        summary.show(console, sandbox, finished)
         return 0
     failures = failure.diagnose(sandbox.home, finished.run_id, finished.tasks)
-    console.print(summary.rendered_failure(sandbox, finished, failures))
+    summary.show_failure(console, sandbox, finished, failures)
     return 1
 
 

@@ -1,5 +1,6 @@
 """Showing a run's tasks as they go: a line for each that has ended, and on a terminal the running ones below."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,6 +15,8 @@ from sandbox.follow import ACTIVE_TASK
 
 SYMBOLS = {"success": ("✔", "green"), "failed": ("✘", "bold red"), "up_for_retry": ("↻", "yellow")}
 WAITING = {"deferred": "waiting", "up_for_reschedule": "waiting", "up_for_retry": "tried again soon"}
+
+IDLE_TASK = ".dbt_producer_watcher_done"  # Cosmos' marker, which does nothing
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -38,6 +41,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def show(self, tasks: Sequence[TaskState]) -> None:
         """Take notice of the tasks as they are now."""
+        tasks = [task for task in tasks if not task.task_id.endswith(IDLE_TASK)]
         for task in sorted(tasks, key=lambda task: (task.ended is None, task.ended or 0)):
             if task.state in SYMBOLS:
                 self._tell_once(task, task.state)
@@ -52,7 +56,7 @@ class Progress(AbstractContextManager["Progress"]):
             return
         self._told.add((task.task_id, task.try_number, event))
         symbol, style = SYMBOLS.get(event, ("·", "dim"))
-        self._console.print(Text(f"  {symbol} ", style).append(described(task), "dim" if event == "started" else ""))
+        self._console.print(Text.assemble(f"  {time.strftime('%H:%M:%S')} ", (f"{symbol} ", style), described(task)))
 
 
 def described(task: TaskState) -> Text:

@@ -10,14 +10,13 @@ from music_streams import lake
 from music_streams.batches import batch_id
 from music_streams.objects import list_objects, read_json
 from rich import box
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from sandbox import warehouse
-from sandbox.airflow import DAG_ID, TaskState
+from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
 from sandbox.lifecycle import Sandbox
@@ -58,41 +57,36 @@ class Step:
         return self.end - self.start
 
 
-def rendered(sandbox: Sandbox, run: FinishedRun) -> RenderableType:
-    """The summary of a run that succeeded."""
-    s3 = sandbox.aws.s3
+def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
+    """Print the summary of a run that succeeded."""
     batch = batch_of(run)
-    record = read_json(s3, BUCKET, lake.BatchFolder(batch).curation_record)
+    record = read_json(sandbox.aws.s3, BUCKET, lake.BatchFolder(batch).curation_record)
+    console.print()
     if record is None:
-        return Group(
-            Panel(f"Nothing to do: no new stream files, no dates owed.\nBatch {batch}", border_style="green"),
-            places(sandbox, run, batch),
+        nothing = "Nothing to do: no new stream files, no dates owed, none asked for."
+        console.print(Panel(nothing, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
+    else:
+        title = f"Batch {batch}"
+        console.print(
+            Panel(counts(sandbox, record), title=title, title_align="left", border_style="green", expand=False)
         )
-    return Group(
-        "",
-        Panel(counts(sandbox, record), title=f"Batch {batch}", border_style="green", expand=False),
-        "",
-        timeline(steps(run.tasks)),
-        "",
-        *results(sandbox, record),
-        places(sandbox, run, batch),
-    )
+        console.print(timeline(steps(run.tasks)))
+        console.print(*results(sandbox, record), sep="\n")
+    show_places(console, sandbox, run, batch)
 
 
-def rendered_failure(sandbox: Sandbox, run: FinishedRun, failures: Sequence[Failure]) -> RenderableType:
-    """What went wrong in a run that failed: the cause in full, the other failed tasks by name."""
+def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures: Sequence[Failure]) -> None:
+    """Print what went wrong in a run that failed: the cause in full, the other failed tasks by name."""
+    console.print()
     if not failures:
-        return Text(f"The run {run.run_id} ended {run.state}, though no task failed: see Airflow.", "bold red")
-    cause, *others = failures
-    parts: list[RenderableType] = [
-        "",
-        Panel(Text(cause.error), title=f"[bold red]{cause.task_id} failed[/]", title_align="left", border_style="red"),
-    ]
-    if others:
-        parts.append(Text(f"  failed too: {', '.join(failure.task_id for failure in others)}"))
-    where = Table.grid(padding=(0, 2))
-    where.add_row("  its log", Text(str(cause.log), overflow="fold"))
-    return Group(*parts, where, places(sandbox, run, batch_of(run)))
+        console.print(f"The run {run.run_id} ended {run.state}, though no task failed: see Airflow.", style="bold red")
+    for cause in failures[:1]:
+        title = f"[bold red]{cause.task_id} failed[/]"
+        console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
+        console.print(f"  its log            {cause.log}", soft_wrap=True)
+    if len(failures) > 1:
+        console.print(f"  failed too         {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
+    show_places(console, sandbox, run, batch_of(run))
 
 
 def batch_of(run: FinishedRun) -> str:
@@ -248,27 +242,25 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join(BLOCKS[round(value / highest * (len(BLOCKS) - 1))] for value in values)
 
 
-def places(sandbox: Sandbox, run: FinishedRun, batch: str) -> RenderableType:
-    """Where to look further."""
+def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str) -> None:
+    """Print where to look further."""
     folder = lake.BatchFolder(batch)
     s3, ports = sandbox.aws.s3, sandbox.ports
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    pages = [
-        entry.key for entry in list_objects(s3, BUCKET, f"{folder.validation}/") if entry.key.endswith("index.html")
-    ]
-    if pages:
-        table.add_row("validation", f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}")
+    places: dict[str, str] = {}
+    results = (entry.key for entry in list_objects(s3, BUCKET, f"{folder.validation}/"))
+    if pages := [key for key in results if key.endswith("index.html")]:
+        places["validation pages"] = f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}"
     for name, prefix in (
         ("rejected rows", f"{lake.QUARANTINED_ROWS}/batch_id={batch}/"),
         ("refused files", f"{folder.quarantined_files}/"),
     ):
         if any(True for _ in list_objects(s3, BUCKET, prefix)):
-            table.add_row(name, f"s3://{BUCKET}/{prefix}")
-    table.add_row("Airflow", f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}")
-    table.add_row("login", "`make airflow` prints it")
-    table.add_row("logs of tasks", str(sandbox.home.airflow / "logs"))
-    table.add_row("logs of Glue runs", str(sandbox.home.aws / "glue-runs"))
-    table.add_row("query", 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"')
-    return Padding(table, (1, 0, 0, 2))
+            places[name] = f"s3://{BUCKET}/{prefix}"
+    places |= {
+        "Airflow": f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}  (`make airflow` prints the login)",
+        "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
+        "logs of Glue runs": str(sandbox.home.aws / "glue-runs"),
+        "queries": 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"',
+    }
+    for name, place in places.items():
+        console.print(f"  [dim]{name:<17}[/]  {place}", soft_wrap=True)
