@@ -7,15 +7,22 @@ batches as (
 
     select distinct batch_id from {{ model }}
 
+),
+
+batch_count as (
+
+    select count(*) as batch_count from batches
+
 )
 
-select batch_id
+select batches.batch_id
 from batches
+cross join batch_count
 where
-    batch_id is null
-    or (select count(*) from batches) > 1
+    batches.batch_id is null
+    or batch_count.batch_count > 1
     {%- if batch_id() %}
-    or batch_id <> '{{ batch_id() }}'
+    or batches.batch_id <> '{{ batch_id() }}'
     {%- endif %}
 
 {% endtest %}

@@ -15,7 +15,10 @@ import boto3
 import pytest
 import redshift_connector
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
 from moto.server import ThreadedMotoServer
+from redshift_connector.core import Connection
+from redshift_connector.error import Error
 
 from tests.integration.dbt_project.lake_of_kpis import LakeOfKpis
 
@@ -66,7 +69,7 @@ def kpi_lake(environment: pytest.MonkeyPatch) -> Iterator[LakeOfKpis]:
 @pytest.fixture(scope="session")
 def gateway(
     environment: pytest.MonkeyPatch, kpi_lake: LakeOfKpis, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[redshift_connector.Connection]:
+) -> Iterator[Connection]:
     """A running warehouse, and a connection to it."""
     home = tmp_path_factory.mktemp("redshift")
     with socket.socket() as probe:
@@ -89,7 +92,7 @@ def gateway(
             process.wait(timeout=30)
 
 
-def _connect(process: subprocess.Popen[bytes], log: str) -> redshift_connector.Connection:
+def _connect(process: subprocess.Popen[bytes], log: str) -> Connection:
     """Connect as soon as the gateway listens; raise what it printed when it ends instead."""
     for _ in range(300):
         try:
@@ -101,7 +104,7 @@ def _connect(process: subprocess.Popen[bytes], log: str) -> redshift_connector.C
                 password=os.environ["REDSHIFT_PASSWORD"],
                 ssl=False,
             )
-        except (redshift_connector.Error, OSError):
+        except (Error, OSError):
             try:
                 process.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
@@ -115,7 +118,7 @@ def _connect(process: subprocess.Popen[bytes], log: str) -> redshift_connector.C
 class Warehouse:
     """The schemas that dbt builds, as an analyst sees them."""
 
-    def __init__(self, connection: redshift_connector.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
@@ -128,7 +131,7 @@ class Warehouse:
         self.connection.cursor().execute(sql)
 
     def mart(self, name: str) -> list[dict[str, Any]]:
-        return self.rows(f"select * from dbt_tests_reporting.{name} order by 1, 2")  # noqa: S608
+        return self.rows(f"select * from dbt_tests_reporting.{name} order by 1, 2")
 
     def plays(self, mart: str) -> dict[Any, dict[Any, int]]:
         """listen_count by date and by the mart's other key."""
@@ -140,7 +143,7 @@ class Warehouse:
 
 
 @pytest.fixture
-def warehouse(gateway: redshift_connector.Connection) -> Warehouse:
+def warehouse(gateway: Connection) -> Warehouse:
     empty = Warehouse(gateway)
     empty.execute("drop schema if exists dbt_tests_staging cascade")
     empty.execute("drop schema if exists dbt_tests_reporting cascade")
@@ -175,6 +178,7 @@ class Dbt:
         self.environment = environment
         parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(ROOT)])
         assert parsed.success, parsed.exception
+        assert isinstance(parsed.result, Manifest)
         self.manifest = parsed.result
 
     def __call__(self, *arguments: str, batch_id: str | None = None) -> Invocation:
@@ -187,7 +191,8 @@ class Dbt:
         with self.environment.context() as patch:
             if batch_id is not None:
                 patch.setenv("MUSIC_STREAMS_BATCH_ID", batch_id)
-            runner = dbtRunner(manifest=self.manifest.deepcopy(), callbacks=[note])
+            unused: Manifest = self.manifest.deepcopy()  # type: ignore[no-untyped-call]
+            runner = dbtRunner(manifest=unused, callbacks=[note])
             outcome = runner.invoke([*arguments, "--quiet", "--project-dir", str(ROOT)])
         invocation = Invocation(outcome.success, str(outcome.exception or ""), statements=statements)
         for result in getattr(outcome.result, "results", []):
@@ -198,5 +203,5 @@ class Dbt:
 
 
 @pytest.fixture(scope="session")
-def dbt(gateway: redshift_connector.Connection, environment: pytest.MonkeyPatch) -> Dbt:
+def dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Dbt:
     return Dbt(environment)

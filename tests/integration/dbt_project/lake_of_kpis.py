@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from music_streams import lake
 
 Row = dict[str, Any]
@@ -105,7 +104,7 @@ class LakeOfKpis:
         self.bucket = bucket
 
     def write(self, prefix: str, batch: Batch, rows: Sequence[Row], *, counted: Iterable[Row] | None = None) -> None:
-        """Write a batch's KPIs below `prefix`, in two parts; `counted` are the rows that the counts tell of, if others."""
+        """Write a batch's KPIs below `prefix`, in two parts; the counts tell of the rows `counted`, if these differ."""
         folder = f"{prefix}/batch_id={batch.batch_id}"
         entries = [self._write_part(prefix, folder, part, rows[part::2]) for part in range(2)]
         self.put(f"{folder}/counts.csv", _counts_csv(batch, rows if counted is None else counted))

@@ -4,8 +4,8 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
-
 from music_streams import lake
+
 from tests.integration.dbt_project.conftest import Dbt, Invocation, Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, Row, genre_level_kpis, hourly_kpis
 
@@ -196,8 +196,8 @@ def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
     group(dbt, "genre_level_kpis")
     group(dbt, "hourly_kpis")
     for mart in ("genre_level_kpis", "hourly_kpis"):
-        warehouse.execute(f"delete from dbt_tests_reporting.{mart} where listen_date = '2024-06-01'")  # noqa: S608
-        warehouse.execute(f"update dbt_tests_reporting.{mart} set listen_count = 2")  # noqa: S608
+        warehouse.execute(f"delete from dbt_tests_reporting.{mart} where listen_date = '2024-06-01'")
+        warehouse.execute(f"update dbt_tests_reporting.{mart} set listen_count = 2")
 
     run = dbt("test", "--select", "tag:reconciliation", batch_id=BATCH.batch_id)
 

@@ -6,8 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-
 from music_streams import lake
+
 from tests.integration.dbt_project.conftest import Dbt, Invocation, Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 
@@ -234,7 +234,7 @@ def test_a_missing_file_fails_and_leaves_staging_as_it_was(
     run = dbt("run", "--select", model, batch_id=LATER.batch_id)
 
     assert run.statuses == {model: "error"}
-    assert warehouse.rows(f"select distinct batch_id from dbt_tests_staging.{model}") == [{"batch_id": FIRST.batch_id}]  # noqa: S608
+    assert warehouse.rows(f"select distinct batch_id from dbt_tests_staging.{model}") == [{"batch_id": FIRST.batch_id}]
 
 
 @pytest.mark.parametrize("loaded_before", [False, True], ids=["first run", "later run"])
@@ -254,6 +254,13 @@ def test_a_full_refresh_does_not_empty_the_mart(load_genres: Any, warehouse: War
     assert load_genres(LATER, {JUNE_2: {"rock": 1}}, "--full-refresh").success
 
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 3}, JUNE_2: {"rock": 1}}
+
+
+@pytest.mark.parametrize("command", [["compile"], ["docs", "generate"]], ids=["compile", "docs"])
+def test_compiling_and_documenting_need_no_batch(load_genres: Any, dbt: Dbt, command: list[str]) -> None:
+    load_genres(FIRST, {JUNE_1: {"rock": 3}})
+
+    assert dbt(*command).success
 
 
 def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt: Dbt) -> None:
