@@ -43,6 +43,10 @@ KPI_ARGUMENTS = {
     "--reference_prefix": lake.REFERENCE,
 }
 
+# A look costs a start when it is rescheduled, a slot when it is not. Airflow also takes a task for lost that comes back
+# before its executor has told of the last look, which may take seconds.
+GLUE_WAIT_MODE = "reschedule" if SETTINGS.glue_poll_seconds >= 30 else "poke"
+
 DBT_ENVIRONMENT = {
     "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # as a --vars it would make dbt parse the whole project anew
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
@@ -151,7 +155,7 @@ with DAG(
         job_name=trigger_curation.job_name,
         run_id=trigger_curation.output,
         trigger_task_id=trigger_curation.task_id,
-        mode="reschedule",
+        mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
         timeout=timedelta(hours=4),
     )
@@ -169,7 +173,7 @@ with DAG(
         job_name=trigger_genre_level_kpis.job_name,
         run_id=trigger_genre_level_kpis.output,
         trigger_task_id=trigger_genre_level_kpis.task_id,
-        mode="reschedule",
+        mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
         timeout=timedelta(hours=4),
     )
@@ -201,7 +205,7 @@ with DAG(
         job_name=trigger_hourly_kpis.job_name,
         run_id=trigger_hourly_kpis.output,
         trigger_task_id=trigger_hourly_kpis.task_id,
-        mode="reschedule",
+        mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
         timeout=timedelta(hours=4),
     )
