@@ -212,9 +212,10 @@ def judged_rows(spark: SparkSession, bucket: Bucket, manifest: Mapping[str, Any]
 
 def write_events(events: DataFrame, job: Job) -> None:
     """Append `events` to the store, below a prefix of this attempt alone: nobody reads them before the commit."""
+    # Few files for a date of few events, many for one of many; only SQL knows this hint with a column.
+    balanced = events.sparkSession.sql("select /*+ rebalance(listen_date) */ * from {events}", events=events)
     (
-        events.hint("rebalance", "listen_date")
-        .withColumns({"batch_id": F.lit(job.batch_id), "attempt": F.lit(job.attempt)})
+        balanced.withColumns({"batch_id": F.lit(job.batch_id), "attempt": F.lit(job.attempt)})
         .write.partitionBy("listen_date", "batch_id", "attempt")
         .mode("append")
         .parquet(job.bucket.url(job.curated_prefix))

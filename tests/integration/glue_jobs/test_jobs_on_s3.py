@@ -1,0 +1,207 @@
+"""The three jobs on real S3 calls: what they commit, what they leave alone, and that the numbers are exact."""
+
+import csv
+import io
+import json
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from music_streams import lake as layout
+
+from sandbox.sample_catalogue import Catalogue
+from sandbox.sample_events import write_sample_day
+from tests.integration.glue_jobs.lake_of_events import SONGS, USERS, LakeOfEvents
+from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+
+FIRST, SECOND, THIRD = "20240626T000000Z-00000001", "20240627T000000Z-00000002", "20240628T000000Z-00000003"
+
+
+def stream(*rows: str, header: str = "user_id,track_id,listen_time") -> bytes:
+    return "".join(f"{line}\n" for line in (header, *rows)).encode()
+
+
+def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: LakeOfEvents, tmp_path: Path) -> None:
+    write_sample_day(tmp_path, date(2024, 6, 26), events=5_000, catalogue=Catalogue(songs=3_000, users=800))
+    songs, users = (tmp_path / "songs.csv").read_bytes(), (tmp_path / "users.csv").read_bytes()
+    streams = [(path.name, path.read_bytes()) for path in sorted((tmp_path / "user_streams").iterdir())]
+    lake.put(layout.SONGS, songs)
+    lake.put(layout.USERS, users)
+    for name, content in streams:
+        lake.land(name, content)
+
+    lake.take_in(FIRST)
+    record = lake.curate(FIRST)
+    tables = lake.compute(FIRST)
+
+    time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
+    expected = expected_tables(songs, users, streams, time)
+    assert differences(expected.genre_level_kpis, tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+    assert record["rows_accepted"] == expected.accepted
+    assert record["rows_duplicate"] == expected.duplicates > 0
+    assert record["rejected_by_reason"] == dict(expected.rejected)
+    assert record["rows_rejected"] > 0
+    assert record["accepted_by_date"] == {day.isoformat(): n for day, n in expected.accepted_by_date.items()}
+    assert sum(file["rows_read"] for file in record["files"]) == record["rows_read"]
+
+
+def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: LakeOfEvents) -> None:
+    lake.land("monday.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    lake.land(
+        "tuesday.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t2,2024-06-26 00:00:00", "u1,t2,2024-06-26 00:00:00")
+    )
+    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/monday.csv")
+    lake.take_in(SECOND)
+    record = lake.curate(SECOND)
+    assert (record["rows_read"], record["rows_accepted"], record["rows_duplicate"]) == (3, 1, 2)
+    # Duplicates count as touched: a reader of the record sees every date that the batch speaks of.
+    assert record["dates"] == ["2024-06-25", "2024-06-26"]
+    assert record["covers"] == [FIRST]
+
+
+def test_a_committed_batch_is_never_rewritten(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    committed = lake.curate(FIRST)
+    stored = lake.keys(layout.CURATED)
+    assert lake.curate(FIRST) == committed
+    assert lake.keys(layout.CURATED) == stored
+
+
+def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    (stored,) = [file["key"] for file in lake.record(layout.BatchFolder(FIRST).curation_record)["curated_files"]]
+    for left in (stored.replace("attempt=", "attempt=crashed-"), stored.replace(FIRST, SECOND)):
+        lake.s3.copy_object(Bucket=lake.bucket, Key=left, CopySource={"Bucket": lake.bucket, "Key": stored})
+    counts = {row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute(FIRST)[layout.HOURLY_KPIS]))}
+    assert counts == {"1"}
+
+
+def test_rejected_rows_keep_reason_file_and_raw_line(lake: LakeOfEvents) -> None:
+    lake.land(
+        "b ü.csv",
+        stream(
+            "u1,t1,2024-06-25 10:00:00",
+            'u1,"t ""1"" ü",25.06.2024',
+            ',"x,y",2024-06-25 10:00:00',
+            '"u1,t1,2024-06-25 10:00:01',
+        ),
+    )
+    lake.take_in(FIRST)
+    record = lake.curate(FIRST, max_reject_rate=0.75)
+    rows = [
+        json.loads(line)
+        for key in lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={FIRST}/")
+        for line in lake.text(key).splitlines()
+    ]
+    source = f"{layout.USER_STREAMS}/b ü.csv"
+    assert sorted(rows, key=lambda row: row["raw_line"]) == [
+        {"reason": "wrong number of fields", "source_file": source, "raw_line": '"u1,t1,2024-06-25 10:00:01'},
+        {"reason": "user_id is missing", "source_file": source, "raw_line": ',"x,y",2024-06-25 10:00:00'},
+        {"reason": "listen_time is not a timestamp", "source_file": source, "raw_line": 'u1,"t ""1"" ü",25.06.2024'},
+    ]
+    assert record["rows_rejected"] == 3
+    assert record["rows_accepted"] == 1
+
+
+def test_too_many_rejected_rows_stop_the_batch_and_lose_nothing(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
+    lake.take_in(FIRST)
+    with pytest.raises(ValueError, match=r"1 of 2 rows are rejected, more than max_reject_rate 0.49 allows"):
+        lake.curate(FIRST, max_reject_rate=0.49)
+    assert lake.record(f"{layout.BatchFolder(FIRST).root}/rejected.json")["rejected_by_reason"] == {
+        "listen_time is not a timestamp": 1
+    }
+    assert lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={FIRST}/")
+    assert lake.keys(layout.CURATED) == []
+    assert lake.curate(FIRST, max_reject_rate=0.5)["rows_accepted"] == 1
+
+
+def test_files_of_different_headers_are_read_by_name(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.land("b.csv", stream("2024-06-25 10:00:00,x,t2,u2", header="listen_time,note, track_id,user_id"))
+    lake.land("c.csv", b"\xef\xbb\xbf" + stream("u3,t3,2024-06-25 10:00:00").replace(b"\n", b"\r\n"))
+    lake.land(
+        "d.csv",
+        stream(
+            'u4,t3,2024-06-25 10:00:00,"two\nlines"',
+            "u5,t3,2024-06-25 10:00:00,",
+            header="user_id,track_id,listen_time,note",
+        ),
+    )
+    lake.take_in(FIRST)
+    record = lake.curate(FIRST)
+    assert (record["rows_read"], record["rows_accepted"]) == (5, 5), record["rejected_by_reason"]
+
+
+def test_owed_dates_alone_are_a_batch(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/a.csv")
+    lake.take_in(SECOND)
+    record = lake.curate(SECOND)
+    assert (record["rows_read"], record["dates"], record["covers"]) == (0, ["2024-06-25"], [FIRST])
+    assert list(lake.compute(SECOND)) == [layout.GENRE_LEVEL_KPIS, layout.HOURLY_KPIS]
+
+
+def test_recompute_takes_the_dates_of_the_range_that_have_events(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream(*[f"u1,t1,2024-06-{day} 10:00:00" for day in (10, 12, 20)]))
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    lake.put(layout.BatchFolder(FIRST).loaded_record, b"{}")
+    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/a.csv")
+    lake.take_in(SECOND, recompute=("2024-06-11", "2024-06-20"))
+    assert lake.curate(SECOND)["dates"] == ["2024-06-12", "2024-06-20"]
+    lake.put(layout.BatchFolder(SECOND).loaded_record, b"{}")
+    lake.take_in(THIRD, recompute=("2030-01-01", "2030-12-31"))
+    assert lake.curate(THIRD)["dates"] == []
+    for table in lake.compute(THIRD).values():
+        assert len(table.splitlines()) == 1
+
+
+def test_the_copy_manifest_names_every_part_with_its_length_and_counts(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 11:00:00", "u2,t3,2024-06-26 11:00:00"))
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    lake.compute(FIRST)
+    folder = f"{layout.GENRE_LEVEL_KPIS}/batch_id={FIRST}"
+    manifest = lake.record(f"{folder}/manifest.json")
+    sizes = {
+        f"s3://{lake.bucket}/{entry['Key']}": entry["Size"]
+        for entry in lake.s3.list_objects_v2(Bucket=lake.bucket, Prefix=f"{folder}/attempt=")["Contents"]
+        if entry["Key"].endswith(".parquet")
+    }
+    assert {entry["url"]: entry["meta"]["content_length"] for entry in manifest["entries"]} == sizes
+    assert all(entry["mandatory"] for entry in manifest["entries"])
+    assert manifest["dates"] == {"2024-06-25": {"rows": 2, "plays": 2}, "2024-06-26": {"rows": 1, "plays": 1}}
+    time = datetime.fromisoformat(manifest["computed_at"]).isoformat(" ")
+    assert lake.text(f"{folder}/counts.csv").splitlines() == [
+        "listen_date,row_count,play_count,batch_id,computed_at",
+        f"2024-06-25,2,2,{FIRST},{time}",
+        f"2024-06-26,1,1,{FIRST},{time}",
+    ]
+
+
+def test_a_job_without_what_comes_before_it_says_so(lake: LakeOfEvents) -> None:
+    with pytest.raises(LookupError, match=f"{FIRST}/manifest.json is missing: validate_datasets has not passed"):
+        lake.curate(FIRST)
+    with pytest.raises(LookupError, match="run curate-user-streams first"):
+        lake.compute(FIRST)
+
+
+def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> None:
+    content = stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 10:00:00", "u9,t9,2024-06-25 23:59:59")
+    lake.land("a.csv", content)
+    lake.take_in(FIRST)
+    lake.curate(FIRST)
+    tables = lake.compute(FIRST)
+    time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
+    expected = expected_tables(SONGS, USERS, [("a.csv", content)], time)
+    assert differences(expected.genre_level_kpis, tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
