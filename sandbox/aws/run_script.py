@@ -40,6 +40,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 if __name__ == "__main__":
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)  # the end of standard input is what counts
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The end of standard input is what counts. Not SIG_IGN: the command would inherit it.
+        signal.signal(number, lambda *_: None)
     sys.exit(main(sys.argv[1:]))

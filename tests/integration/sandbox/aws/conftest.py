@@ -44,7 +44,7 @@ def glue(endpoint: AwsEndpoint) -> "GlueClient":
     return client
 
 
-def eventually(condition: Callable[[], T], seconds: float = 60) -> T:
+def eventually(condition: Callable[[], T | None], seconds: float = 60) -> T:
     """The first true answer; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -66,7 +66,7 @@ class GlueJob:
         self.s3.create_bucket(Bucket=self.bucket)
         self.s3.put_object(Bucket=self.bucket, Key="scripts/the job.py", Body=script.encode())
         command = {"Name": "glueetl", "ScriptLocation": f"s3://{self.bucket}/scripts/the job.py"}
-        self.glue.create_job(Name=self.name, Role="role", **({"Command": command} | definition))  # type: ignore[arg-type]
+        self.glue.create_job(Name=self.name, Role="role", **({"Command": command} | definition))
 
     def start(self, **options: Any) -> str:
         return self.glue.start_job_run(JobName=self.name, **options)["JobRunId"]

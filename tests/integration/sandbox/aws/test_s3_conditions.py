@@ -12,6 +12,7 @@ from sandbox.aws.endpoint import AwsEndpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, DeleteTypeDef
 
 STALE = '"00000000000000000000000000000000"'
 
@@ -34,12 +35,12 @@ def exists(s3: "S3Client", bucket: str, key: str) -> bool:
 
 
 def test_copy_looks_at_its_source(s3: "S3Client", bucket: str, etag: str) -> None:
-    def copy(**condition: str) -> Any:
+    def copy(**condition: Any) -> Any:
         return s3.copy_object(
             Bucket=bucket,
             Key="copy",
             CopySource={"Bucket": bucket, "Key": "source"},
-            **condition,  # type: ignore[arg-type]
+            **condition,
         )
 
     assert refused(lambda: copy(CopySourceIfMatch=STALE)) == (412, "PreconditionFailed")
@@ -53,8 +54,8 @@ def test_copy_looks_at_its_source(s3: "S3Client", bucket: str, etag: str) -> Non
 
 def test_copy_of_a_replaced_object_is_refused(s3: "S3Client", bucket: str, etag: str) -> None:
     s3.put_object(Bucket=bucket, Key="source", Body=b"replaced")
-    source = {"Bucket": bucket, "Key": "source"}
-    assert refused(lambda: s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, CopySourceIfMatch=etag)) == (  # type: ignore[arg-type]
+    source: CopySourceTypeDef = {"Bucket": bucket, "Key": "source"}
+    assert refused(lambda: s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, CopySourceIfMatch=etag)) == (
         412,
         "PreconditionFailed",
     )
@@ -62,16 +63,16 @@ def test_copy_of_a_replaced_object_is_refused(s3: "S3Client", bucket: str, etag:
 
 def test_copy_of_a_withdrawn_object_is_not_found(s3: "S3Client", bucket: str, etag: str) -> None:
     s3.delete_object(Bucket=bucket, Key="source")
-    source = {"Bucket": bucket, "Key": "source"}
-    answer = refused(lambda: s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, CopySourceIfMatch=etag))  # type: ignore[arg-type]
+    source: CopySourceTypeDef = {"Bucket": bucket, "Key": "source"}
+    answer = refused(lambda: s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, CopySourceIfMatch=etag))
     assert answer == (404, "NoSuchKey")
 
 
 def test_copy_looks_at_its_destination(s3: "S3Client", bucket: str, etag: str) -> None:
-    source = {"Bucket": bucket, "Key": "source"}
+    source: CopySourceTypeDef = {"Bucket": bucket, "Key": "source"}
 
-    def copy(key: str, **condition: str) -> Any:
-        return s3.copy_object(Bucket=bucket, Key=key, CopySource=source, **condition)  # type: ignore[arg-type]
+    def copy(key: str, **condition: Any) -> Any:
+        return s3.copy_object(Bucket=bucket, Key=key, CopySource=source, **condition)
 
     copy("once", IfNoneMatch="*")
     assert refused(lambda: copy("once", IfNoneMatch="*")) == (412, "PreconditionFailed")
@@ -83,8 +84,8 @@ def test_copy_looks_at_its_destination(s3: "S3Client", bucket: str, etag: str) -
 def test_a_copied_part_looks_at_its_source(s3: "S3Client", bucket: str, etag: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="copy")["UploadId"]
 
-    def copy(**condition: str) -> str:
-        return s3.upload_part_copy(  # type: ignore[call-overload,no-any-return]
+    def copy(**condition: Any) -> str:
+        return s3.upload_part_copy(
             Bucket=bucket,
             Key="copy",
             UploadId=upload,
@@ -126,8 +127,8 @@ def test_bulk_delete_refuses_stale_keys_one_by_one(s3: "S3Client", bucket: str, 
 
 def test_bulk_delete_with_stale_keys_only_deletes_nothing(s3: "S3Client", bucket: str, etag: str) -> None:
     for quiet in (True, False):
-        delete = {"Objects": [{"Key": "source", "ETag": STALE}], "Quiet": quiet}
-        answer = s3.delete_objects(Bucket=bucket, Delete=delete)  # type: ignore[arg-type]
+        delete: DeleteTypeDef = {"Objects": [{"Key": "source", "ETag": STALE}], "Quiet": quiet}
+        answer = s3.delete_objects(Bucket=bucket, Delete=delete)
         assert [entry["Code"] for entry in answer["Errors"]] == ["PreconditionFailed"]
         assert "Deleted" not in answer
     assert exists(s3, bucket, "source")
@@ -168,10 +169,10 @@ def test_get_and_head_look_at_the_object(s3: "S3Client", bucket: str, etag: str)
 
 
 def test_a_completed_upload_looks_at_the_object(s3: "S3Client", bucket: str, etag: str) -> None:
-    def complete(key: str, **condition: str) -> Any:
+    def complete(key: str, **condition: Any) -> Any:
         upload = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
         part = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"uploaded")["ETag"]
-        return s3.complete_multipart_upload(  # type: ignore[call-overload]
+        return s3.complete_multipart_upload(
             Bucket=bucket,
             Key=key,
             UploadId=upload,

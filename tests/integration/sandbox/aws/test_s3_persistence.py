@@ -16,6 +16,7 @@ from tests.integration.sandbox.aws.conftest import eventually
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 MEBIBYTE = 1024 * 1024
 
@@ -49,17 +50,17 @@ class Restartable:
     """An endpoint that can crash and come back on the same folder."""
 
     def __init__(self, home: Path) -> None:
-        self.endpoint = AwsEndpoint(home).start()
+        self.endpoint = AwsEndpoint(home)
+        self.start()
 
-    @property
-    def s3(self) -> "S3Client":
-        client: S3Client = self.endpoint.client("s3")
-        return client
+    def start(self) -> None:
+        self.endpoint.start()
+        self.s3: S3Client = self.endpoint.client("s3")
 
     def crash(self) -> "S3Client":
         """Kills the server without warning and starts another; a client of that one."""
         self.endpoint.kill()
-        self.endpoint = AwsEndpoint(self.endpoint.home).start()
+        self.start()
         return self.s3
 
 
@@ -95,7 +96,7 @@ def test_an_object_survives_a_crash_with_all_that_belongs_to_it(server: Restarta
     assert after["Body"].read() == b"x,y\n1,2\n"
     assert after["ETag"] == put["ETag"]
     for attribute in ("ContentType", "CacheControl", "ContentEncoding", "Metadata", "LastModified", "ContentLength"):
-        assert after[attribute] == before[attribute]  # type: ignore[literal-required]
+        assert after[attribute] == before[attribute]
     tags = s3.get_object_tagging(Bucket="lake", Key="a.csv")["TagSet"]
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "data", "tier": "gold"}
 
@@ -139,12 +140,12 @@ def test_a_multipart_object_survives_with_its_etag(server: Restartable) -> None:
         s3.upload_part(Bucket="lake", Key="big", UploadId=upload, PartNumber=number, Body=part)["ETag"]
         for number, part in enumerate(parts, 1)
     ]
-    listed = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+    listed: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
     completed = s3.complete_multipart_upload(
         Bucket="lake",
         Key="big",
         UploadId=upload,
-        MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
+        MultipartUpload={"Parts": listed},
     )
     assert completed["ETag"].endswith('-3"')
 
@@ -179,8 +180,9 @@ def test_keys_of_any_spelling_survive(server: Restartable) -> None:
 
 def test_more_than_a_thousand_keys_are_listed_page_by_page(server: Restartable) -> None:
     expected = [f"many/{number:05}" for number in range(1203)]
+    s3 = server.s3
     for key in expected:
-        server.s3.put_object(Bucket="lake", Key=key, Body=b"")
+        s3.put_object(Bucket="lake", Key=key, Body=b"")
     s3 = server.crash()
     assert len(s3.list_objects_v2(Bucket="lake", Prefix="many/")["Contents"]) == 1000
     assert keys(s3, "many/") == expected
