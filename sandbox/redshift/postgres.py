@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,7 +64,8 @@ class Postgres:
         self._access_rules.write_text(f"local {DATABASE} {USER} md5\n")
         if not self._data.exists():
             self._initialise()
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for stale in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock"):  # their process ids may be others' by now
+            (self._data / stale).unlink(missing_ok=True)
         self._run_alone(self._data, DATABASE, _definitions(password, search_path))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -166,15 +168,17 @@ class Postgres:
         """Ends the servers whose working directory is our data directory; theirs always is."""
         processes = {
             process.pid: process
-            for process in psutil.process_iter(["name", "cwd"])
+            for process in psutil.process_iter(["name", "cwd", "ppid"])
             if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
         }
         for process in processes.values():
-            if process.ppid() not in processes:
-                process.send_signal(signal.SIGINT)
+            if process.info["ppid"] not in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGINT)
         _, alive = psutil.wait_procs(list(processes.values()), _SECONDS_TO_STOP)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(alive)
 
 

@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from sandbox.redshift import wire
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 SERVER_VERSION = b"8.0.2"
 _STARTUP_PARAMETERS = ("user", "database", "application_name", "client_encoding", "options")
 _MD5_PASSWORD = 5
+_MESSAGES_AT_A_TIME = 1000
 _KNOWN_MESSAGES = (wire.PARSE, wire.BIND, wire.DESCRIBE, wire.EXECUTE, wire.CLOSE, wire.SYNC, wire.QUERY)
 
 
@@ -44,10 +46,20 @@ class Batch:
 
 @dataclass
 class Answer:
-    """How PostgreSQL answered a batch: a tag for each statement that succeeded, and the error that ended it."""
+    """The answer to a batch: a tag for each statement that succeeded, the error that ended it, and what is still to send."""
 
     tags: list[str] = field(default_factory=list)
     error: dict[str, str] | None = None
+    unsent: list[bytes] = field(default_factory=list)
+
+    def add(self, kind: bytes, body: bytes) -> None:
+        """Takes in one message of PostgreSQL's."""
+        if kind in (wire.COMPLETE, wire.EMPTY):
+            self.tags.append(body[:-1].decode())
+        elif kind == wire.ERROR:
+            self.error = in_redshifts_words(wire.error_fields(body))
+            body = wire.error_body(self.error)
+        self.unsent.append(message(kind, body))
 
 
 class Session:
@@ -127,21 +139,18 @@ class Session:
 
     def _serve(self, batch: Batch) -> None:
         started = datetime.now(UTC)
-        tag = ""
         try:
-            if any(statement.action for statement in batch.executed):
-                tag = self._act(batch.executed)
+            tag = self._act(batch.executed) if any(statement.action for statement in batch.executed) else ""
             self._backend.send(*batch.messages)
             answer = self._relay(tag)
         except BackendError as error:  # of the gateway's own statement: nothing of the batch was sent
-            answer = Answer(error=in_redshifts_words(wire.error_fields(error.body)))
-            self._client.send(
-                message(wire.ERROR, wire.error_body(answer.error or {})), message(wire.READY, self._backend.status)
-            )
-        statements = batch.executed or batch.prepared if answer.error else batch.executed
-        for position, statement in enumerate(statements[: len(answer.tags) + 1]):
-            outcome = answer.tags[position] if position < len(answer.tags) else None
-            self._log.write(self._number, statement.original, started, outcome, None if outcome else answer.error)
+            answer = Answer()
+            answer.add(wire.ERROR, error.body)
+            answer.add(wire.READY, self._backend.status)
+        statements = batch.executed or (batch.prepared if answer.error else [])
+        for statement, tag in zip_longest(statements[: len(answer.tags) + 1], answer.tags):
+            self._log.write(self._number, statement.original, started, tag, None if tag else answer.error)
+        self._client.send(*answer.unsent)  # after the log, in which the client may look
 
     def _act(self, executed: list[Statement]) -> str:
         """Does what PostgreSQL cannot do for a statement, in the client's session, and returns the tag of its success."""
@@ -162,25 +171,18 @@ class Session:
             raise BackendError(wire.error(refusal.sqlstate, refusal.text)) from refusal
 
     def _relay(self, tag: str) -> Answer:
-        """Passes PostgreSQL's messages on until it is ready; `tag` takes the place of an empty statement's answer."""
-        answer, outgoing = Answer(), list[bytes]()
+        """Passes PostgreSQL's messages on, but for the last ones; `tag` takes the place of an empty statement's answer."""
+        answer = Answer()
         while True:
             kind, body = self._backend.read_message()
             if kind == wire.EMPTY and tag:
                 kind, body = wire.COMPLETE, wire.cstring(tag)
-            if kind == wire.COMPLETE:
-                answer.tags.append(body[:-1].decode())
-            elif kind == wire.EMPTY:
-                answer.tags.append("")
-            elif kind == wire.ERROR:
-                answer.error = in_redshifts_words(wire.error_fields(body))
-                body = wire.error_body(answer.error)
-            outgoing.append(message(kind, body))
-            if kind == wire.READY or len(outgoing) == 1000:
-                self._client.send(*outgoing)
-                outgoing.clear()
+            answer.add(kind, body)
             if kind == wire.READY:
                 return answer
+            if len(answer.unsent) == _MESSAGES_AT_A_TIME:
+                self._client.send(*answer.unsent)
+                answer.unsent.clear()
 
 
 def _statement(sql: str) -> Statement:

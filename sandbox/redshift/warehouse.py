@@ -9,6 +9,7 @@ from typing import Self
 
 import boto3
 import redshift_connector
+from redshift_connector.core import Connection
 
 from sandbox.redshift.errors import WarehouseError
 from sandbox.redshift.gateway import Gateway
@@ -66,7 +67,7 @@ class Warehouse:
             self._started = started.pop_all()
         return self
 
-    def connect(self) -> redshift_connector.Connection:
+    def connect(self) -> Connection:
         """A session of the user `sandbox`."""
         return redshift_connector.connect(
             host="127.0.0.1", port=self.port, database=DATABASE, user=USER, password=self._password, ssl=False

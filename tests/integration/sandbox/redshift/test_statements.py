@@ -1,0 +1,332 @@
+"""Statements mean on the gateway what they mean on Redshift; what is not known there fails loudly."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from redshift_connector.error import ProgrammingError
+
+from sandbox.redshift.warehouse import Warehouse
+from tests.integration.sandbox.redshift.client import connect, error, run
+from tests.integration.sandbox.redshift.conftest import PASSWORD
+
+
+def test_keys_are_informational_but_a_primary_key_is_not_null(session: Any) -> None:
+    run(session, "create table genres (genre varchar(16) primary key)")
+    run(
+        session,
+        """
+        create table kpis (
+            day date, genre varchar(16) references genres (genre), plays bigint unique encode az64 distkey,
+            constraint kpis_key primary key (day, genre), unique (plays),
+            foreign key (genre) references genres (genre)
+        )
+        backup no diststyle key compound sortkey (day, genre)
+        """,
+    )
+    for _ in range(2):
+        run(session, "insert into kpis values ('2024-06-25', 'no such genre', 1)")
+    assert run(session, "select count(*) from kpis") == [(2,)]
+    session.commit()
+    assert "kpis_key" in error(session, "insert into kpis values ('2024-06-25', null, 1)")
+    session.rollback()
+    assert "Cannot insert a NULL value into column genre" in error(session, "insert into genres values (null)")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "diststyle all",
+        "diststyle key distkey (day) compound sortkey(day, plays)",
+        "distkey(day) interleaved sortkey (day)",
+        "backup no sortkey auto",
+        "diststyle even",
+    ],
+)
+def test_table_attributes_are_accepted(session: Any, attributes: str) -> None:
+    run(session, f"create table a {attributes} as (select current_date as day, 1 as plays)")
+    run(session, f"create temporary table b (day date, plays bigint) {attributes}")
+    run(session, "insert into b select day, plays from a")
+    assert run(session, "select plays from b") == [(1,)]
+
+
+def test_types_without_a_size_have_redshifts(session: Any) -> None:
+    run(session, "create table t (v varchar, c character varying not null, t text, n numeric, x varchar(max))")
+    assert run(
+        session,
+        "select column_name, character_maximum_length, numeric_precision from information_schema.columns"
+        " where table_name = 't' and table_schema = current_schema() order by ordinal_position",
+    ) == [("v", 256, None), ("c", 256, None), ("t", 256, None), ("n", None, 18), ("x", 65535, None)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (
+            "'varchar(max) encode az64 sysdate nvl( diststyle all'",
+            "varchar(max) encode az64 sysdate nvl( diststyle all",
+        ),
+        ("'it''s on conflict; returning'", "it's on conflict; returning"),
+        ("$$ nvl(sysdate) $$", " nvl(sysdate) "),
+        ("1 /* returning nvl( */ + 1 -- on conflict ; truncate", 2),
+        ('(select "distkey" from (select 3 as "distkey") as "returning")', 3),
+        ("nvl(null, nvl(null, 'x'))", "x"),
+        ("7 / 2", 3),
+        ("(1.6)::numeric", Decimal(2)),
+        ("cast(1.6 as decimal)", Decimal(2)),
+        ("1.6::numeric(4,1)", Decimal("1.6")),
+        ("len('żółw')", 4),
+        ("upper('żółw')", "ŻÓŁW"),
+        ("last_day('2024-02-10'::date)", date(2024, 2, 29)),
+        ("trunc('2024-02-10 23:59:59'::timestamp)", date(2024, 2, 10)),
+        ("dateadd(month, 1, '2024-01-31'::date)", datetime(2024, 2, 29)),  # noqa: DTZ001
+        ("dateadd(qtr, -1, '2024-01-31'::timestamp)", datetime(2023, 10, 31)),  # noqa: DTZ001
+        ("dateadd( h , 25, '2024-01-31')", datetime(2024, 2, 1, 1)),  # noqa: DTZ001
+        ("datediff(year, '2023-12-31', '2024-01-01')", 1),
+        ("datediff(quarter, '2023-12-31', '2024-07-01')", 3),
+        ("datediff(month, '2024-01-31', '2024-02-01')", 1),
+        ("datediff(day, '2024-06-25 23:59:59', '2024-06-26 00:00:00')", 1),
+        ("datediff(day, '2024-06-26', '2024-06-24 23:59:59')", -2),
+        ("datediff(hour, '2024-06-25 00:59:59', '2024-06-25 01:00:00')", 1),
+        ("datediff(min, '2024-06-25 00:00:59', '2024-06-25 00:01:00')", 1),
+        ("datediff(seconds, '2024-06-25 00:00:00.9', '2024-06-25 00:00:01.1')", 1),
+        ("date_part(dow, '2024-06-23'::date)::int", 0),
+        ("convert_timezone('Europe/Warsaw', '2024-06-25 12:00:00')", datetime(2024, 6, 25, 14)),  # noqa: DTZ001
+        (
+            "convert_timezone('Europe/Warsaw', 'America/New_York', '2024-06-25 12:00:00')",
+            datetime(2024, 6, 25, 6),  # noqa: DTZ001
+        ),
+        ("getdate() - date_trunc('second', getdate()) = interval '0'", True),
+        ("sysdate <= current_timestamp at time zone 'UTC'", True),
+        ("(select 'A' < 'a' and 'Z' < 'a' and 'z' < 'é')", True),
+    ],
+)
+def test_expressions_have_redshifts_value(session: Any, expression: str, value: object) -> None:
+    assert run(session, f"select {expression}") == [(value,)]
+
+
+def test_unknown_dateparts_are_refused(session: Any) -> None:
+    assert "datepart week" in error(session, "select datediff(week, '2024-01-01', '2024-01-09')")
+    session.rollback()
+    assert "datepart fortnight" in error(session, "select dateadd(fortnight, 1, '2024-01-01')")
+
+
+def test_merge_updates_and_inserts(session: Any) -> None:
+    run(session, "create table target (k int, v int)")
+    run(session, "create temp table source (k int, v int)")
+    run(session, "insert into target values (1, 1)")
+    run(session, "insert into source values (1, 10), (2, 20)")
+    run(
+        session,
+        "merge into target using source on target.k = source.k when matched then update set v = source.v"
+        " when not matched then insert (k, v) values (source.k, source.v)",
+    )
+    assert run(session, "select k, v from target order by k") == [(1, 10), (2, 20)]
+
+
+def test_duplicates_in_a_merges_source_are_an_error(session: Any) -> None:
+    run(session, "create table target as (select 1 as k, 1 as v)")
+    run(session, "create table source as (select 1 as k, 2 as v union all select 1, 3)")
+    session.commit()
+    merge = (
+        "merge into target using source on target.k = source.k when matched then update set v = source.v"
+        " when not matched then insert values (source.k, source.v)"
+    )
+    assert "Found multiple matches to update the same tuple." in error(session, merge)
+    session.rollback()
+    assert run(session, "select v from target") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "unload ('select 1') to 's3://lake/x' iam_role default",
+        "create external schema s from data catalog database 'd'",
+        "create external table s.t (i int)",
+        "alter table t append from u",
+        "alter table t add constraint k primary key (i)",
+        "alter table t alter column i type bigint",
+        "insert into t values (1) on conflict do nothing",
+        "insert into t values (1) returning i",
+        "delete from t returning *",
+        "create extension hstore",
+        "create index i on t (i)",
+        "create unique index i on t (i)",
+        "create unlogged table u (i int)",
+        "create table u (i serial)",
+        "create table u (j jsonb)",
+        "create table u (i int check (i > 0))",
+        "create table u (i int) partition by range (i)",
+        "create table u (i int[])",
+        "create materialized view m as select 1",
+        "create function f() returns int language sql as 'select 1'",
+        "do $$ begin end $$",
+        "copy t from stdin",
+        "select distinct on (i) i from t",
+        "select count(*) filter (where i > 0) from t",
+        "select * from (values (1)) as v (i)",
+        "select string_agg(i::text, ',') from t",
+        "select generate_series(1, 3)",
+        "select i::jsonb from t",
+        "select array[1, 2]",
+        "select * from t for update",
+        "select pg_sleep(1)",
+        "with x as materialized (select 1) select * from x",
+        "merge into t as target using t as s on target.i = s.i when matched then delete",
+        "merge into t using t as s on t.i = s.i when matched and t.i > 0 then delete",
+        "merge into t using t as s on t.i = s.i when matched then do nothing",
+        "truncate t cascade",
+        "truncate t, u",
+        "lock table t in share mode",
+        "savepoint s",
+        "rollback to savepoint s",
+        "commit and chain",
+        "prepare transaction 'x'",
+        "vacuum full",
+        "values (1)",
+        "select 1; select 2",
+        "no such thing",
+    ],
+)
+def test_what_redshift_or_the_sandbox_does_not_know_is_refused_inside_the_transaction(
+    session: Any, statement: str
+) -> None:
+    run(session, "create table t (i int)")
+    run(session, "insert into t values (1)")
+    sqlstate = error(session, statement).partition(":")[0]
+    assert sqlstate in ("0A000", "42601")
+    assert error(session, "select 1").startswith("25P02")
+    session.rollback()
+    assert run(session, "select 1") == [(1,)]
+
+
+def test_a_refused_statement_with_values_is_refused_too(session: Any) -> None:
+    run(session, "create table t (i int)")
+    session.commit()
+    with session.cursor() as cursor, pytest.raises(Exception, match="on conflict"):
+        cursor.execute("insert into t values (%s) on conflict do nothing", (1,))
+    session.rollback()
+    assert run(session, "select count(*) from t") == [(0,)]
+
+
+def test_values_are_bound(session: Any) -> None:
+    run(session, "create table t (i bigint, s varchar(10), d date, x float8)")
+    run(session, "insert into t values (%s, %s, %s, %s)", 7, "ż;'", date(2024, 6, 25), 0.1)
+    assert run(session, "select * from t") == [(7, "ż;'", date(2024, 6, 25), 0.1)]
+
+
+def test_truncate_commits(open_session: Callable[[], Any]) -> None:
+    session, other = open_session(), open_session()
+    run(session, "create table t (i int)")
+    run(session, "create table u (i int)")
+    run(session, "insert into t values (1)")
+    session.commit()
+    run(session, "insert into u values (1)")
+    run(session, "truncate table t")
+    session.rollback()
+    assert run(other, "select count(*) from t") == [(0,)]
+    assert run(other, "select count(*) from u") == [(1,)]
+
+
+def test_a_truncate_that_fails_aborts_the_transaction(session: Any) -> None:
+    assert "42P01" in error(session, "truncate nothing")
+    assert error(session, "select 1").startswith("25P02")
+
+
+def test_a_lock_makes_others_wait_and_see_what_was_committed(open_session: Callable[[], Any]) -> None:
+    first, second = open_session(), open_session()
+    run(first, "create table t (i int)")
+    run(first, "create table u (i int)")
+    first.commit()
+    run(first, "lock table t, u")
+    run(first, "insert into t values (1)")
+    run(second, "set statement_timeout to 200")
+    second.commit()
+    assert error(second, "lock t").startswith("57014")
+    second.rollback()
+    first.commit()
+    run(second, "lock t")
+    assert run(second, "select count(*) from t") == [(1,)]
+
+
+def test_a_transaction_sees_one_snapshot(open_session: Callable[[], Any]) -> None:
+    reader, writer = open_session(), open_session()
+    run(writer, "create table t (i int)")
+    writer.commit()
+    assert run(reader, "select count(*) from t") == [(0,)]
+    run(writer, "insert into t values (1)")
+    writer.commit()
+    assert run(reader, "select count(*) from t") == [(0,)]
+    reader.commit()
+    assert run(reader, "select count(*) from t") == [(1,)]
+
+
+def test_query_groups_can_be_set_shown_and_reset(session: Any) -> None:
+    run(session, "set query_group to 'nightly'")
+    assert run(session, "show query_group") == [("nightly",)]
+    run(session, "reset query_group")
+
+
+def test_views_of_both_kinds_can_be_made(session: Any) -> None:
+    run(session, "create table t as (select 1 as i)")
+    run(session, "create view bound as (select i from t)")
+    run(session, "create or replace view late as (select i from t) with no schema binding")
+    assert run(session, "select * from bound, late") == [(1, 1)]
+
+
+def test_the_catalogue_has_what_dbt_reads(session: Any, schema: str) -> None:
+    run(session, "create table t (s varchar(30))")
+    session.commit()
+    assert run(session, "select has_table_privilege(current_user, 'svv_table_info', 'SELECT')") == [(True,)]
+    assert run(
+        session, f'select "database", "table", max_varchar from svv_table_info where "schema" = \'{schema}\''
+    ) == [("dev", "t", 30)]
+    assert run(session, "select * from pg_catalog.svv_external_columns") == []
+    columns = "cols(view_schema name, view_name name, col_name name, col_type varchar, ordinal_position int)"
+    assert run(session, f"select * from pg_get_late_binding_view_cols() {columns}") == []
+
+
+def test_analysts_need_no_schema_names(warehouse: Warehouse) -> None:
+    connection = connect(warehouse.port, PASSWORD)
+    connection.autocommit = True
+    run(connection, "create schema sandbox_reporting")
+    run(connection, "create table sandbox_reporting.genre_level_kpis as (select 'rock' as track_genre)")
+    assert run(connection, "select * from genre_level_kpis") == [("rock",)]
+    run(connection, "drop schema sandbox_reporting cascade")
+    connection.close()
+
+
+def test_dbts_comment_before_a_statement_changes_nothing(session: Any) -> None:
+    run(session, '/* {"app": "dbt", "node_id": "model.x; y"} */\n\n  create table t diststyle all as (select 1 as i);')
+    run(session, '/* {"app": "dbt"} */ truncate table t;')
+    assert run(session, "-- copy\nselect count(*) from t") == [(0,)]
+
+
+def test_an_empty_statement_does_no_harm(session: Any) -> None:
+    with pytest.raises(ProgrammingError, match="query was empty"):
+        run(session, "-- nothing at all")
+    assert run(session, "select 1") == [(1,)]
+
+
+def test_the_log_holds_every_statement_its_outcome_and_its_error(
+    session: Any, statements: Callable[[], list[dict[str, Any]]]
+) -> None:
+    run(session, "create table logged (i int) diststyle all")
+    run(session, "insert into logged values (1), (2)")
+    error(session, "select logged from nowhere")
+    session.rollback()
+    run(session, "select 'logged' /* twice */")
+    run(session, "select 'logged' /* twice */")
+    outcomes = [
+        (entry["sql"], entry["outcome"], entry["sqlstate"]) for entry in statements() if "logged" in entry["sql"]
+    ]
+    assert outcomes[-5:] == [
+        ("create table logged (i int) diststyle all", "CREATE TABLE", None),
+        ("insert into logged values (1), (2)", "INSERT 0 2", None),
+        ("select logged from nowhere", None, "42P01"),
+        ("select 'logged' /* twice */", "SELECT 1", None),
+        ("select 'logged' /* twice */", "SELECT 1", None),
+    ]
+    assert len({entry["session"] for entry in statements()[-3:]}) == 1
