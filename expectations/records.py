@@ -124,7 +124,7 @@ class CsvFile:
                 raise UnreadableFileError("begins with a blank line: the first line must be the header")
             raise EmptyFileError("is empty")
         if self.undecodable.first and self.undecodable.first[0][0] == 1:
-            raise UnreadableFileError(f"is not UTF-8: {self.undecodable.first[0][1]}")
+            raise UnreadableFileError(f"is not UTF-8: {self.undecodable.first[0][1]} (line 1)")
         if "\0" in text:
             raise UnreadableFileError("is not text: its first line holds NUL characters (a binary file, or UTF-16)")
         names, closed = _fields(text)
@@ -166,8 +166,7 @@ class CsvFile:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                where = f"byte 0x{line[error.start]:02x} at offset {offset + error.start:,}, line {number:,}"
-                self.undecodable.add(number, where)
+                self.undecodable.add(number, f"byte 0x{line[error.start]:02x} at offset {offset + error.start:,}")
             offset += len(line)
 
     def _plain_chunk(self, lines: list[str]) -> Chunk | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ Dataset = Literal["songs", "users", "user_streams"]
 Severity = Literal["error", "warning"]
 
 MAX_EXAMPLES = 20
+MAX_EXAMPLE_LENGTH = 200
+MAX_SUMMARY_LINES = 50
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class FileReport:
 class ValidationReport:
     """What is known of all files of a batch, those that should be there and are not included."""
 
+    batch_time: datetime
     files: Sequence[FileReport]
 
     @property
@@ -92,3 +96,37 @@ class ValidationReport:
     def passed(self) -> bool:
         """No error in any file; warnings do not count."""
         return all(file.passed for file in self.files)
+
+    def summary(self) -> str:
+        """Tell in a few lines what is amiss: errors first, then warnings, at the end the way out."""
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        warnings = [problem for problem in self.problems if problem.severity == "warning"]
+        refused = sum(not file.passed for file in self.files)
+        lines = [
+            f"Validation {'passed' if self.passed else 'failed'}: {_count(len(errors), 'error')} in "
+            f"{_count(refused, 'file')}, {_count(len(warnings), 'warning')}; {_count(len(self.files), 'file')} in all."
+        ]
+        for title, problems in (("ERROR", errors), ("warning", warnings)):
+            lines += [f"{title:7} {problem.message}" for problem in problems[:MAX_SUMMARY_LINES]]
+            if len(problems) > MAX_SUMMARY_LINES:
+                lines.append(f"{title:7} and {len(problems) - MAX_SUMMARY_LINES:,} more: see the validation's results")
+        if errors:
+            lines.append(
+                "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again. "
+                "Nothing was taken in."
+            )
+        return "\n".join(lines)
+
+    def as_documents(self) -> dict[str, tuple[bytes, str]]:
+        """Return the report for people and programs: relative keys, with content and content type.
+
+        `results.json` holds Great Expectations' results by file, `summary.json` the problems; `index.html` leads to a
+        Data Docs page for each file. The pages need nothing beside them.
+        """
+        from expectations.documents import documents  # noqa: PLC0415 - imports Great Expectations
+
+        return documents(self)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
