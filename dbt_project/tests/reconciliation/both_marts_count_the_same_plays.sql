@@ -1,3 +1,5 @@
+{{ config(tags=['reconciliation']) }}
+
 with
 
 genre_level as (

@@ -1,3 +1,5 @@
+{{ config(tags=['reconciliation']) }}
+
 with
 
 counted as (

@@ -1,16 +1,14 @@
 """What the dbt project declares: schemas, contracts, descriptions, places in the lake, selections of the DAG."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import GenericTestNode, ModelNode, SingularTestNode
 from music_streams import lake
 
-from tests.unit.dbt_project.conftest import ROOT, Parse
+from glue_jobs import hourly_kpis
+from tests.unit.dbt_project.conftest import NEEDED_TO_PARSE, Dbt
 
 KPIS = ["genre_level_kpis", "hourly_kpis"]
 PRODUCTION = {
@@ -34,14 +32,12 @@ def sources(manifest: Manifest) -> dict[str, Any]:
     return {source.name: source for source in manifest.sources.values()}
 
 
-def test_parsing_needs_nothing_but_a_schema_prefix(parse: Parse) -> None:
-    parsed = parse(MUSIC_STREAMS_SCHEMA_PREFIX="sandbox")
-
-    assert parsed.success, parsed.exception
+def test_parsing_needs_nothing_but_a_schema_prefix(dbt: Dbt) -> None:
+    assert dbt.parsed("--no-partial-parse", variables=NEEDED_TO_PARSE).nodes
 
 
-def test_a_missing_schema_prefix_is_an_error_that_says_what_to_set(parse: Parse) -> None:
-    parsed = parse()
+def test_a_missing_schema_prefix_is_an_error_that_says_what_to_set(dbt: Dbt) -> None:
+    parsed = dbt("parse", "--no-partial-parse", variables={})
 
     assert not parsed.success
     assert "MUSIC_STREAMS_SCHEMA_PREFIX is not set" in str(parsed.exception)
@@ -58,11 +54,10 @@ def test_schemas_carry_the_prefix_outside_production(manifest: Manifest) -> None
     }
 
 
-def test_schemas_carry_no_prefix_in_production(parse: Parse) -> None:
-    parsed = parse(**PRODUCTION, MUSIC_STREAMS_SCHEMA_PREFIX="ignored")
+def test_schemas_carry_no_prefix_in_production(dbt: Dbt) -> None:
+    manifest = dbt.parsed("--no-partial-parse", variables={**PRODUCTION, "MUSIC_STREAMS_SCHEMA_PREFIX": "ignored"})
 
-    assert isinstance(parsed.result, Manifest), parsed.exception
-    assert {model.schema for model in models(parsed.result).values()} == {"staging", "reporting"}
+    assert {model.schema for model in models(manifest).values()} == {"staging", "reporting"}
 
 
 @pytest.mark.parametrize("kpis", KPIS)
@@ -113,11 +108,12 @@ def test_every_data_test_fails_the_build(manifest: Manifest) -> None:
 
 @pytest.mark.parametrize(("kpis", "other"), [KPIS, KPIS[::-1]])
 def test_a_task_group_selects_its_own_kpi_and_nothing_of_the_other(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kpis: str, other: str
+    dbt: Dbt, manifest: Manifest, kpis: str, other: str
 ) -> None:
     counts = kpis.replace("kpis", "kpi_counts")
 
-    selected = listed(manifest, tmp_path, monkeypatch, "--select", f"tag:{kpis}", "--exclude", "tag:reconciliation")
+    selection = ["--select", f"tag:{kpis}", "--exclude", "tag:reconciliation"]
+    selected = dbt.listed(*selection, variables=NEEDED_TO_PARSE, manifest=manifest)
 
     without_tests = {name for name in selected if not name.startswith(("test:", "unit_test:"))}
     assert without_tests == {
@@ -131,26 +127,43 @@ def test_a_task_group_selects_its_own_kpi_and_nothing_of_the_other(
     assert [name for name in selected if other in name or "both_" in name] == []
 
 
-def test_the_reconciliation_selects_the_tests_that_need_both_marts(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert listed(manifest, tmp_path, monkeypatch, "--select", "tag:reconciliation") == {
+def test_the_reconciliation_selects_the_tests_that_need_both_marts(dbt: Dbt, manifest: Manifest) -> None:
+    selected = dbt.listed("--select", "tag:reconciliation", variables=NEEDED_TO_PARSE, manifest=manifest)
+
+    assert selected == {
         "test:both_marts_count_the_same_plays",
         "test:both_marts_hold_the_staged_dates",
         "test:both_kpis_stage_one_batch",
     }
 
 
-def listed(manifest: Manifest, home: Path, monkeypatch: pytest.MonkeyPatch, *selection: str) -> set[str]:
-    """What `dbt ls` prints for the selection, as `<resource type>:<name>`."""
-    monkeypatch.setenv("MUSIC_STREAMS_SCHEMA_PREFIX", "sandbox")
-    monkeypatch.delenv("DBT_TARGET", raising=False)
-    (home / "profiles.yml").write_text((ROOT / "profiles.yml.example").read_text())
-    places = ["--project-dir", str(ROOT), "--profiles-dir", str(home), "--target-path", str(home / "target")]
-    output = ["--output", "json", "--output-keys", "resource_type", "name"]
-    outcome = dbtRunner(manifest=manifest).invoke(
-        ["--quiet", "--log-path", str(home / "logs"), "ls", *places, *selection, *output]
+def test_parsing_in_part_for_the_next_batch_keeps_every_tag_column_and_config(dbt: Dbt) -> None:
+    first, second = (
+        {**NEEDED_TO_PARSE, "MUSIC_STREAMS_BATCH_ID": batch_id, "MUSIC_STREAMS_BUCKET": batch_id}
+        for batch_id in ("first", "second")
     )
-    assert isinstance(outcome.result, list), outcome.exception
-    rows = [json.loads(line) for line in outcome.result]
-    return {f"{row['resource_type']}:{row['name']}" for row in rows}
+    dbt.parsed("--no-partial-parse", variables=first)
+
+    in_part = dbt.parsed("--partial-parse", variables=second)
+
+    in_full = dbt.parsed("--no-partial-parse", variables=second)
+    assert declared(in_part) == declared(in_full)
+
+
+def declared(manifest: Manifest) -> dict[str, Any]:
+    """What selections, COPY and merge depend on, by node."""
+    nodes = {
+        unique_id: (sorted(node.tags), columns(node), node.config.to_dict(), sorted(node.depends_on_nodes))
+        for unique_id, node in manifest.nodes.items()
+    }
+    return {
+        **nodes,
+        **{name: (source.external.location, columns(source)) for name, source in sources(manifest).items()},
+    }
+
+
+def test_the_age_bands_that_pass_are_those_that_spark_writes(manifest: Manifest) -> None:
+    (test,) = [node for node in manifest.nodes.values() if node.name.startswith("accepted_values_stg_hourly_kpis")]
+
+    assert isinstance(test, GenericTestNode)
+    assert test.test_metadata.kwargs["values"] == [name for _, name in hourly_kpis.AGE_BANDS]
