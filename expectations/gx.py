@@ -52,9 +52,12 @@ from great_expectations.expectations.core.expect_table_row_count_to_be_between i
 from great_expectations.expectations.expectation import BatchExpectation, Expectation  # noqa: E402
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: E402
 from great_expectations.expectations.metadata_types import FailureSeverity  # noqa: E402
+from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer  # noqa: E402
+from great_expectations.render.view.view import DefaultJinjaPageView  # noqa: E402
 
 __all__ = [
     "BatchExpectation",
+    "DefaultJinjaPageView",
     "ExpectColumnToExist",
     "ExpectColumnValuesToBeBetween",
     "ExpectColumnValuesToBeNull",
@@ -66,5 +69,6 @@ __all__ = [
     "ExpectationValidationResult",
     "FailureSeverity",
     "ProgressBarsConfig",
+    "ValidationResultsPageRenderer",
     "gx",
 ]

@@ -103,8 +103,9 @@ class ValidationReport:
         warnings = [problem for problem in self.problems if problem.severity == "warning"]
         refused = sum(not file.passed for file in self.files)
         lines = [
-            f"Validation {'passed' if self.passed else 'failed'}: {_count(len(errors), 'error')} in "
-            f"{_count(refused, 'file')}, {_count(len(warnings), 'warning')}; {_count(len(self.files), 'file')} in all."
+            f"Validation of {_count(len(self.files), 'file')} {'passed' if self.passed else 'failed'}: "
+            + (f"{_count(len(errors), 'error')} in {_count(refused, 'file')}, " if errors else "")
+            + _count(len(warnings), "warning")
         ]
         for title, problems in (("ERROR", errors), ("warning", warnings)):
             lines += [f"{title:7} {problem.message}" for problem in problems[:MAX_SUMMARY_LINES]]
@@ -112,8 +113,7 @@ class ValidationReport:
                 lines.append(f"{title:7} and {len(problems) - MAX_SUMMARY_LINES:,} more: see the validation's results")
         if errors:
             lines.append(
-                "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again. "
-                "Nothing was taken in."
+                "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
             )
         return "\n".join(lines)
 

@@ -156,7 +156,14 @@ def suite(dataset: Dataset, frame_columns: Collection[str], *, latest: datetime)
 
 def _column_existence(dataset: Dataset) -> Iterator[Expectation]:
     for column in NEEDED_COLUMNS[dataset]:
-        yield _expect(ExpectColumnToExist, ERROR, unmet=f"column '{column}' is missing", remedy="", column=column)
+        yield _expect(
+            ExpectColumnToExist,
+            ERROR,
+            unmet=f"column '{column}' is missing",
+            remedy="",
+            description="The column must exist.",
+            column=column,
+        )
     if dataset == "users":
         yield _expect(
             ExpectColumnToExist,
