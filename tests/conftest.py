@@ -1,0 +1,39 @@
+"""What tests of several folders share: one Spark session per test run, and the S3 that it reads and writes."""
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glue_jobs.session import spark_session
+from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    """An AWS endpoint without the rest of the sandbox."""
+    with AwsEndpoint(tmp_path_factory.mktemp("aws")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The jobs' own session, on a machine whose clock is far from UTC: no result may depend on it."""
+    folder = tmp_path_factory.mktemp("spark")
+    conf = write_spark_conf(folder / "conf", aws.url, folder / "scratch")
+    with pytest.MonkeyPatch.context() as patch:
+        # Java, and the Python workers that it starts, keep the environment that they were started in.
+        for name, value in {**aws.environment(), **spark_environment(conf, java_home())}.items():
+            patch.setenv(name, value)
+        patch.setenv("TZ", "America/St_Johns")
+        with spark_session("tests") as session:
+            patch.undo()
+            yield session
+
+
+@pytest.fixture
+def aws_in_environment(aws: AwsEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 finds that endpoint for the length of a test."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
