@@ -23,13 +23,12 @@ USER = "admin"
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "airflow")
 REQUEST_SECONDS = 30
 DATABASE_SECONDS = 240
+GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
 
-API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER = (
-    "airflow-api-server",
-    "airflow-scheduler",
-    "dag-processor",
-    "triggerer",
-)
+API_SERVER = "airflow-api-server"
+SCHEDULER = "airflow-scheduler"
+DAG_PROCESSOR = "airflow-dag-processor"
+TRIGGERER = "airflow-triggerer"
 
 
 def variables(home: Home, ports: Ports) -> dict[str, str]:
@@ -141,6 +140,7 @@ def servers(home: Home, ports: Ports, environment: Mapping[str, str]) -> list[Se
             environment=environment,
             check=lambda started: client.check(name, started),
             sources=[REPOSITORY / "uv.lock"],
+            grace=GRACE_SECONDS,
             working_directory=home.airflow,
         )
 

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boto3.s3.transfer import TransferConfig
 from music_streams import lake
 
 from sandbox import sample_events
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
 EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/*.csv"
+IN_ONE_PART = TransferConfig(multipart_threshold=5 * 1024**3)
 SAMPLE_DAYS = "sample-days"
 
 
@@ -30,7 +32,7 @@ class Delivery:
     def land(self, s3: "S3Client") -> None:
         """Upload them; a file of the same name is replaced."""
         for key, file in self.files.items():
-            s3.upload_file(str(file), BUCKET, key)
+            s3.upload_file(str(file), BUCKET, key, Config=IN_ONE_PART)
 
 
 def from_folder(name: str) -> Delivery:

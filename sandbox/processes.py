@@ -23,6 +23,7 @@ MARKER = "MUSIC_STREAMS_SANDBOX_PROCESS"
 STATE = "processes"
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 12.0
+SHORT_GRACE_SECONDS = 1.5
 LOG_TAIL_LINES = 25
 
 
@@ -40,6 +41,7 @@ class Server:
         sources: folders of code that the program has loaded; when they change it is started anew.
         check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
         deadline: seconds until it must serve.
+        grace: seconds that it may take to end when asked to.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Server:
     check: Callable[[float], None]
     sources: Sequence[Path] = ()
     deadline: float = 120.0
+    grace: float = GRACE_SECONDS
     working_directory: Path = field(default_factory=Path.cwd)
 
     def fingerprint(self) -> str:
@@ -115,26 +118,29 @@ class Processes:
                 time.sleep(POLL_SECONDS)
 
     def stop(self, names: Iterable[str] | None = None) -> None:
-        """End servers (default: all) and everything they started: asked first, killed after GRACE_SECONDS.
+        """End servers (default: all) and everything they started.
+
+        The servers are asked to, then whatever is left of what they started, and what is deaf is killed.
 
         Raises:
             SandboxError: something survived.
         """
         chosen = set(self._state() if names is None else names)
-        servers = [process for name, process in self.running().items() if name in chosen]
-        family = set(self._marked(None if names is None else chosen))
-        for server in servers:
-            family.update(children_of(server))
-        signal_all(servers, psutil.Process.terminate)
-        wait_gone(servers, GRACE_SECONDS)
+        servers = {name: process for name, process in self.running().items() if name in chosen}
+        family = {child for server in servers.values() for child in children_of(server)}
+        signal_all(servers.values(), psutil.Process.terminate)
+        asked = time.monotonic()
+        by_grace = sorted(servers, key=lambda name: self._state()[name]["grace"])
+        for name in by_grace:
+            wait_gone([servers[name]], asked + self._state()[name]["grace"] - time.monotonic())
+            family.update(children_of(servers[name]))
 
         family.update(self._marked(None if names is None else chosen))
-        orphans = wait_gone(family.difference(servers), 0)
-        signal_all(orphans, psutil.Process.terminate)
-        stubborn = wait_gone([*orphans, *servers], GRACE_SECONDS / 2)
-        stubborn += [child for process in stubborn for child in children_of(process)]
-        signal_all(stubborn, psutil.Process.kill)
-        if immortal := wait_gone(stubborn, GRACE_SECONDS):
+        signal_all(wait_gone(family, 0), psutil.Process.terminate)
+        deaf = wait_gone([*family, *servers.values()], SHORT_GRACE_SECONDS)
+        deaf += [child for process in deaf for child in children_of(process)]
+        signal_all(deaf, psutil.Process.kill)
+        if immortal := wait_gone(deaf, GRACE_SECONDS):
             raise SandboxError(f"these processes of the sandbox do not end: {immortal}")
         self._home.remember(STATE, {name: entry for name, entry in self._state().items() if name not in chosen})
 
@@ -157,6 +163,7 @@ class Processes:
             "pid": process.pid,
             "started": psutil.Process(process.pid).create_time(),
             "fingerprint": server.fingerprint(),
+            "grace": server.grace,
         }
         self._home.remember(STATE, {**self._state(), server.name: entry})
 

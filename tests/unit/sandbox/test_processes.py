@@ -104,16 +104,12 @@ def test_stopping_ends_children_in_sessions_of_their_own(servers: Processes) -> 
     assert servers.running() == {}
 
 
-def test_a_server_deaf_to_sigterm_is_killed(
-    servers: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.4)
-
+def test_a_server_deaf_to_sigterm_is_killed(servers: Processes, tmp_path: Path) -> None:
     def is_deaf(_started: float) -> None:
         if not (tmp_path / "deaf").exists():
             raise NotReadyError("it still listens")
 
-    deaf = toy(DEAF, is_deaf, working_directory=tmp_path)
+    deaf = toy(DEAF, is_deaf, working_directory=tmp_path, grace=0.2)
     servers.wait(servers.start([deaf]), ignore)
     process = servers.running()["toy"]
 
@@ -125,7 +121,7 @@ def test_a_server_deaf_to_sigterm_is_killed(
 def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_touched(home: Home, servers: Processes) -> None:
     stranger = subprocess.Popen(["sleep", "1000"])
     try:
-        entry = {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time() - 60, "fingerprint": ""}
+        entry = {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time() - 60}
         home.remember(processes.STATE, {"toy": entry})
 
         assert servers.running() == {}
