@@ -13,7 +13,7 @@
 
     {%- if batch_id == '' -%}
         {%- do exceptions.raise_compiler_error(
-            "No batch to load: set MUSIC_STREAMS_BATCH_ID (`eval \"$(make -s env)\"` exports the last committed batch's)"
+            "No batch to load: set MUSIC_STREAMS_BATCH_ID (`eval \"$(make -s env)\"` exports the last committed one)"
             ~ " or pass --vars 'batch_id: 20240626T000000Z-1a2b3c4d'."
         ) -%}
     {%- elif not modules.re.fullmatch('[A-Za-z0-9_-]+', batch_id) -%}
@@ -40,7 +40,7 @@
             {%- if foreign_batches -%}
                 {%- do exceptions.raise_compiler_error(
                     "This run loads batch " ~ batch_id ~ ", but " ~ staged ~ " holds rows of batch "
-                    ~ foreign_batches | join(', ') ~ ". Load staging for this batch first: build the model's parents too."
+                    ~ foreign_batches | join(', ') ~ ". Load staging for this batch first: build its parents too."
                 ) -%}
             {%- endif -%}
         {%- endfor -%}

@@ -1,4 +1,4 @@
-{#- `staging` and `reporting` in production; elsewhere `<prefix>_staging`, …, so that environments can share a cluster. -#}
+{#- `staging` and `reporting` in production; elsewhere `<prefix>_staging`, …: environments can share a cluster. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
 
     {%- if target.name == 'prod' -%}
@@ -12,8 +12,8 @@
     {%- else -%}
 
         {{ exceptions.raise_compiler_error(
-            "MUSIC_STREAMS_SCHEMA_PREFIX is not set. Outside production (target prod) all schemas carry a prefix of their own:"
-            ~ " export MUSIC_STREAMS_SCHEMA_PREFIX=sandbox, or run `eval \"$(make -s env)\"`."
+            "MUSIC_STREAMS_SCHEMA_PREFIX is not set. Outside production (target prod) schemas carry a prefix of their"
+            ~ " own: export MUSIC_STREAMS_SCHEMA_PREFIX=sandbox, or run `eval \"$(make -s env)\"`."
         ) }}
 
     {%- endif -%}

@@ -28,7 +28,7 @@
 {%- endmacro %}
 
 
-{#- The guard: (plays, computed_at) of a staged date is not smaller than the mart's. Redshift compares no row values. -#}
+{#- The guard: (plays, computed_at) of a staged date is no smaller than the mart's. Redshift compares no row values. -#}
 {% macro is_not_behind(staged, loaded) -%}
 
     {%- set may_shrink = var('allow_shrinking_dates') | string | lower == 'true' -%}

@@ -1,4 +1,4 @@
-{#- Every value lies in the range: `at_least`, `at_most` (both inclusive), `above` (exclusive). Nulls fail, unless `nullable`. -#}
+{#- Every value lies in the range: `at_least`, `at_most` (inclusive), `above` (exclusive). Nulls fail, unless `nullable`. -#}
 {% test in_range(model, column_name, at_least=none, above=none, at_most=none, nullable=false) %}
 
 select {{ column_name }}

@@ -40,8 +40,13 @@ def test_the_first_batch_fills_both_marts(kpi_lake: LakeOfKpis, warehouse: Wareh
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_rows)
     kpi_lake.write(lake.HOURLY_KPIS, FIRST, hour_rows)
 
-    assert dbt("build", batch_id=FIRST.batch_id).success
+    run = dbt("build", batch_id=FIRST.batch_id)
 
+    assert run.success, run.messages
+    (creation,) = [sql for sql in run.statements["genre_level_kpis"] if "create  table" in sql or "create table" in sql]
+    assert " ".join(creation.split()).endswith(
+        "diststyle key distkey (listen_date) compound sortkey(listen_date,track_genre) ;"
+    )
     for mart, rows in (("genre_level_kpis", genre_rows), ("hourly_kpis", hour_rows)):
         loaded = warehouse.mart(mart)
         assert all(row.pop("loaded_at") for row in loaded)
