@@ -30,8 +30,7 @@ def main() -> int:
         with Warehouse(arguments.home, arguments.port, password, prefix) as warehouse:
             print(f"warehouse ready on 127.0.0.1:{warehouse.port}", flush=True)
             while not asked_to_stop.wait(_SECONDS_BETWEEN_CHECKS):
-                if not warehouse.running():
-                    raise WarehouseError(f"PostgreSQL has stopped by itself: see {warehouse.home / 'postgres.log'}")
+                warehouse.check()
     except WarehouseError as error:
         print(f"sandbox.redshift: {error}", file=sys.stderr)
         return 1

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from sandbox.redshift import wire
-from sandbox.redshift.errors import Refused
-from sandbox.redshift.sql_text import literal
+from sandbox.redshift.errors import RefusedError
 from sandbox.redshift.wire import Channel, message
 
 
@@ -46,7 +45,7 @@ class Backend(Channel):
 
         Raises:
             BackendError: PostgreSQL refuses the statement or the bytes.
-            Refused: the chunks cannot be made; by then PostgreSQL knows that the COPY has failed.
+            RefusedError: the chunks cannot be made; by then PostgreSQL knows that the COPY has failed.
         """
         self.send(message(wire.QUERY, wire.cstring(sql)))
         while (answer := self.read_message())[0] != wire.COPY_IN:
@@ -56,21 +55,13 @@ class Backend(Channel):
                 self.send(message(wire.COPY_DATA, chunk))
                 while self.readable():  # before the end PostgreSQL has nothing to say but that the bytes are wrong
                     self._raise_if_error(*self.read_message())
-        except Refused as refusal:
+        except RefusedError as refusal:
             self.send(message(wire.COPY_FAIL, wire.cstring(refusal.text)))
             with suppress(BackendError):  # PostgreSQL repeats what we have told it
                 self._result()
             raise
         self.send(message(wire.COPY_DONE))
         return int(self._result()[1].split()[-1])
-
-    def fail(self, refusal: Refused) -> None:
-        """Raises the refusal as an error of this session, so that its transaction is aborted.
-
-        Raises:
-            BackendError: always.
-        """
-        self.query(refusal_statement(refusal))
 
     def _raise_if_error(self, kind: bytes, body: bytes) -> None:
         if kind == wire.ERROR:
@@ -92,8 +83,3 @@ class Backend(Channel):
                 if failure:
                     raise BackendError(failure)
                 return rows, tag
-
-
-def refusal_statement(refusal: Refused) -> str:
-    """A statement that raises the refusal."""
-    return f"select pg_catalog.sandbox_refuse({literal(refusal.text)}, {literal(refusal.sqlstate)})"

@@ -76,6 +76,16 @@ language sql immutable strict return (date_trunc('month', moment) + interval '1 
 
 create or replace function pg_catalog.trunc(moment timestamp) returns date language sql immutable strict return moment::date;
 
+create or replace function pg_catalog.date_trunc(part text, day date) returns timestamp
+language sql immutable strict return date_trunc(part, day::timestamp);
+
+create or replace function pg_catalog.round(value double precision, digits integer) returns double precision
+language sql immutable strict return round(value::numeric, digits)::double precision;
+
+-- Null when one of the two is; PostgreSQL's own takes a null for an empty text.
+create or replace function pg_catalog.concat(first text, second text) returns text
+language sql immutable strict return first || second;
+
 create or replace function pg_catalog.len(value text) returns integer language sql immutable strict return length(value);
 
 create or replace function pg_catalog.pg_last_copy_count() returns bigint language sql stable

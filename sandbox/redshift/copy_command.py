@@ -2,9 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, Refused
+from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
 from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText
 
 _COPY = re.compile(
@@ -12,100 +11,83 @@ _COPY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TOKEN = re.compile(rf"{NAME}|\S")
-_ROLE = re.compile(r"default|arn:aws[\w-]*:iam::\d{12}:role/\S+")
-_NOT_FOR_PARQUET = ("ignoreheader", "timeformat", "dateformat", "region", "compupdate")
-_SWITCHES = ("on", "off", "true", "false")
+# Options with what may follow each, perhaps after AS.
+_OPTIONS = {
+    "iam_role": r"default|arn:aws[\w-]*:iam::\d{12}:role/\S+",
+    "format": "parquet|csv",
+    "manifest": "",
+    "ignoreheader": r"\d+",
+    "timeformat": "auto",
+    "dateformat": "auto",
+}
+_NOT_FOR_PARQUET = ("ignoreheader", "timeformat", "dateformat")
 
 
 @dataclass(frozen=True)
 class CopyCommand:
-    """`COPY table (columns) FROM 's3://…' …`; `table` is SQL text, without `columns` all are meant."""
+    """`COPY table (columns) FROM 's3://…' …`; `table` is SQL text, no columns means all of them in their order.
+
+    `automatic_formats` are those of `timeformat` and `dateformat` that are 'auto'.
+    """
 
     table: str
     columns: tuple[str, ...]
     source: str
-    format: Literal["parquet", "csv"]
+    parquet: bool
     manifest: bool
     header_lines: int
-    any_timestamp: bool
-    any_date: bool
+    automatic_formats: frozenset[str]
 
 
 def parse_copy(text: SqlText) -> CopyCommand:
     """Reads a COPY from S3.
 
     Raises:
-        Refused: it is another kind of COPY, incomplete, or has an option that the sandbox does not know.
+        RefusedError: it is another kind of COPY, incomplete, or has an option that the sandbox does not know.
     """
     found = _COPY.match(text.code)
-    if not found or not (source := _unquoted(text, found["source"])).startswith("s3://"):
-        raise Refused(f"only COPY … FROM 's3://…' is known here, not: {text.restore(text.code)[:200]}", NOT_SUPPORTED)
-    options = _options(text, found["options"])
-    role = options.get("iam_role")
-    if role is None:
-        raise Refused("COPY needs credentials: IAM_ROLE 'arn:aws:iam::…:role/…', or IAM_ROLE default", SYNTAX_ERROR)
-    if not _ROLE.fullmatch(role):
-        raise Refused(f"COPY's IAM_ROLE is no role's ARN: {role}", SYNTAX_ERROR)
+    if not found or not _meaning(text, found["source"]).startswith("s3://"):
+        raise RefusedError(
+            f"only COPY … FROM 's3://…' is known here, not: {text.restore(text.code)[:200]}", NOT_SUPPORTED
+        )
+    options = _options([_meaning(text, token) for token in _TOKEN.findall(found["options"])])
+    if "iam_role" not in options:
+        raise RefusedError("COPY needs IAM_ROLE 'arn:aws:iam::…:role/…' or IAM_ROLE default", SYNTAX_ERROR)
     if "format" not in options:
-        raise Refused("the sandbox's COPY loads FORMAT AS PARQUET and FORMAT AS CSV only", NOT_SUPPORTED)
-    if options["format"] == "parquet":
-        for name in _NOT_FOR_PARQUET:
-            if name in options:
-                raise Refused(f"{name.upper()} argument is not supported for PARQUET based COPY", NOT_SUPPORTED)
-    columns = found["columns"].split(",") if found["columns"] else []
+        raise RefusedError("the sandbox's COPY knows FORMAT AS PARQUET and FORMAT AS CSV only", NOT_SUPPORTED)
+    parquet = options["format"].lower() == "parquet"
+    for name in _NOT_FOR_PARQUET:
+        if parquet and name in options:
+            raise RefusedError(f"{name.upper()} argument is not supported for PARQUET based COPY", NOT_SUPPORTED)
     return CopyCommand(
         table=text.restore(found["table"]),
-        columns=tuple(_unquoted(text, column.strip()) for column in columns),
-        source=source,
-        format="parquet" if options["format"] == "parquet" else "csv",
+        columns=tuple(_meaning(text, column) for column in (found["columns"] or "").split(",") if column),
+        source=_meaning(text, found["source"]),
+        parquet=parquet,
         manifest="manifest" in options,
         header_lines=int(options.get("ignoreheader", "0")),
-        any_timestamp="timeformat" in options,
-        any_date="dateformat" in options,
+        automatic_formats=frozenset({"timeformat", "dateformat"} & options.keys()),
     )
 
 
-def _options(text: SqlText, code: str) -> dict[str, str]:
-    """Every option by name; those without an argument have the value ''."""
-    tokens = [_unquoted(text, token) for token in _TOKEN.findall(code)]
+def _options(words: list[str]) -> dict[str, str]:
     options: dict[str, str] = {}
-
-    def argument(option: str, allowed: str) -> str:
-        if tokens and tokens[0].lower() == "as":
-            tokens.pop(0)
-        if not tokens or not re.fullmatch(allowed, tokens[0], re.IGNORECASE):
-            raise Refused(f"COPY's {option.upper()} {tokens[0] if tokens else ''} is not known here", NOT_SUPPORTED)
-        return tokens.pop(0)
-
-    while tokens:
-        match option := tokens.pop(0).lower():
-            case "iam_role":
-                options[option] = argument(option, r"\S+")
-            case "format":
-                options[option] = argument(option, "csv|parquet").lower()
-            case "csv" | "parquet":
-                options["format"] = option
-            case "manifest":
-                options[option] = ""
-            case "ignoreheader":
-                options[option] = argument(option, r"\d+")
-            case "timeformat" | "dateformat":
-                options[option] = argument(option, "auto")
-            case "region":
-                options[option] = argument(option, r"[a-z]{2}(?:-[a-z]+)+-\d")
-            case "compupdate" | "statupdate":
-                options[option] = (
-                    argument(option, "on|off|true|false") if tokens and tokens[0].lower() in _SWITCHES else ""
-                )
-            case _:
-                raise Refused(f"COPY's option {option.upper()} is not known here", NOT_SUPPORTED)
+    while words:
+        name = words.pop(0).lower()
+        if name not in _OPTIONS:
+            raise RefusedError(f"COPY's option {name.upper()} is not known here", NOT_SUPPORTED)
+        argument = ""
+        if _OPTIONS[name]:
+            if words[:1] in (["as"], ["AS"]):
+                words.pop(0)
+            argument = words.pop(0) if words else ""
+        if not re.fullmatch(_OPTIONS[name], argument, re.IGNORECASE):
+            raise RefusedError(f"COPY's {name.upper()} cannot be '{argument}' here", NOT_SUPPORTED)
+        options[name] = argument
     return options
 
 
-def _unquoted(text: SqlText, token: str) -> str:
-    """The meaning of a literal or name; names without quotes are lower case, other words stay as they are."""
-    restored = text.restore(token)
-    if restored[:1] in ("'", '"'):
-        quote = restored[0]
-        return restored[1:-1].replace(quote * 2, quote)
-    return restored
+def _meaning(text: SqlText, token: str) -> str:
+    """What a literal or a quoted name says, or the word itself."""
+    word = text.restore(token.strip())
+    return word[1:-1].replace(word[0] * 2, word[0]) if word[:1] in ("'", '"') else word

@@ -1,51 +1,52 @@
 """What Redshift's SQL becomes on PostgreSQL, and what is refused.
 
-Edits are made on masked text, never inside literals, quoted names or comments. What is neither known to work alike on both
-nor handled here is refused: PostgreSQL accepts much that Redshift does not.
+Edits are made on masked text, never inside literals, quoted names or comments. What is neither known to work alike on
+both nor handled here is refused: PostgreSQL accepts much that Redshift does not.
 """
 
 import re
 from dataclasses import dataclass
 
 from sandbox.redshift.copy_command import CopyCommand, parse_copy
-from sandbox.redshift.errors import NOT_SUPPORTED, Refused
-from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, mask
+from sandbox.redshift.errors import NOT_SUPPORTED, RefusedError
+from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText, literal, mask
 
 
 @dataclass(frozen=True)
-class Passed:
-    """PostgreSQL runs this text."""
+class Statement:
+    """A statement as the client sent it, and what PostgreSQL runs for it.
 
+    For a COPY that is an empty statement, so that prepared statements and portals work as usual. `commits`: it ends the
+    transaction that it is in.
+    """
+
+    original: str
     sql: str
-
-
-@dataclass(frozen=True)
-class Truncate:
-    """PostgreSQL runs this text, and then the transaction is committed."""
-
-    sql: str
-
-
-Translation = Passed | Truncate | CopyCommand
+    copy: CopyCommand | None = None
+    commits: bool = False
 
 
 def _pattern(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{alternative})" for alternative in alternatives), re.IGNORECASE | re.DOTALL)
 
 
-_CREATE_TABLE = r"create\s+(?:(?:local\s+)?temp(?:orary)?\s+)?table\b"
+_CREATE_TABLE = _pattern(r"create\s+(?:(?:local\s+)?temp(?:orary)?\s+)?table\b")
+_TRUNCATE = _pattern(rf"truncate\s+(?:table\s+)?{QUALIFIED_NAME}$")
 _STATEMENTS = _pattern(
-    r"\(*\s*(?:select|with|insert|update|delete|merge|explain|analyze|comment|grant|revoke|set|reset|show)\b",
+    r"\(*\s*(?:select|with)\b",
+    r"(?:insert|update|delete|analyze|comment|grant|revoke|set|reset|show)\b",
+    r"explain\b(?!\s*(?:analyze|verbose|\())",
+    rf"merge\s+into\s+{QUALIFIED_NAME}\s+using\b",
     r"(?:start\s+transaction|(?:begin|commit|end|rollback|abort)(?:\s+(?:work|transaction))?)$",
     rf"lock\s+(?:table\s+)?{QUALIFIED_NAME}(?:\s*,\s*{QUALIFIED_NAME})*$",
-    _CREATE_TABLE,
+    _CREATE_TABLE.pattern,
+    _TRUNCATE.pattern,
     r"create\s+(?:or\s+replace\s+)?view\b",
     r"(?:create|drop)\s+schema\b",
     r"drop\s+(?:table|view)\b",
     rf"alter\s+table\s+{QUALIFIED_NAME}\s+(?:rename|add\s+column|drop\s+column|owner\s+to)\b",
     r"$",
 )
-_TRUNCATE = _pattern(rf"truncate\s+(?:table\s+)?{QUALIFIED_NAME}$")
 _POSTGRESQL_ONLY = _pattern(
     r"\bon\s+conflict\b",
     r"\breturning\b",
@@ -64,7 +65,6 @@ _POSTGRESQL_ONLY = _pattern(
     r"\b(?:regexp_matches|regexp_split_to_\w+|quote_nullable|encode|convert_to|overlay|justify_\w+)\s*\(",
     r"\b(?:clock_timestamp|statement_timestamp|transaction_timestamp|pg_sleep|nextval|currval|width_bucket)\s*\(",
 )
-_MERGE = _pattern(rf"merge\s+into\s+{QUALIFIED_NAME}\s+using\b")
 _NOT_IN_MERGE = _pattern(r"\bmatched\s+and\b", r"\bmatched\s+by\b", r"\bdo\s+nothing\b", r"\bremove\s+duplicates\b")
 
 _QUERY_OF_TABLE = _pattern(r"\bas\s*(?:\(\s*)*(?:select|with)\b")
@@ -111,33 +111,36 @@ _EDITS = [
 ]
 
 
-def translate(sql: str) -> Translation:
-    """What to do for one statement that a client sent.
+def translate(sql: str) -> Statement:
+    """What to run for one statement of a client; what is refused becomes a statement that fails with the reason."""
+    try:
+        text = mask(sql)
+        if text.code[:4].lower() == "copy":
+            return Statement(sql, "", parse_copy(text))
+        return Statement(sql, text.restore(_edited(text)), commits=bool(_TRUNCATE.match(text.code)))
+    except RefusedError as refusal:
+        return Statement(sql, refusal_statement(refusal))
 
-    Raises:
-        Refused: Redshift has no such statement, or the sandbox does not know it.
-    """
-    text = mask(sql)
+
+def refusal_statement(refusal: RefusedError) -> str:
+    """A statement that fails with the refusal's text."""
+    return f"select pg_catalog.sandbox_refuse({literal(refusal.text)}, {literal(refusal.sqlstate)})"
+
+
+def _edited(text: SqlText) -> str:
     code = text.code
-    first_word = code.split()[0].lower() if code else ""
-    if first_word == "copy":
-        return parse_copy(text)
-    if _TRUNCATE.match(code):
-        return Truncate(text.restore(code))
     if not _STATEMENTS.match(code):
-        raise Refused(
-            f"the sandbox's warehouse does not know this statement: {_excerpt(text.restore(code))}", NOT_SUPPORTED
+        raise RefusedError(
+            f"the sandbox's warehouse does not know statements like: {text.restore(code)[:200]}", NOT_SUPPORTED
         )
     _refuse_if(_POSTGRESQL_ONLY.search(code))
-    if first_word == "merge":
-        if not _MERGE.match(code):
-            raise Refused("MERGE's target takes no alias on Redshift", NOT_SUPPORTED)
+    if code[:5].lower() == "merge":
         _refuse_if(_NOT_IN_MERGE.search(code))
-    if re.match(_CREATE_TABLE, code, re.IGNORECASE):
+    if _CREATE_TABLE.match(code):
         code = _table_without_redshifts_attributes(code)
     for old, new in _EDITS:
         code = old.sub(new, code)
-    return Passed(text.restore(code))
+    return code
 
 
 def _table_without_redshifts_attributes(code: str) -> str:
@@ -152,8 +155,4 @@ def _table_without_redshifts_attributes(code: str) -> str:
 
 def _refuse_if(found: re.Match[str] | None) -> None:
     if found:
-        raise Refused(f"not supported on Redshift, or not known to the sandbox: {_excerpt(found[0])}", NOT_SUPPORTED)
-
-
-def _excerpt(sql: str) -> str:
-    return " ".join(sql.split())[:200]
+        raise RefusedError(f"not supported on Redshift, or not known to the sandbox: {found[0].strip()}", NOT_SUPPORTED)

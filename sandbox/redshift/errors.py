@@ -4,7 +4,7 @@ SYNTAX_ERROR, NOT_SUPPORTED, UNDEFINED_COLUMN, BAD_DATA = "42601", "0A000", "427
 _NOT_NULL_VIOLATION, _CARDINALITY_VIOLATION = "23502", "21000"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The gateway does not do this, as Redshift would not, or because the sandbox does not know it.
 
     It is raised again inside the client's own session, so that its transaction is aborted.

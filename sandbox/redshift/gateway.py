@@ -6,33 +6,37 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.redshift import wire
 from sandbox.redshift.backend import Backend
+from sandbox.redshift.copy_command import CopyCommand
 from sandbox.redshift.session import Session
 from sandbox.redshift.statement_log import StatementLog
-from sandbox.redshift.wire import Channel, Disconnected
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from sandbox.redshift.wire import Channel, DisconnectedError
 
 
 class Gateway(socketserver.ThreadingTCPServer):
-    """Speaks Redshift to clients on 127.0.0.1 and PostgreSQL to the server behind, of which `connect` opens connections."""
+    """Speaks Redshift on 127.0.0.1, and PostgreSQL to the server behind, to which `connect` opens connections."""
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, connect: Callable[[], socket.socket], s3: "S3Client", log: StatementLog) -> None:
+    def __init__(
+        self,
+        port: int,
+        connect: Callable[[], socket.socket],
+        copy: Callable[[Backend, CopyCommand], None],
+        log: StatementLog,
+    ) -> None:
         """Takes the port (0: a free one) at once and refuses connections until `server_activate`.
 
         Raises:
             OSError: the port is taken.
         """
         super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler, bind_and_activate=False)
-        self._connect, self._s3, self._log = connect, s3, log
+        self._connect, self._copy, self._log = connect, copy, log
         self.server_bind()
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
@@ -49,8 +53,8 @@ class Gateway(socketserver.ThreadingTCPServer):
                     connection.sendall(struct.pack("!ii", len(body) + 8, code) + body)
                     connection.recv(1)  # PostgreSQL closes it when the signal has been sent
                 elif code == wire.STARTUP_VERSION:
-                    Session(client, Backend(connection, request), self._s3, self._log).run(body)
-        except (Disconnected, ConnectionError):
+                    Session(client, Backend(connection, request), self._copy, self._log).run(body)
+        except (DisconnectedError, OSError):
             return  # closing PostgreSQL's side is all there is to do: it rolls back and ends the session
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The PostgreSQL server behind the gateway: made at first start, reached by a Unix socket in its data directory only."""
+"""The PostgreSQL server behind the gateway: made at first start, reached by a Unix socket in its data directory."""
 
 import os
 import pwd
@@ -92,9 +92,14 @@ class Postgres:
         connection.connect(f"/proc/self/fd/{self._directory}/.s.PGSQL.{_PORT}")
         return connection
 
-    def running(self) -> bool:
-        """Whether the server runs."""
-        return self._process is not None and self._process.poll() is None
+    def check(self) -> None:
+        """Does nothing while the server runs.
+
+        Raises:
+            WarehouseError: it has stopped by itself.
+        """
+        if self._process and self._process.poll() is not None:
+            raise WarehouseError(f"PostgreSQL has stopped by itself; {self._last_words()}")
 
     def stop(self) -> None:
         """Ends all sessions and the server."""
@@ -162,7 +167,10 @@ class Postgres:
                 return
             time.sleep(0.02)
         self.stop()
-        raise WarehouseError(f"PostgreSQL does not start; {self._log} ends with:\n{self._log.read_text()[-2000:]}")
+        raise WarehouseError(f"PostgreSQL does not start; {self._last_words()}")
+
+    def _last_words(self) -> str:
+        return f"{self._log} ends with:\n{self._log.read_text()[-2000:]}"
 
     def _end_leftovers(self) -> None:
         """Ends the servers whose working directory is our data directory; theirs always is."""
@@ -226,5 +234,6 @@ def _as_another_user() -> list[str]:
             return command
         problem = probe.stderr.strip()
     raise WarehouseError(
-        f"PostgreSQL refuses to run as root, and it cannot be run as `nobody`: {problem}. Start the sandbox as an ordinary user."
+        f"PostgreSQL refuses to run as root, and cannot be run as `nobody`: {problem}. "
+        "Start the sandbox as an ordinary user."
     )

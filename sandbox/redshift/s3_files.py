@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.redshift.copy_command import CopyCommand
-from sandbox.redshift.errors import Refused
+from sandbox.redshift.errors import RefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,15 +25,20 @@ class S3File:
     content_length: int | None = None
 
 
+class _Place(TypedDict):
+    Bucket: str
+    Key: str
+
+
 def files_of(s3: "S3Client", command: CopyCommand) -> list[S3File]:
     """The objects that the command loads, in order.
 
     Raises:
-        Refused: there are none, or the manifest is missing, wrong, or names a mandatory object that is missing.
+        RefusedError: there are none, or the manifest is missing, wrong, or names a mandatory object that is missing.
     """
     files = _in_manifest(s3, command) if command.manifest else _below_prefix(s3, command.source)
     if not files:
-        raise Refused(f"COPY found nothing to load: {command.source}")
+        raise RefusedError(f"COPY found nothing to load: {command.source}")
     return files
 
 
@@ -42,13 +47,13 @@ def local_copy(s3: "S3Client", file: S3File) -> Iterator[IO[bytes]]:
     """The object's bytes in a temporary file.
 
     Raises:
-        Refused: it cannot be read, or its size is not the one in the manifest.
+        RefusedError: it cannot be read, or its size is not the one in the manifest.
     """
     with tempfile.TemporaryFile() as local:
         with _s3_errors(file.url):
-            answer = s3.get_object(**_bucket_and_key(file.url))
+            answer = s3.get_object(**_place(file.url))
             if file.content_length not in (None, answer["ContentLength"]):
-                raise Refused(
+                raise RefusedError(
                     f"Spectrum Scan Error. {file.url} has {answer['ContentLength']} bytes, but the manifest's "
                     f"meta.content_length is {file.content_length}"
                 )
@@ -58,35 +63,33 @@ def local_copy(s3: "S3Client", file: S3File) -> Iterator[IO[bytes]]:
 
 
 def _below_prefix(s3: "S3Client", prefix: str) -> list[S3File]:
-    place = _bucket_and_key(prefix)
+    place = _place(prefix)
     with _s3_errors(prefix):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
         found = [item for page in pages for item in page.get("Contents", [])]
-    if not found:
-        raise Refused(f"The specified S3 prefix '{place['Key']}' does not exist")
-    return [S3File(f"s3://{place['Bucket']}/{item['Key']}") for item in found if item["Size"]]
+    return [S3File(f"s3://{place['Bucket']}/{item['Key']}") for item in found]
 
 
 def _in_manifest(s3: "S3Client", command: CopyCommand) -> list[S3File]:
     with _s3_errors(command.source):
-        content = s3.get_object(**_bucket_and_key(command.source))["Body"].read()
+        content = s3.get_object(**_place(command.source))["Body"].read()
     try:
-        entries = json.loads(content)["entries"]
-        files = [file for entry in entries if (file := _in_entry(s3, command, entry))]
+        return [file for entry in json.loads(content)["entries"] if (file := _in_entry(s3, command, entry))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"{command.source} is no COPY manifest ({type(error).__name__}: {error})") from error
-    return files
+        raise RefusedError(f"{command.source} is no COPY manifest ({type(error).__name__}: {error})") from error
 
 
 def _in_entry(s3: "S3Client", command: CopyCommand, entry: dict[str, Any]) -> S3File | None:
     """The object of one entry; None when it is missing and not mandatory."""
     file = S3File(entry["url"], entry.get("meta", {}).get("content_length"))
-    if command.format == "parquet" and file.content_length is None:
-        raise Refused(f"the manifest {command.source} lacks meta.content_length for {file.url}, which Parquet needs")
+    if command.parquet and file.content_length is None:
+        raise RefusedError(
+            f"the manifest {command.source} lacks meta.content_length for {file.url}, which Parquet needs"
+        )
     try:
         with _s3_errors(file.url):
-            s3.head_object(**_bucket_and_key(file.url))
-    except Refused:
+            s3.head_object(**_place(file.url))
+    except RefusedError:
         if entry.get("mandatory", False):
             raise
         return None
@@ -98,16 +101,13 @@ def _s3_errors(url: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        answer = error.response.get("Error", {})
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        text = answer.get("Message") or "The specified key does not exist."
-        raise Refused(f"S3ServiceException:{text},Status {status},Error {answer.get('Code')},Key {url}") from error
+        raise RefusedError(f"S3ServiceException:{error}, File {url}") from error
     except BotoCoreError as error:
-        raise Refused(f"S3 cannot be reached for {url}: {error}") from error
+        raise RefusedError(f"S3 cannot be reached for {url}: {error}") from error
 
 
-def _bucket_and_key(url: str) -> Any:
+def _place(url: str) -> _Place:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket or not key:
-        raise Refused(f"this is no place in S3: {url}")
+        raise RefusedError(f"this is no place in S3: {url}")
     return {"Bucket": bucket, "Key": key}

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sandbox.redshift.errors import SYNTAX_ERROR, Refused
+from sandbox.redshift.errors import SYNTAX_ERROR, RefusedError
 
 NAME = r"(?:\w+|\x01\d+\x02)"
 QUALIFIED_NAME = rf"{NAME}(?:\s*\.\s*{NAME})*"
@@ -37,7 +37,7 @@ def mask(sql: str) -> SqlText:
     """Masks one statement; a closing semicolon is dropped.
 
     Raises:
-        Refused: there are several statements.
+        RefusedError: there are several statements.
     """
     masked: list[str] = []
 
@@ -48,11 +48,11 @@ def mask(sql: str) -> SqlText:
         return f"\x01{len(masked) - 1}\x02"
 
     if re.search("[\x01\x02]", _OUT_OF_THE_WAY.sub("", sql)):
-        raise Refused("syntax error: a control character outside quotes", SYNTAX_ERROR)
+        raise RefusedError("syntax error: a control character outside quotes", SYNTAX_ERROR)
     code = _OUT_OF_THE_WAY.sub(out_of_the_way, sql)
     statements = [statement for statement in code.split(";") if statement.strip()]
     if len(statements) > 1:
-        raise Refused("cannot insert multiple commands into a prepared statement", SYNTAX_ERROR)
+        raise RefusedError("cannot insert multiple commands into a prepared statement", SYNTAX_ERROR)
     return SqlText(statements[0].strip() if statements else "", tuple(masked))
 
 

@@ -1,4 +1,4 @@
-"""The record of what clients really sent: JSON lines, since the rewritten SQL can no longer show what Redshift would see."""
+"""The record of what clients really sent, in JSON lines: the rewritten SQL cannot show what Redshift would see."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ LONGEST_LOG = 64 * 1024 * 1024
 
 
 class StatementLog:
-    """One line per statement: time, session, sql, seconds, outcome (the command's tag, null after an error), error, sqlstate."""
+    """One line per statement: time, session, sql, seconds, outcome (the tag, null after an error), error, sqlstate."""
 
     def __init__(self, path: Path) -> None:
         """Starts a new log; the previous one is kept as `path`.1."""

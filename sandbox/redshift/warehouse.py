@@ -3,6 +3,7 @@
 import fcntl
 import threading
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ import boto3
 import redshift_connector
 from redshift_connector.core import Connection
 
+from sandbox.redshift.copy_load import load
 from sandbox.redshift.errors import WarehouseError
 from sandbox.redshift.gateway import Gateway
 from sandbox.redshift.postgres import DATABASE, USER, Postgres
@@ -52,9 +54,10 @@ class Warehouse:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise WarehouseError(f"another warehouse runs on {self.home}: stop it first") from error
+            copy = partial(load, boto3.client("s3"))
             log = started.enter_context(closing(StatementLog(self.statements)))
             try:
-                gateway = started.enter_context(Gateway(self.port, self._postgres.connect, boto3.client("s3"), log))
+                gateway = started.enter_context(Gateway(self.port, self._postgres.connect, copy, log))
             except OSError as error:
                 raise WarehouseError(f"127.0.0.1:{self.port} cannot be used: {error.strerror}") from error
             self.port = gateway.server_address[1]
@@ -73,9 +76,13 @@ class Warehouse:
             host="127.0.0.1", port=self.port, database=DATABASE, user=USER, password=self._password, ssl=False
         )
 
-    def running(self) -> bool:
-        """Whether PostgreSQL still runs."""
-        return self._postgres.running()
+    def check(self) -> None:
+        """Does nothing while all is well.
+
+        Raises:
+            WarehouseError: PostgreSQL has stopped by itself.
+        """
+        self._postgres.check()
 
     def stop(self) -> None:
         """Ends all sessions, the gateway and PostgreSQL."""

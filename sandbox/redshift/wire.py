@@ -25,7 +25,7 @@ COPY_IN, COPY_DATA, COPY_DONE, COPY_FAIL = b"G", b"d", b"c", b"f"
 IDLE, IN_TRANSACTION, FAILED = b"I", b"T", b"E"
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """One of the two ends is gone, or speaks no protocol that we know."""
 
 
@@ -76,7 +76,7 @@ class Channel:
     """One end of a conversation: a socket, and what was received from it but not read yet."""
 
     def __init__(self, connection: socket.socket, abandoned_with: socket.socket | None = None) -> None:
-        """Waiting on this channel ends with `Disconnected` when the peer of `abandoned_with` hangs up."""
+        """Waiting on this channel ends with `DisconnectedError` when the peer of `abandoned_with` hangs up."""
         self._socket = connection
         self._received = bytearray()
         self._poll = select.poll()
@@ -92,7 +92,7 @@ class Channel:
         """Whether something has arrived; with `wait`, returns only when it has."""
         events = self._poll.poll(None if wait else 0)
         if any(descriptor != self._socket.fileno() for descriptor, _ in events):
-            raise Disconnected("the client hung up")
+            raise DisconnectedError("the client hung up")
         return bool(events or self._received)
 
     def read(self, length: int) -> bytes:
@@ -101,7 +101,7 @@ class Channel:
             self.readable(wait=True)
             chunk = self._socket.recv(1 << 16)
             if not chunk:
-                raise Disconnected("connection closed")
+                raise DisconnectedError("connection closed")
             self._received += chunk
         taken = bytes(self._received[:length])
         del self._received[:length]
@@ -112,14 +112,14 @@ class Channel:
         header = self.read(5)
         (length,) = struct.unpack("!i", header[1:])
         if length < 4:
-            raise Disconnected(f"a message of length {length}")
+            raise DisconnectedError(f"a message of length {length}")
         return header[:1], self.read(length - 4)
 
     def read_startup(self) -> tuple[int, bytes]:
         """The first packet of a connection: its code, and what follows the code."""
         length, code = struct.unpack("!ii", self.read(8))
         if not 8 <= length <= LONGEST_STARTUP:
-            raise Disconnected(f"a start-up packet of length {length}")
+            raise DisconnectedError(f"a start-up packet of length {length}")
         return code, self.read(length - 8)
 
     def close(self) -> None:

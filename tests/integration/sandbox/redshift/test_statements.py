@@ -78,6 +78,9 @@ def test_types_without_a_size_have_redshifts(session: Any) -> None:
         ("cast(1.6 as decimal)", Decimal(2)),
         ("1.6::numeric(4,1)", Decimal("1.6")),
         ("len('żółw')", 4),
+        ("round(2.0::float8 / 3, 2)", 0.67),
+        ("date_trunc('month', '2024-06-25'::date)", datetime(2024, 6, 1)),  # noqa: DTZ001
+        ("concat('a'::varchar(3), null::varchar(3)) is null and concat('a', 'b') = 'ab'", True),
         ("upper('żółw')", "ŻÓŁW"),
         ("last_day('2024-02-10'::date)", date(2024, 2, 29)),
         ("trunc('2024-02-10 23:59:59'::timestamp)", date(2024, 2, 10)),

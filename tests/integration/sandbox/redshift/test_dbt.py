@@ -1,0 +1,133 @@
+"""The unmodified dbt-redshift does its work on the gateway."""
+
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from dbt.cli.main import dbtRunner
+
+from sandbox.redshift.warehouse import Warehouse
+from tests.integration.sandbox.redshift.client import run
+from tests.integration.sandbox.redshift.conftest import PASSWORD, Lake
+
+FILES = {
+    "dbt_project.yml": """
+        name: shop
+        profile: shop
+        flags: {send_anonymous_usage_stats: false, redshift_skip_autocommit_transaction_statements: false}
+        models: {+persist_docs: {relation: true, columns: true}}
+        """,
+    "models/staged.sql": """
+        {{ config(
+            materialized='table', dist='day', sort=['day', 'track'], backup=false,
+            pre_hook=[
+                "create table if not exists {{ target.schema }}.landed (day date, track varchar(16), plays bigint)",
+                "truncate {{ target.schema }}.landed",
+                "copy {{ target.schema }}.landed from '{{ var('manifest') }}' iam_role default format parquet manifest",
+            ],
+        ) }}
+        select day, track, plays, nvl(track, '?')::varchar(max) as label from {{ target.schema }}.landed
+        """,
+    "models/daily.sql": """
+        {{ config(
+            materialized='incremental', incremental_strategy='merge', unique_key=['day', 'track'], dist='even',
+            sort_type='interleaved', sort='day', on_schema_change='append_new_columns',
+            pre_hook="lock table {{ ref('staged') }}",
+        ) }}
+        select day, track, plays, getdate() as loaded_at from {{ ref('staged') }}
+        {% if is_incremental() %}
+        where day >= (select dateadd(day, -1, max(day)) from {{ this }})
+        {% endif %}
+        """,
+    "models/by_track.sql": """
+        {{ config(materialized='view', bind=false) }}
+        select track, sum(plays) as plays from {{ ref('daily') }} group by track
+        """,
+    "models/models.yml": """
+        models:
+          - name: daily
+            description: One row per day and track; "quotes", 'too'.
+            config: {contract: {enforced: true}}
+            constraints: [{type: primary_key, columns: [day, track]}]
+            columns:
+              - {name: day, data_type: date, constraints: [{type: not_null}], data_tests: [not_null]}
+              - {name: track, data_type: varchar(16), description: The track, data_tests: [not_null]}
+              - {name: plays, data_type: bigint}
+              - {name: loaded_at, data_type: timestamp}
+          - name: by_track
+            columns: [{name: track, data_tests: [unique]}]
+        unit_tests:
+          - name: plays_are_summed_by_track
+            model: by_track
+            given: [{input: ref('daily'), rows: [{track: a, plays: 1}, {track: a, plays: 2}]}]
+            expect: {rows: [{track: a, plays: 3}]}
+        """,
+}
+
+
+class SmallProject:
+    """A dbt project in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *words: str, manifest: str = "") -> Any:
+        """Runs one dbt command."""
+        places = ["--project-dir", str(self.path), "--profiles-dir", str(self.path)]
+        return dbtRunner().invoke([*words, "--quiet", "--vars", json.dumps({"manifest": manifest}), *places])
+
+
+@pytest.fixture
+def dbt(warehouse: Warehouse, schema: str, tmp_path: Path) -> SmallProject:
+    profile = {
+        "type": "redshift",
+        "host": "127.0.0.1",
+        "port": warehouse.port,
+        "user": "sandbox",
+        "password": PASSWORD,
+        "dbname": "dev",
+        "schema": schema,
+        "sslmode": "disable",
+        "threads": 4,
+        "retries": 0,
+        "query_group": "nightly",
+    }
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(textwrap.dedent(content))
+    (tmp_path / "profiles.yml").write_text(json.dumps({"shop": {"target": "t", "outputs": {"t": profile}}}))
+
+    return SmallProject(tmp_path)
+
+
+def test_build_merge_and_document(
+    dbt: SmallProject, lake: Lake, session: Any, schema: str, statements: Callable[[], list[dict[str, Any]]]
+) -> None:
+    def manifest(name: str, day: str, tracks: list[str], plays: list[int]) -> str:
+        columns = {"d": pa.array([day] * len(tracks)).cast(pa.date32()), "t": pa.array(tracks), "p": pa.array(plays)}
+        return lake.put_manifest(lake.put_parquet(name, columns), name=f"{name}.json")
+
+    for name, tracks, plays in (("first", ["a", "b"], [1, 2]), ("second", ["b", "c"], [20, 3])):
+        built = dbt.run("build", manifest=manifest(name, "2024-06-25", tracks, plays))
+        assert built.success, [(result.node.name, result.message) for result in built.result if result.failures]
+        assert len(built.result) == 7
+    assert run(session, "select track, plays from by_track order by track") == [("a", 1), ("b", 20), ("c", 3)]
+    assert run(session, f"select obj_description('{schema}.daily'::regclass)") == [
+        ("One row per day and track; \"quotes\", 'too'.",)
+    ]
+
+    assert dbt.run("docs", "generate").success
+    catalog = json.loads((dbt.path / "target" / "catalog.json").read_text())
+    daily = catalog["nodes"]["model.shop.daily"]
+    assert list(daily["columns"]) == ["day", "track", "plays", "loaded_at"]
+    assert daily["columns"]["track"]["type"] == "character varying(16)"
+    assert daily["stats"]["max_varchar"]["value"] == 16
+    assert catalog["nodes"]["model.shop.by_track"]["metadata"]["type"] == "VIEW"
+
+    logged = [entry["sql"] for entry in statements() if schema in entry["sql"]]
+    assert any("diststyle key distkey (day)" in sql and "backup no" in sql for sql in logged)
+    assert [entry["outcome"] for entry in statements() if schema in entry["sql"]].count("COPY") == 2
