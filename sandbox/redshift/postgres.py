@@ -85,7 +85,7 @@ class Postgres:
         """A new connection.
 
         Raises:
-            ConnectionError: the server is down.
+            OSError: the server is down.
         """
         connection = socket.socket(socket.AF_UNIX)
         # By way of the open directory, since a socket's name has at most 107 characters.

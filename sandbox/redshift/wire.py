@@ -121,7 +121,3 @@ class Channel:
         if not 8 <= length <= LONGEST_STARTUP:
             raise DisconnectedError(f"a start-up packet of length {length}")
         return code, self.read(length - 8)
-
-    def close(self) -> None:
-        """Closes the socket."""
-        self._socket.close()

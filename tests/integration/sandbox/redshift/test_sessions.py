@@ -14,7 +14,7 @@ from redshift_connector.error import InterfaceError, ProgrammingError
 
 from sandbox.redshift.warehouse import Warehouse
 from tests.integration.sandbox.redshift.client import connect, error, run
-from tests.integration.sandbox.redshift.conftest import PASSWORD
+from tests.integration.sandbox.redshift.conftest import PASSWORD, Lake
 
 ENDLESS = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000000000) select count(*) from n"
 SSL_REQUEST, CANCEL_REQUEST = 80877103, 80877102
@@ -142,13 +142,36 @@ def test_a_client_that_vanishes_while_its_statement_runs_leaves_no_session(
     _wait_for_end(backend)
 
 
-def _wait_for_activity(warehouse: Warehouse, backend: int) -> None:
-    """Returns when the endless statement runs."""
+@pytest.mark.parametrize("ended_by", ["cancel", "hanging up"])
+def test_a_copy_that_waits_for_a_lock_can_be_ended(
+    warehouse: Warehouse, open_session: Callable[[], Any], lake: Lake, ended_by: str
+) -> None:
+    owner, loader = open_session(), open_session()
+    run(owner, "create table t (i int)")
+    owner.commit()
+    run(owner, "lock t")
+    copy = f"copy t from '{lake.put('f.csv', b'1')}' iam_role default format csv"
+    backend = run(loader, "select pg_backend_pid()")[0][0]
+    with ThreadPoolExecutor(1) as worker, socket.create_connection(("127.0.0.1", warehouse.port)) as client:
+        running = worker.submit(run, loader, copy)
+        _wait_for_activity(warehouse, backend, "copy t")
+        if ended_by == "cancel":
+            client.sendall(struct.pack("!ii", 16, CANCEL_REQUEST) + loader._backend_key_data)
+            assert "canceling statement" in str(running.exception(timeout=30))
+            assert error(loader, "select 1").startswith("25P02")
+        else:
+            loader._usock.shutdown(socket.SHUT_RDWR)
+            assert isinstance(running.exception(timeout=30), InterfaceError)
+            _wait_for_end(backend)
+    assert run(owner, "select count(*) from t") == [(0,)]
+
+
+def _wait_for_activity(warehouse: Warehouse, backend: int, statement: str = "with recursive") -> None:
+    """Returns when the statement runs."""
     observer = warehouse.connect()
     observer.autocommit = True
-    query = (
-        f"select count(*) from pg_stat_activity where pid = {backend} and state = 'active' and query like 'with rec%'"
-    )
+    running = f"pid = {backend} and state = 'active' and query like '{statement}%'"
+    query = f"select count(*) from pg_stat_activity where {running}"
     deadline = time.monotonic() + 30
     while run(observer, query) == [(0,)]:
         assert time.monotonic() < deadline

@@ -1,0 +1,139 @@
+"""Redshift's SQL becomes PostgreSQL's outside of literals, quoted names and comments, and nowhere else."""
+
+import pytest
+
+from sandbox.redshift.dialect import translate
+
+REFUSAL = "select pg_catalog.sandbox_refuse("
+
+
+def words(sql: str) -> str:
+    return " ".join(translate(sql).sql.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'nvl( sysdate varchar(max) on conflict; returning'",
+        "'it''s; nvl('",
+        r"E'it\'s; nvl('",
+        '"nvl(" ',
+        '"a""nvl("',
+        "$$ nvl( ; $$",
+        "$tag$ nvl( $$ ; $tag$",
+        "'-- nvl('",
+        "'/* nvl('",
+    ],
+)
+def test_quoted_text_reaches_postgresql_as_it_is(text: str) -> None:
+    assert translate(f"select {text} as x, nvl(1, 2)").sql == f"select {text} as x, coalesce(1, 2)"
+
+
+@pytest.mark.parametrize("comment", ["-- nvl( ; '\n", '/* on conflict ; " */', "/* it's */ -- returning\n"])
+def test_comments_are_blanks(comment: str) -> None:
+    assert words(f"{comment}select 1 {comment}, nvl(2, 3)") == "select 1 , coalesce(2, 3)"
+
+
+def test_placeholders_cannot_be_forged() -> None:
+    assert translate("select \x010\x02 from 'x'").sql.startswith(REFUSAL)
+    assert translate("select '\x010\x02'").sql == "select '\x010\x02'"
+
+
+@pytest.mark.parametrize("sql", ["select 1; select 2", "begin; copy t from 's3://x'", "; ; select 1; commit"])
+def test_statements_come_one_at_a_time(sql: str) -> None:
+    assert "multiple commands" in translate(sql).sql
+
+
+def test_a_closing_semicolon_is_dropped() -> None:
+    assert translate("select ';' ; -- done;").sql == "select ';'"
+
+
+def test_a_table_loses_what_only_redshift_has() -> None:
+    assert (
+        words(
+            """
+            create table "dev"."s"."t" (
+                "distkey" bigint encode az64 distkey, backup varchar(max) default 'sortkey' not null, n numeric,
+                constraint k primary key ("distkey", backup), unique (n),
+                constraint f foreign key (n) references "dev"."s"."u" (n)
+            ) backup no diststyle key compound sortkey ("distkey", n);
+            """
+        )
+        == 'create table "dev"."s"."t" ( "distkey" bigint , backup varchar(65535) default \'sortkey\' not null,'
+        ' n numeric(18,0), constraint k check (("distkey", backup) is not null) )'
+    )
+
+
+def test_only_the_head_of_a_table_from_a_query_is_edited() -> None:
+    query = "select unique_listeners as sortkey, x as encode, 'primary key' from t where backup = no"
+    assert words(f"create table t diststyle even sortkey(x) as ( {query} )") == f"create table t as ( {query} )"
+
+
+def test_columns_named_like_types_keep_their_names() -> None:
+    assert words("create table t (text varchar(8), numeric text, varchar int)") == (
+        "create table t (text varchar(8), numeric varchar(256), varchar int)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("redshift", "postgresql"),
+    [
+        (
+            "select dateadd( day , -1, d ), DATEDIFF(hour, a, b)",
+            "select dateadd('day', -1, d ), DATEDIFF('hour', a, b)",
+        ),
+        (
+            "select x::numeric, x::numeric(3,1), cast(y as decimal)",
+            "select x::numeric(18,0), x::numeric(3,1), cast(y as numeric(18,0))",
+        ),
+        ("set query_group to 'a'", "set redshift.query_group to 'a'"),
+        ("create view v as ( select 1 ) with no schema binding;", "create view v as ( select 1 )"),
+        ("select sysdate", "select pg_catalog.sysdate()"),
+        ("select invl(1), dateadded(day, 1)", "select invl(1), dateadded(day, 1)"),
+    ],
+)
+def test_edits(redshift: str, postgresql: str) -> None:
+    assert words(redshift) == postgresql
+
+
+def test_truncate_commits_and_others_do_not() -> None:
+    assert translate('/* dbt */ truncate table "dev"."s"."t"').commits
+    assert not translate("delete from t").commits
+
+
+def test_a_copy_is_an_empty_statement_for_postgresql() -> None:
+    statement = translate(
+        """
+        /* {"app": "dbt"} */
+        COPY "dev"."s"."t__dbt_tmp" ("a", b)
+        FROM 's3://lake/it''s/manifest.json' IAM_ROLE 'arn:aws:iam::123456789012:role/copy'
+        FORMAT AS PARQUET MANIFEST;
+        """
+    )
+    assert statement.sql == ""
+    assert statement.copy is not None
+    assert statement.copy.table == '"dev"."s"."t__dbt_tmp"'
+    assert statement.copy.columns == ("a", "b")
+    assert statement.copy.source == "s3://lake/it's/manifest.json"
+    assert statement.copy.parquet
+    assert statement.copy.manifest
+
+
+def test_a_copys_options_come_in_any_order() -> None:
+    copy = translate(
+        "copy t from 's3://lake/x' timeformat 'auto' ignoreheader as 2 format csv dateformat as 'auto' iam_role default"
+    ).copy
+    assert copy is not None
+    assert (copy.parquet, copy.header_lines, copy.manifest) == (False, 2, False)
+    assert copy.automatic_formats == {"timeformat", "dateformat"}
+
+
+def test_a_refusal_quotes_the_reason_for_postgresql() -> None:
+    sql = translate("unload ('select ''x''') to 's3://lake/'").sql
+    assert sql.startswith(REFUSAL)
+    assert "unload (''select ''''x'''''') to ''s3://lake/''" in sql
+    assert sql.endswith("'0A000')")
+
+
+def test_an_unfinished_quote_is_left_to_postgresql() -> None:
+    assert translate("select 'abc").sql == "select 'abc"
