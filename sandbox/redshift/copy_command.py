@@ -7,7 +7,7 @@ from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
 from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText
 
 _COPY = re.compile(
-    rf"copy\s+(?P<table>{QUALIFIED_NAME})\s*(?:\((?P<columns>[^)]*)\))?\s+from\s+(?P<source>{NAME})(?P<options>.*)$",
+    rf"copy\s+(?P<table>{QUALIFIED_NAME})\s+from\s+(?P<source>{NAME})(?P<options>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _TOKEN = re.compile(rf"{NAME}|\S")
@@ -25,13 +25,12 @@ _NOT_FOR_PARQUET = ("ignoreheader", "timeformat", "dateformat")
 
 @dataclass(frozen=True)
 class CopyCommand:
-    """`COPY table (columns) FROM 's3://…' …`; `table` is SQL text, no columns means all of them in their order.
+    """`COPY table FROM 's3://…' …`; `table` is SQL text.
 
     `automatic_formats` are those of `timeformat` and `dateformat` that are 'auto'.
     """
 
     table: str
-    columns: tuple[str, ...]
     source: str
     parquet: bool
     manifest: bool
@@ -48,7 +47,7 @@ def parse_copy(text: SqlText) -> CopyCommand:
     found = _COPY.match(text.code)
     if not found or not _meaning(text, found["source"]).startswith("s3://"):
         raise RefusedError(
-            f"only COPY … FROM 's3://…' is known here, not: {text.restore(text.code)[:200]}", NOT_SUPPORTED
+            f"only COPY table FROM 's3://…' is known here, not: {text.restore(text.code)[:200]}", NOT_SUPPORTED
         )
     options = _options([_meaning(text, token) for token in _TOKEN.findall(found["options"])])
     if "iam_role" not in options:
@@ -61,7 +60,6 @@ def parse_copy(text: SqlText) -> CopyCommand:
             raise RefusedError(f"{name.upper()} argument is not supported for PARQUET based COPY", NOT_SUPPORTED)
     return CopyCommand(
         table=text.restore(found["table"]),
-        columns=tuple(_meaning(text, column) for column in (found["columns"] or "").split(",") if column),
         source=_meaning(text, found["source"]),
         parquet=parquet,
         manifest="manifest" in options,

@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from sandbox.redshift.backend import Backend
 from sandbox.redshift.copy_command import CopyCommand
-from sandbox.redshift.errors import UNDEFINED_COLUMN, RefusedError
+from sandbox.redshift.errors import RefusedError
 from sandbox.redshift.s3_files import files_of, local_copy
 from sandbox.redshift.sql_text import literal
 
@@ -55,7 +55,7 @@ def load(s3: "S3Client", backend: Backend, command: CopyCommand) -> None:
         RefusedError: files or values that Redshift would not load.
         BackendError: the table does not exist, or PostgreSQL refuses a value.
     """
-    columns = _columns(backend, command)
+    columns = _columns(backend, command.table)
 
     def chunks() -> Iterator[bytes]:
         for file in files_of(s3, command):
@@ -67,23 +67,17 @@ def load(s3: "S3Client", backend: Backend, command: CopyCommand) -> None:
                 except (pa.ArrowException, RefusedError) as error:
                     raise RefusedError(f"COPY cannot load {file.url}: {error}") from error
 
-    names = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
-    rows = backend.copy_in(f"copy {command.table} ({names}) from stdin (format csv)", chunks())
+    rows = backend.copy_in(f"copy {command.table} from stdin (format csv)", chunks())
     backend.query(f"select set_config('redshift.last_copy_count', '{rows}', false)")
 
 
-def _columns(backend: Backend, command: CopyCommand) -> list[Column]:
-    """The columns to load, in the file's order."""
+def _columns(backend: Backend, table: str) -> list[Column]:
     rows = backend.query(
         "select attname, format_type(atttypid, null), case when atttypmod > 4 then atttypmod - 4 end "  # noqa: S608
-        f"from pg_catalog.pg_attribute where attrelid = {literal(command.table)}::regclass "
+        f"from pg_catalog.pg_attribute where attrelid = {literal(table)}::regclass "
         "and attnum > 0 and not attisdropped order by attnum"
     )
-    found = {str(name): Column(str(name), str(kind), int(width) if width else None) for name, kind, width in rows}
-    unknown = [name for name in command.columns if name not in found]
-    if unknown:
-        raise RefusedError(f"{command.table} has no column {', '.join(unknown)}", UNDEFINED_COLUMN)
-    return [found[name] for name in command.columns] or list(found.values())
+    return [Column(str(name), str(kind), int(width) if width else None) for name, kind, width in rows]
 
 
 def _parquet(content: IO[bytes], columns: list[Column], _: CopyCommand) -> Iterator[Any]:

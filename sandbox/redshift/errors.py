@@ -1,6 +1,6 @@
 """Errors as the gateway raises them, and PostgreSQL's errors in Redshift's words."""
 
-SYNTAX_ERROR, NOT_SUPPORTED, UNDEFINED_COLUMN, BAD_DATA = "42601", "0A000", "42703", "XX000"
+SYNTAX_ERROR, NOT_SUPPORTED, BAD_DATA = "42601", "0A000", "XX000"
 _NOT_NULL_VIOLATION, _CARDINALITY_VIOLATION = "23502", "21000"
 
 

@@ -74,25 +74,21 @@ def _in_manifest(s3: "S3Client", command: CopyCommand) -> list[S3File]:
     with _s3_errors(command.source):
         content = s3.get_object(**_place(command.source))["Body"].read()
     try:
-        return [file for entry in json.loads(content)["entries"] if (file := _in_entry(s3, command, entry))]
+        return [_in_entry(command, entry) for entry in json.loads(content)["entries"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RefusedError(f"{command.source} is no COPY manifest ({type(error).__name__}: {error})") from error
 
 
-def _in_entry(s3: "S3Client", command: CopyCommand, entry: dict[str, Any]) -> S3File | None:
-    """The object of one entry; None when it is missing and not mandatory."""
+def _in_entry(command: CopyCommand, entry: dict[str, Any]) -> S3File:
     file = S3File(entry["url"], entry.get("meta", {}).get("content_length"))
     if command.parquet and file.content_length is None:
         raise RefusedError(
             f"the manifest {command.source} lacks meta.content_length for {file.url}, which Parquet needs"
         )
-    try:
-        with _s3_errors(file.url):
-            s3.head_object(**_place(file.url))
-    except RefusedError:
-        if entry.get("mandatory", False):
-            raise
-        return None
+    if entry.get("mandatory") is not True:
+        raise RefusedError(
+            f"{file.url} is not mandatory in {command.source}: were it missing, Redshift would say nothing"
+        )
     return file
 
 
