@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -78,7 +77,7 @@ class GlueRuns:
     Args:
         directory: Where runs are kept.
         fetch: Returns the bytes of an `s3://` URL, or raises `CannotFetchError`.
-        environment: The environment of the scripts, without PYTHONPATH.
+        environment: Given a run's arguments, the environment of its script, but for PYTHONPATH and scratch folders.
         seconds_per_minute: The length of the minutes in which timeouts are given.
         queue_minutes: How long a run may wait before it is EXPIRED.
     """
@@ -87,7 +86,7 @@ class GlueRuns:
         self,
         directory: Path,
         fetch: Callable[[str], bytes],
-        environment: Mapping[str, str],
+        environment: Callable[[Mapping[str, str]], Mapping[str, str]],
         seconds_per_minute: float = 60,
         queue_minutes: float = 24 * 60,
     ) -> None:
@@ -201,15 +200,11 @@ class GlueRuns:
         scratch = folder / "scratch"
         scratch.mkdir()
         environment = {
-            **self._environment,
+            **self._environment(run.arguments),
             "PYTHONPATH": os.pathsep.join(entries),
             "TMPDIR": str(scratch),
             "SPARK_LOCAL_DIRS": str(scratch),
         }
-        if run.arguments.get("--conf"):
-            # Glue takes more settings in the same value: `a=b --conf c=d`.
-            settings = shlex.split(f"--conf {run.arguments['--conf']}")
-            environment["PYSPARK_SUBMIT_ARGS"] = shlex.join([*settings, "pyspark-shell"])
         command = [sys.executable, "-I", "-S", str(LAUNCHER), sys.executable, str(script), *argv(run)]
         with self._lock, (folder / "stdout.log").open("wb") as out, (folder / "stderr.log").open("wb") as err:
             process = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,15 @@ class AwsServer:
 
         scratch = home / "spark"
         conf = write_spark_conf(scratch / "conf", self.url, scratch / "scratch")
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"}
-        environment |= aws_environment(self.url, os.environ) | spark_environment(conf, java_home())
+        java = java_home()
+        common = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        common |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"} | aws_environment(self.url, os.environ)
+
+        def environment(arguments: Mapping[str, str]) -> dict[str, str]:
+            # Glue takes more settings in the same value: `a=b --conf c=d`.
+            settings = shlex.split(f"--conf {arguments['--conf']}") if arguments.get("--conf") else []
+            return common | spark_environment(conf, java, settings)
+
         self._runs = GlueRuns(home / "glue-runs", fetch, environment, seconds_per_minute, queue_minutes)
         glue.install(self._runs)
 

