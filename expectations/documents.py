@@ -86,14 +86,15 @@ def _summary(report: ValidationReport) -> dict[str, Any]:
 
 def _index(view: DefaultJinjaPageView, report: ValidationReport, page_keys: dict[str, str]) -> bytes:
     template = view.env.get_template("index_of_files.j2")
-    return str(template.render(report=report, page_keys=page_keys)).encode(errors="replace")
+    return template.render(report=report, page_keys=page_keys).encode()
 
 
 def _page(view: DefaultJinjaPageView, file: FileReport) -> bytes:
-    document = ValidationResultsPageRenderer().render(_escaped(file.result))  # type: ignore[no-untyped-call]
+    document = ValidationResultsPageRenderer().render(_escaped(file.result))
     overview = document.sections[0]
     overview.content_blocks = overview.content_blocks[1:2]  # the statistics; the page has a heading of its own
-    return str(view.render(document, template="page_of_file.j2", file=file)).encode(errors="replace")
+    page: str = view.render(document, template="page_of_file.j2", file=file)  # type: ignore[no-untyped-call]
+    return page.encode()
 
 
 def _escaped(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:

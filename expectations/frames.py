@@ -6,7 +6,7 @@ own that names the fact and holds the offending values, null elsewhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ import pandas as pd
 
 from expectations.records import BLANKS, Chunk
 
-Texts = npt.NDArray[np.object_]  # of str and None
 Flags = npt.NDArray[np.bool_]
-Columns = dict[str, npt.NDArray[Any]]
+Integers = npt.NDArray[np.int64]
+Strings = npt.NDArray[np.object_]
+FrameColumns = dict[str, "pd.Categorical | npt.NDArray[np.float64]"]
 
 AS_NUMBER = "as number"
 NO_NUMBER = "no number"
@@ -42,34 +43,67 @@ def subject(column: str) -> str:
     return column.partition(": ")[0]
 
 
+class Texts:
+    """A column's fields, trimmed; an empty one is missing. Each distinct text is kept, and judged, once.
+
+    Attributes:
+        distinct: The distinct texts.
+        codes: For each row the position of its text in `distinct`, -1 where it is missing.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        codes, distinct = pd.factorize(np.array(list(fields), dtype=object))
+        trimmed = list(map(str.strip, distinct, repeat(BLANKS)))
+        if "" in trimmed or trimmed != list(distinct):
+            again, distinct = pd.factorize(np.array([text or None for text in trimmed], dtype=object))
+            codes = np.append(again, -1)[codes]
+        self.codes: Integers = codes
+        self.distinct: Strings = distinct
+        self._dtype = pd.CategoricalDtype(pd.Index(distinct))
+
+    @property
+    def present(self) -> Flags:
+        """Whether each row has a text."""
+        return self.codes >= 0
+
+    def of_each_row(self, of_distinct: npt.NDArray[Any], default: Any) -> npt.NDArray[Any]:
+        """Spread what is known of each distinct text over the rows."""
+        return np.append(of_distinct, np.array([default], of_distinct.dtype))[self.codes]
+
+    def where(self, flags: Flags | None = None) -> pd.Categorical:
+        """Return the texts of the rows with flags, null elsewhere; without `flags` those of all rows."""
+        codes = self.codes if flags is None else np.where(flags, self.codes, -1)
+        return pd.Categorical.from_codes(codes, dtype=self._dtype)
+
+
 class Keys:
     """The keys of a reference table and a number for each, in 16 bytes a key however long it is.
 
-    Keys are kept as 64-bit hashes: among ten million, the odds that any two collide are one in 400,000.
+    Keys are kept as 64-bit hashes: among ten million, the odds that any two collide are one in 370,000.
     """
 
     def __init__(self) -> None:
         self._index = pd.Index([], dtype=np.uint64)
         self._numbers = np.empty(0, np.int64)
 
-    def add(self, texts: Texts, numbers: npt.NDArray[np.int64]) -> Flags:
-        """Take in keys, the first of each with its number; return which were there before. Nulls are no keys."""
-        present = _present(texts)
-        hashes = pd.Series(pd.util.hash_array(texts)[present])
+    def add(self, texts: Texts, numbers: Integers) -> Flags:
+        """Take in keys, the first of each with its number; return which rows have the key of an earlier one."""
+        present = texts.present
+        hashes = pd.Series(texts.of_each_row(pd.util.hash_array(texts.distinct), 0)[present])
         repeated = (hashes.duplicated() | hashes.isin(self._index)).to_numpy()
         self._index = self._index.append(pd.Index(hashes[~repeated].to_numpy()))
         self._numbers = np.concatenate([self._numbers, numbers[present][~repeated]])
-        flags = np.zeros(len(texts), np.bool_)
+        flags = np.zeros(len(present), np.bool_)
         flags[present] = repeated
         return flags
 
-    def find(self, texts: Texts) -> npt.NDArray[np.int64]:
-        """Return the positions of keys, -1 for one that is not there."""
-        return self._index.get_indexer(pd.Index(pd.util.hash_array(texts))).astype(np.int64)
+    def find(self, texts: Texts) -> Integers:
+        """Return the position of each distinct text among the keys, -1 for one that is none."""
+        return self._index.get_indexer(pd.Index(pd.util.hash_array(texts.distinct))).astype(np.int64)
 
-    def numbers(self, positions: npt.NDArray[np.int64], default: int) -> npt.NDArray[np.int64]:
-        """Return the numbers at `positions`, `default` for -1."""
-        return np.where(positions >= 0, np.append(self._numbers, default)[positions], default)
+    def numbers(self, positions: Integers, default: int) -> Integers:
+        """Return the numbers of the keys at `positions`, `default` for -1."""
+        return np.append(self._numbers, default)[positions]
 
 
 def stream_frame(
@@ -77,22 +111,25 @@ def stream_frame(
 ) -> pd.DataFrame:
     """Return the sound records of a stream file. `latest` (epoch seconds) is the last moment that a play may have."""
     texts = _texts(chunk, columns, ("user_id", "track_id", "listen_time"), sound_only=True)
-    frame: Columns = dict(texts)
+    frame = _as_they_are(texts)
+    played = np.full(0, NEVER)
     if "listen_time" in texts:
         times = texts["listen_time"]
-        seconds = epoch_seconds(times)
-        frame[fact("listen_time", NO_TIME)] = _where((seconds == NEVER) & _present(times), times)
-        frame[fact("listen_time", TOO_LATE)] = _where(seconds > latest, times)
+        played = times.of_each_row(epoch_seconds(times.distinct), NEVER)
+        frame[fact("listen_time", NO_TIME)] = times.where(played == NEVER)
+        frame[fact("listen_time", TOO_LATE)] = times.where(played > latest)
     if "track_id" in texts and songs is not None:
         ids = texts["track_id"]
-        frame[fact("track_id", UNKNOWN)] = _where((songs.find(ids) < 0) & _present(ids), ids)
+        frame[fact("track_id", UNKNOWN)] = ids.where(ids.of_each_row(songs.find(ids) < 0, default=False))
     if "user_id" in texts and users is not None:
         ids = texts["user_id"]
         positions = users.find(ids)
-        frame[fact("user_id", UNKNOWN)] = _where((positions < 0) & _present(ids), ids)
+        frame[fact("user_id", UNKNOWN)] = ids.where(ids.of_each_row(positions < 0, default=False))
         if "listen_time" in texts:
-            before = (seconds < users.numbers(positions, NEVER)) & (seconds != NEVER)
-            frame[fact("listen_time", BEFORE_SIGN_UP)] = _where(before, times)
+            signed_up = ids.of_each_row(users.numbers(positions, NEVER), NEVER)
+            frame[fact("listen_time", BEFORE_SIGN_UP)] = texts["listen_time"].where(
+                (played != NEVER) & (played < signed_up)
+            )
     return _frame(frame, _line_numbers(chunk, sound_only=True))
 
 
@@ -100,40 +137,40 @@ def songs_frame(chunk: Chunk, columns: Sequence[str], keys: Keys) -> pd.DataFram
     """Return the records of songs.csv, and add their track_ids to `keys`."""
     text_columns = ("track_id", "artists", "track_name", "track_genre", "duration_ms", "popularity")
     texts = _texts(chunk, columns, text_columns)
-    frame: Columns = texts | _numbers(texts, ("duration_ms", "popularity"))
+    frame = _as_they_are(texts) | _numbers(texts, ("duration_ms", "popularity"))
     if "track_id" in texts:
-        ids = texts["track_id"]
-        frame[fact("track_id", REPEATED)] = _where(keys.add(ids, np.zeros(len(ids), np.int64)), ids)
+        frame[fact("track_id", REPEATED)] = texts["track_id"].where(
+            keys.add(texts["track_id"], np.zeros(len(chunk), int))
+        )
     return _frame(frame, _line_numbers(chunk))
 
 
 def users_frame(chunk: Chunk, columns: Sequence[str], keys: Keys) -> pd.DataFrame:
     """Return the records of users.csv, and add their user_ids with the time of sign-up to `keys`."""
     texts = _texts(chunk, columns, ("user_id", "user_age", "created_at"))
-    frame: Columns = texts | _numbers(texts, ("user_age",))
-    sign_up = np.full(len(chunk), NEVER)
+    frame = _as_they_are(texts) | _numbers(texts, ("user_age",))
+    signed_up = np.full(len(chunk), NEVER)
     if "created_at" in texts:
         times = texts["created_at"]
-        sign_up = epoch_seconds(np.array([_with_time_of_day(time) for time in times], dtype=object))
-        frame[fact("created_at", NO_TIME)] = _where((sign_up == NEVER) & _present(times), times)
+        signed_up = times.of_each_row(epoch_seconds(_with_time_of_day(times.distinct)), NEVER)
+        frame[fact("created_at", NO_TIME)] = times.where(signed_up == NEVER)
     if "user_id" in texts:
-        ids = texts["user_id"]
-        frame[fact("user_id", REPEATED)] = _where(keys.add(ids, sign_up), ids)
+        frame[fact("user_id", REPEATED)] = texts["user_id"].where(keys.add(texts["user_id"], signed_up))
     return _frame(frame, _line_numbers(chunk))
 
 
-def epoch_seconds(texts: Texts) -> npt.NDArray[np.int64]:
+def epoch_seconds(texts: Strings) -> Integers:
     """Return the seconds since 1970 of times written just as `2024-06-25 17:43:13`, UTC; NEVER for any other text."""
     seconds = np.full(len(texts), NEVER)
-    candidates = np.fromiter((text is not None and len(text) == len(_TIME) for text in texts), np.bool_, len(texts))
-    letters = "".join(compress(texts, candidates)).encode("ascii", "replace")
+    candidates = np.fromiter(map(len, texts), np.int64, len(texts)) == len(_TIME)
+    letters = "".join(texts[candidates]).encode("ascii", "replace")
     characters = np.frombuffer(letters, np.uint8).reshape(-1, len(_TIME))
     is_digit = np.array([character == "0" for character in _TIME])
     digits = characters[:, is_digit] - ord("0")
     well_formed = (digits <= 9).all(axis=1)
     well_formed &= (characters[:, ~is_digit] == np.frombuffer(b"-- ::", np.uint8)).all(axis=1)
 
-    def number(first: int, length: int) -> npt.NDArray[np.int64]:
+    def number(first: int, length: int) -> Integers:
         powers = 10 ** np.arange(length - 1, -1, -1)
         return digits[:, first : first + length].astype(np.int64) @ powers
 
@@ -150,18 +187,18 @@ def epoch_seconds(texts: Texts) -> npt.NDArray[np.int64]:
     return seconds
 
 
-def _with_time_of_day(text: str | None) -> str | None:
-    return f"{text} 00:00:00" if text is not None and len(text) == _DATE_LENGTH else text
+def _with_time_of_day(texts: Strings) -> Strings:
+    return np.array([f"{text} 00:00:00" if len(text) == _DATE_LENGTH else text for text in texts], dtype=object)
 
 
-def _texts(chunk: Chunk, columns: Sequence[str], wanted: Iterable[str], *, sound_only: bool = False) -> Columns:
-    texts: Columns = {}
+def _texts(
+    chunk: Chunk, columns: Sequence[str], wanted: Iterable[str], *, sound_only: bool = False
+) -> dict[str, Texts]:
+    texts = {}
     for name in wanted:
         if name in columns:
             fields: Iterable[str] = chunk.columns[columns.index(name)]
-            if sound_only and chunk.sound is not None:
-                fields = compress(fields, chunk.sound)
-            texts[name] = np.array([field.strip(BLANKS) or None for field in fields], dtype=object)
+            texts[name] = Texts(compress(fields, chunk.sound) if sound_only and chunk.sound is not None else fields)
     return texts
 
 
@@ -170,26 +207,21 @@ def _line_numbers(chunk: Chunk, *, sound_only: bool = False) -> pd.Index:
     return pd.Index(numbers[chunk.sound] if sound_only and chunk.sound is not None else numbers)
 
 
-def _numbers(texts: Mapping[str, Texts], names: Iterable[str]) -> Columns:
-    columns: Columns = {}
+def _as_they_are(texts: Mapping[str, Texts]) -> FrameColumns:
+    return {name: column.where() for name, column in texts.items()}
+
+
+def _numbers(texts: Mapping[str, Texts], names: Iterable[str]) -> FrameColumns:
+    columns: FrameColumns = {}
     for name in names:
         if name in texts:
-            numbers = pd.to_numeric(pd.Series(texts[name], dtype=object), errors="coerce").to_numpy(np.float64)
-            numbers[~np.isfinite(numbers)] = np.nan
-            columns[fact(name, NO_NUMBER)] = _where(np.isnan(numbers) & _present(texts[name]), texts[name])
+            column = texts[name]
+            numbers = pd.to_numeric(pd.Series(column.distinct, dtype=object), errors="coerce").to_numpy(np.float64)
+            numbers = column.of_each_row(np.where(np.isfinite(numbers), numbers, np.nan), np.nan)
+            columns[fact(name, NO_NUMBER)] = column.where(np.isnan(numbers))
             columns[fact(name, AS_NUMBER)] = numbers
     return columns
 
 
-def _present(texts: Texts) -> Flags:
-    return ~pd.isna(texts)
-
-
-def _where(flags: Flags, texts: Texts) -> Texts:
-    column = texts.copy()
-    column[~flags] = None
-    return column
-
-
-def _frame(columns: Columns, line_numbers: pd.Index) -> pd.DataFrame:
+def _frame(columns: FrameColumns, line_numbers: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(columns, index=line_numbers)

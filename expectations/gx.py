@@ -52,8 +52,11 @@ from great_expectations.expectations.core.expect_table_row_count_to_be_between i
 from great_expectations.expectations.expectation import BatchExpectation, Expectation  # noqa: E402
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: E402
 from great_expectations.expectations.metadata_types import FailureSeverity  # noqa: E402
+from great_expectations.render.components import LegacyDiagnosticRendererType  # noqa: E402
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer  # noqa: E402
+from great_expectations.render.renderer.renderer import renderer  # noqa: E402
 from great_expectations.render.view.view import DefaultJinjaPageView  # noqa: E402
+from great_expectations.validator.v1_validator import Validator  # noqa: E402
 
 __all__ = [
     "BatchExpectation",
@@ -68,7 +71,10 @@ __all__ = [
     "ExpectationSuiteValidationResult",
     "ExpectationValidationResult",
     "FailureSeverity",
+    "LegacyDiagnosticRendererType",
     "ProgressBarsConfig",
     "ValidationResultsPageRenderer",
+    "Validator",
     "gx",
+    "renderer",
 ]

@@ -8,6 +8,7 @@ afresh. Whatever the size of the chunks, the records are the same.
 import csv
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import BinaryIO
 
 from expectations.report import MAX_EXAMPLES
@@ -107,7 +108,7 @@ class CsvFile:
         self._bytes_before = 0
         self._held_back: list[str] = []
         self._blocks = _blocks(stream, chunk_bytes)
-        self._first_lines = self._read_header()
+        self._first_lines = [self._read_header()]
         self._unbroken = [index for index, name in enumerate(self.columns) if name in unbroken]
 
     def _read_header(self) -> list[str]:
@@ -134,17 +135,17 @@ class CsvFile:
         return lines
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the records after the header; blank lines are none."""
-        lines, self._first_lines = self._first_lines, []
-        last = False
-        while not last:
-            block = next(self._blocks, None)
-            last = block is None
-            chunk = self._plain_chunk(lines) or self._quoted_chunk(lines) or self._chunk(lines, last=last)
-            self.rows += len(chunk)
-            if len(chunk):
-                yield chunk
-            lines = self._lines_of(block) if block is not None else []
+        """Yield the records after the header; blank lines are none. What was yielded is not kept."""
+        return filter(len, self._chunks())
+
+    def _chunks(self) -> Iterator[Chunk]:
+        yield self._chunk(self._first_lines.pop())
+        for block in self._blocks:
+            yield self._chunk(self._lines_of(block))
+        yield self._any_chunk([], last=True)
+
+    def _chunk(self, lines: list[str]) -> Chunk:
+        return self._plain_chunk(lines) or self._quoted_chunk(lines) or self._any_chunk(lines, last=False)
 
     def _lines_of(self, block: bytes) -> list[str]:
         try:
@@ -172,7 +173,7 @@ class CsvFile:
     def _plain_chunk(self, lines: list[str]) -> Chunk | None:
         """Split lines into columns at once, if nothing about them asks for a closer look."""
         width = len(self.columns)
-        if self._held_back or width == 1 or any(line.count(",") != width - 1 for line in lines):
+        if self._held_back or width == 1 or set(map(str.count, lines, repeat(","))) - {width - 1}:
             return None
         text = ",".join(lines)
         if '"' in text or "\0" in text or self._header_text in lines:
@@ -182,7 +183,9 @@ class CsvFile:
 
     def _quoted_chunk(self, lines: list[str]) -> Chunk | None:
         """Split lines with quoted fields, if each is a sound record."""
-        if self._held_back or self._header_text in lines or any(line.count('"') % 2 or "\0" in line for line in lines):
+        if self._held_back or self._header_text in lines or "\0" in "".join(lines):
+            return None
+        if any(count % 2 for count in set(map(str.count, lines, repeat('"')))):
             return None
         columns: list[list[str]] = [[] for _ in self.columns]
         for start in range(0, len(lines), _ROWS_AT_ONCE):
@@ -199,9 +202,10 @@ class CsvFile:
     def _line_by_line(self, columns: list[list[str]], lines: int) -> Chunk:
         first = self._next_line
         self._next_line += lines
+        self.rows += lines
         return Chunk(columns, range(first, self._next_line), None)
 
-    def _chunk(self, lines: list[str], *, last: bool) -> Chunk:
+    def _any_chunk(self, lines: list[str], *, last: bool) -> Chunk:
         """Split any lines; unless these are the `last`, hold back what later ones may belong to."""
         lines = self._held_back + lines
         width = len(self.columns)
@@ -241,6 +245,7 @@ class CsvFile:
                 _move(rows, columns)
         _move(rows, columns)
         self._held_back = lines[index:]
+        self.rows += len(line_numbers)
         return Chunk(columns, line_numbers, None if all(sound) else sound)
 
     def _joined_fields(self, text: str) -> list[str] | None:

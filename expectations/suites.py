@@ -18,6 +18,8 @@ from expectations.gx import (
     ExpectColumnValuesToBeNull,
     ExpectColumnValuesToNotBeNull,
     FailureSeverity,
+    LegacyDiagnosticRendererType,
+    renderer,
 )
 from expectations.records import CsvFile, Oddities
 from expectations.report import Dataset
@@ -48,6 +50,11 @@ class ExpectFactToBeAbsent(ExpectColumnValuesToBeNull):
     """Base of expectations on a column that a frame adds: it holds the values that are not as expected."""
 
     fact_name: ClassVar[str]
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
+    def _diagnostic_observed_value_renderer(cls, *_: Any, result: Any = None, **__: Any) -> Any:
+        return cls._get_observed_value_from_evr(result=result)
 
 
 class ExpectColumnValuesToBeTimes(ExpectFactToBeAbsent):

@@ -1,5 +1,6 @@
 """Validation of a batch's files. Importing this module takes seconds; what can be imported any time is in `report`."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from expectations.gx import (
     ExpectationConfiguration,
     ExpectationSuiteValidationResult,
     ProgressBarsConfig,
+    Validator,
     gx,
 )
 from expectations.problems import problems_of
@@ -39,7 +41,7 @@ def validate_files(
     Args:
         files: songs.csv and users.csv, once each, and any number of stream files.
         batch_time: When the files were pinned, with a time zone; plays more than a day later are told of.
-        progress: Is called with a file's name and the rows read of it, now and then and at its end.
+        progress: Is called after each chunk with the file's name and the rows read of it so far.
         chunk_bytes: How much of a file is in memory at once; the report does not depend on it.
 
     Raises:
@@ -105,10 +107,12 @@ class _Run:
         framing = self._framing(file.dataset, csv_file.columns)
         no_rows_yet = framing(Chunk([[] for _ in csv_file.columns], [], None))
         tallies = [Tally(expected) for expected in suite(file.dataset, no_rows_yet.columns, latest=self._latest)]
-        self._judge(no_rows_yet, tallies)
-        for chunk in csv_file.chunks():
-            self._judge(framing(chunk), tallies)
+        frames = map(framing, csv_file.chunks())
+        for _ in map(self._judge, frames, itertools.repeat(tallies)):  # no name here keeps a frame in memory
             self._progress(file.name, csv_file.rows)
+        if not csv_file.rows:
+            self._keys.pop(file.dataset, None)
+            self._judge(no_rows_yet, tallies)
         return tallies
 
     def _framing(self, dataset: Dataset, columns: tuple[str, ...]) -> Framing:
@@ -129,9 +133,10 @@ class _Run:
         return tallies
 
     def _judge(self, frame: pd.DataFrame, tallies: Sequence[Tally]) -> None:
-        batch = self._chunks.get_batch(batch_parameters={"dataframe": frame})
+        # What batch.validate() does, but for one more hash of the whole frame.
+        validator = Validator(self._chunks, batch_parameters={"dataframe": frame}, result_format=_RESULT_FORMAT)
         expectations = gx.ExpectationSuite("chunk", expectations=[tally.expectation for tally in tallies])
-        results = batch.validate(expectations, result_format=_RESULT_FORMAT).results
+        results = validator.validate_expectation_suite(expectations).results
         tally_of = {_identity(tally.expectation.configuration): tally for tally in tallies}
         for result in results:
             if result.expectation_config is None or result.exception_info["raised_exception"]:
