@@ -1,0 +1,45 @@
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def printed_by(code: str) -> str:
+    """Run code in a Python of its own, which has imported nothing yet."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_report_can_be_imported_anywhere() -> None:
+    heavy = "{'great_expectations', 'pandas', 'numpy', 'pyspark'}"
+
+    assert printed_by(f"import sys, expectations.report; print({heavy} & set(sys.modules))") == "set()\n"
+
+
+def test_validation_loads_neither_spark_nor_charts_and_leaves_them_importable() -> None:
+    code = """
+import sys
+import expectations.validation
+print([name for name in ("pyspark", "altair", "scipy.stats") if name in sys.modules])
+import altair, pyspark, scipy.stats
+print(altair.Chart.__name__, pyspark.SparkContext.__name__, scipy.stats.norm.cdf(0))
+from great_expectations.expectations.core import expect_column_kl_divergence_to_be_less_than as uses_them
+print(uses_them.stats.entropy([1.0]), uses_them.alt.Chart.__name__)
+"""
+
+    assert printed_by(code).splitlines() == ["[]", "Chart SparkContext 0.5", "0.0 Chart"]
+
+
+def test_great_expectations_sends_nothing_and_tells_nothing_of_itself() -> None:
+    code = """
+import logging, os
+logging.basicConfig(level=logging.INFO, format="%(name)s")
+from datetime import UTC, datetime
+from expectations.validation import validate_files
+validate_files([], batch_time=datetime.now(UTC)).as_documents()
+print(os.environ["GX_ANALYTICS_ENABLED"])
+"""
+    python = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+    assert python.stdout == "false\n"
+    assert python.stderr == ""
