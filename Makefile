@@ -46,7 +46,7 @@ lint: ## Check style and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy $(CODE)
-	@.venv/bin/sqlfluff lint dbt_project
+	@$(PYTHON) -m sandbox.lint_sql
 
 stop: ## Stop the sandbox; its contents stay
 	$(SANDBOX) stop

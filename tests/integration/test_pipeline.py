@@ -1,0 +1,140 @@
+"""The whole pipeline on the whole sandbox: files land, the scheduler runs the DAG, and the tables are exact."""
+
+import csv
+import io
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from music_streams import lake
+from music_streams.objects import read_json
+
+from sandbox.sample_catalogue import Catalogue
+from sandbox.sample_events import FIRST_DAY, write_sample_day
+from tests.integration.conftest import RunningSandbox
+from tests.oracle import GENRE_KEY, HOUR_KEY, Expected, differences, expected_tables
+
+CATALOGUE = Catalogue(songs=2_000, users=500)
+EVENTS = 2_000
+
+
+def day(folder: Path, number: int) -> dict[str, bytes]:
+    """The files of a sample day, by their names in the landing prefix."""
+    write_sample_day(folder, FIRST_DAY + timedelta(days=number), events=EVENTS, catalogue=CATALOGUE)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+def streams(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if name.startswith("user_streams/")}
+
+
+def table(sandbox: RunningSandbox, name: str) -> str:
+    rows = sandbox.query(f"select * from {name} order by 1, 2")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys() if rows else ["listen_date"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes) -> Expected:
+    """Both tables of everything in the archive, worked out in plain Python."""
+    files, times = [], {}
+    for key in sandbox.keys("user-streams-archived/"):
+        batch_id = key.split("/")[1]
+        manifest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch_id).manifest)
+        assert manifest is not None
+        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{key}")["Body"].read()))
+        times[key] = datetime.fromisoformat(manifest["time"])
+    return expected_tables(songs, users, files, times)
+
+
+def assert_exact(sandbox: RunningSandbox, files: dict[str, bytes]) -> Expected:
+    expected = expected_of_all_batches(sandbox, files["songs.csv"], files["users.csv"])
+    assert differences(expected.genre_level_kpis, table(sandbox, "genre_level_kpis"), GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, table(sandbox, "hourly_kpis"), HOUR_KEY) == ""
+    return expected
+
+
+def test_two_days_with_late_and_repeated_events_are_exact(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.empty()
+    first, second = day(tmp_path / "1", 0), day(tmp_path / "2", 1)
+
+    sandbox.land(first)
+    run = sandbox.run()
+    assert run.state == "success", run.errors
+    expected = assert_exact(sandbox, first)
+    assert expected.duplicates > 0
+    assert expected.rejected.total() > 0
+    assert sandbox.keys("user_streams/") == []
+    assert {Path(key).name for key in sandbox.keys(f"user-streams-archived/{run.batch_id}/")} == {
+        Path(name).name for name in streams(first)
+    }
+
+    sandbox.land(streams(second))
+    run = sandbox.run()
+    assert run.state == "success", run.errors
+    both_days = assert_exact(sandbox, first)
+    # The second day brought late events of the first, and repeated some that were there.
+    assert both_days.accepted_by_date[FIRST_DAY] > expected.accepted_by_date[FIRST_DAY]
+    assert both_days.duplicates > expected.duplicates
+
+    untouched = table(sandbox, "hourly_kpis")
+    assert sandbox.run().tasks["end_dag"] == "success"
+    assert table(sandbox, "hourly_kpis") == untouched
+
+
+def test_an_empty_bucket_ends_green(sandbox: RunningSandbox) -> None:
+    sandbox.empty()
+    run = sandbox.run()
+    assert (run.state, run.tasks["end_dag"]) == ("success", "success")
+    assert run.tasks["trigger_spark_curate_user_streams_job_task"] == "skipped"
+
+
+@pytest.mark.parametrize("missing", ["songs.csv", "users.csv"])
+def test_streams_without_a_reference_table_load_nothing(sandbox: RunningSandbox, tmp_path: Path, missing: str) -> None:
+    sandbox.empty()
+    files = day(tmp_path, 0)
+    del files[missing]
+    sandbox.land(files)
+    run = sandbox.run()
+    assert run.state == "failed"
+    assert f"{missing} is missing" in run.errors["validate_datasets"]
+    assert_untouched(sandbox, files)
+
+
+def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_tables(
+    sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    sandbox.empty()
+    files = day(tmp_path, 0)
+    bad = {
+        "user_streams/no-column.csv": b"user_id,listen_time\nu1,2024-06-25 10:00:00\n",
+        "user_streams/empty.csv": b"",
+        "user_streams/latin.csv": "user_id,track_id,listen_time\nü,t,2024-06-25 10:00:00\n".encode("latin-1"),
+        "user_streams/no-csv.csv": b"\x1f\x8b\x08\x00" + bytes(range(256)),
+    }
+    sandbox.land({**files, **bad})
+    run = sandbox.run()
+    assert run.state == "failed"
+    error = run.errors["validate_datasets"]
+    assert "user_streams/no-column.csv: column 'track_id' is missing (has: user_id, listen_time)" in error
+    for name in bad:
+        assert name in error
+    assert error.splitlines()[0] in run.errors["end_dag"]
+    assert_untouched(sandbox, {**files, **bad})
+
+    sandbox.land({"user_streams/no-column.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"})
+    for name in list(bad)[1:]:
+        sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{name}")
+    run = sandbox.run()
+    assert run.state == "success", run.errors
+    assert assert_exact(sandbox, files).accepted_by_date[date(2024, 6, 25)] > 0
+
+
+def assert_untouched(sandbox: RunningSandbox, files: dict[str, bytes]) -> None:
+    """Nothing is loaded, nothing archived, and every landed file lies where it landed."""
+    assert sandbox.keys("user-streams-archived/") == []
+    assert sandbox.keys("output/") == []
+    assert set(streams(files)) <= set(sandbox.keys("user_streams/"))
+    assert sandbox.query("select table_name from information_schema.tables where table_name = 'hourly_kpis'") == []
