@@ -9,8 +9,10 @@ import pandas as pd
 
 from expectations.frames import Keys, songs_frame, stream_frame, users_frame
 from expectations.gx import (
+    DataContextConfig,
     ExpectationConfiguration,
     ExpectationSuiteValidationResult,
+    InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
     Validator,
     gx,
@@ -78,8 +80,14 @@ class _Run:
         self._chunk_bytes = chunk_bytes
         self._latest = batch_time + TOLERANCE_OF_CLOCKS
         self._keys: dict[Dataset, Keys] = {}
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+        context = gx.get_context(
+            mode="ephemeral",
+            project_config=DataContextConfig(
+                analytics_enabled=False,
+                progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
+                store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            ),
+        )
         source = context.data_sources.add_pandas("files")
         self._chunks = source.add_dataframe_asset("chunks").add_batch_definition_whole_dataframe("chunk")
 
