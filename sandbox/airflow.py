@@ -57,9 +57,10 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "API__SECRET_KEY": secrets.airflow_secret_key,
         "API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.3,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 30,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # how long an ended task may keep its slot
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
@@ -74,6 +75,26 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "AIRFLOW_HOME": str(folder),
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
     }
+
+
+# Airflow imports it in each of its processes. The scheduler's workers are forked from it, and each task from a worker:
+# what the tasks import is imported once.
+LOCAL_SETTINGS = """\
+import sys
+
+if "scheduler" in sys.argv:
+    import airflow.providers.amazon.aws.operators.glue
+    import airflow.providers.standard.operators.python
+    import airflow.sdk.execution_time.task_runner
+    import cosmos
+    import great_expectations
+"""
+
+
+def write_local_settings(home: Home) -> None:
+    """Put LOCAL_SETTINGS where Airflow looks for it."""
+    folder = home.folder("airflow/config")
+    write_whole(folder / "airflow_local_settings.py", LOCAL_SETTINGS)
 
 
 def database(home: Home) -> Path:
@@ -97,6 +118,7 @@ def prepare_database(home: Home, environment: Mapping[str, str]) -> None:
     Raises:
         SandboxError: Airflow could not.
     """
+    write_local_settings(home)
     write_whole(passwords_file(home), json.dumps({USER: home.secrets().airflow_password}))
     if database_version(home) is not None and home.recall("airflow-database") == database_version(home):
         return

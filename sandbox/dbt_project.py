@@ -10,6 +10,7 @@ from sandbox.home import REPOSITORY, Home, SandboxError, write_whole
 from sandbox.settings import DBT_TARGET, VIRTUAL_ENVIRONMENT, manifest_path
 
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "dbt")
+PROFILE = "music_streams"
 PARSE_SECONDS = 300
 SOURCES = [REPOSITORY / "dbt_project.yml", REPOSITORY / "dbt_project", REPOSITORY / "profiles.yml.example"]
 
@@ -32,10 +33,11 @@ def build_manifest(home: Home, environment: Mapping[str, str], say: Callable[[st
     if manifest.exists() and home.recall("dbt-manifest") == wanted:
         return
     say("Parsing the dbt project")
-    # Beside the manifest in use, which the DAG processor may be reading, and apart from the user's own target/.
-    run_dbt(["parse", "--target-path", str(home.dbt / "parsed")], home, environment)
+    # Into target/, where the DAG's dbt tasks take up what is parsed already: when they have the same arguments.
+    run_dbt(["parse", "--profile", PROFILE, "--target", DBT_TARGET], home, environment)
     manifest.parent.mkdir(exist_ok=True)
-    (home.dbt / "parsed" / "manifest.json").replace(manifest)
+    # A copy, put in place whole: the DAG processor reads it at any time, and dbt rewrites its own.
+    write_whole(manifest, (REPOSITORY / "target" / manifest.name).read_text())
     home.remember("dbt-manifest", wanted)
 
 

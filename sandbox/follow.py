@@ -10,12 +10,13 @@ import requests
 from sandbox.airflow import Client, TaskState
 from sandbox.home import SandboxError
 
-POLL_SECONDS = 0.7
+POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 
 FINISHED_RUN = frozenset({"success", "failed"})
 FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 ACTIVE_TASK = frozenset({"running", "deferred", "up_for_reschedule", "up_for_retry", "restarting"})
+UNFINISHED_TASK = ACTIVE_TASK | {"scheduled", "queued"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def follow(client: Client, run: dict[str, Any], show: Callable[[list[TaskState]]
     answered = time.monotonic()
     while True:
         try:
-            # The state first: whatever the tasks are after it, they are no older.
-            state = client.run(run_id)["state"]
             tasks = client.tasks(run_id)
+            # Asked only when it may have ended, and then before the tasks are looked at for the last time.
+            state = None if any(task.state in UNFINISHED_TASK for task in tasks) else client.run(run_id)["state"]
+            tasks = client.tasks(run_id) if state in FINISHED_RUN else tasks
         except requests.RequestException as error:
             if time.monotonic() - answered > PATIENCE_SECONDS:
                 raise SandboxError(f"Airflow does not answer any more while {run_id} runs: {error}") from error
