@@ -16,9 +16,12 @@ from cosmos import (
     ProfileConfig,
     ProjectConfig,
     RenderConfig,
+    TestBehavior,
+    TestIndirectSelection,
 )
 from music_streams import lake, tasks
 from music_streams.batches import batch_id
+from music_streams.dbt import raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -64,11 +67,12 @@ DBT_PROFILE = ProfileConfig(
     target_name=SETTINGS.dbt_target,
     profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
 )
+# Not WATCHER: when its tasks are cleared, they may succeed on the results of their first try, without loading anything.
 DBT_EXECUTION = ExecutionConfig(
-    execution_mode=ExecutionMode.WATCHER,
+    execution_mode=ExecutionMode.LOCAL,
     invocation_mode=InvocationMode.SUBPROCESS,
     dbt_executable_path=SETTINGS.dbt_executable,
-    setup_operator_args={"retries": 0},  # a producer never builds twice; the models' own tasks retry
+    test_indirect_selection=TestIndirectSelection.BUILDABLE,  # a test of two models runs with the one that comes last
 )
 
 with DAG(
@@ -185,11 +189,12 @@ with DAG(
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             invocation_mode=InvocationMode.SUBPROCESS,
+            test_behavior=TestBehavior.BUILD,
             select=["tag:genre_level_kpis"],
             exclude=["tag:reconciliation"],
             emit_datasets=False,
         ),
-        operator_args={"retries": 1},
+        operator_args={"callback": raise_what_dbt_found},
     )
 
     trigger_hourly_kpis = GlueJobOperator(
@@ -217,11 +222,12 @@ with DAG(
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             invocation_mode=InvocationMode.SUBPROCESS,
+            test_behavior=TestBehavior.BUILD,
             select=["tag:hourly_kpis"],
             exclude=["tag:reconciliation"],
             emit_datasets=False,
         ),
-        operator_args={"retries": 1},
+        operator_args={"callback": raise_what_dbt_found},
     )
 
     test_kpis_reconcile = DbtTestLocalOperator(
@@ -234,6 +240,7 @@ with DAG(
         env=DBT_ENVIRONMENT,
         install_deps=False,
         emit_datasets=False,
+        callback=raise_what_dbt_found,
         retries=0,
     )
 

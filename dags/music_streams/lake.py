@@ -53,8 +53,9 @@ class BatchFolder:
         return f"{self.root}/validation"
 
     @property
-    def validation_summary(self) -> str:
-        return f"{self.validation}/summary.json"
+    def verdict(self) -> str:
+        """What validation decided, for the task that ends the run."""
+        return f"{self.validation}/verdict.json"
 
     @property
     def manifest(self) -> str:

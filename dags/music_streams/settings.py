@@ -3,13 +3,14 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, nan
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class SettingMissingError(Exception):
-    """A setting without a default is not in the environment."""
+class SettingError(Exception):
+    """A setting is missing, or is none."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,12 @@ class Settings:
         """Read them.
 
         Raises:
-            SettingMissingError: no bucket is set, or a number is none.
+            SettingError: the bucket is not set, or a number is none.
         """
         bucket = environment.get("MUSIC_STREAMS_BUCKET", "")
         if not bucket:
             msg = "MUSIC_STREAMS_BUCKET is not set: export the name of the lake's bucket to every Airflow component"
-            raise SettingMissingError(msg)
-        poll = environment.get("MUSIC_STREAMS_GLUE_POLL_SECONDS", "60")
-        try:
-            glue_poll_seconds = float(poll)
-        except ValueError as error:
-            msg = f"MUSIC_STREAMS_GLUE_POLL_SECONDS is {poll!r}: set it to a number of seconds"
-            raise SettingMissingError(msg) from error
+            raise SettingError(msg)
         project = Path(environment.get("MUSIC_STREAMS_DBT_PROJECT_DIR") or REPOSITORY)
         return cls(
             bucket=bucket,
@@ -59,5 +54,17 @@ class Settings:
             dbt_manifest=Path(environment.get("MUSIC_STREAMS_DBT_MANIFEST") or project / "target" / "manifest.json"),
             dbt_profiles_dir=Path(environment.get("DBT_PROFILES_DIR") or project),
             dbt_target=environment.get("DBT_TARGET") or "prod",
-            glue_poll_seconds=glue_poll_seconds,
+            glue_poll_seconds=_seconds(environment, "MUSIC_STREAMS_GLUE_POLL_SECONDS", default="60"),
         )
+
+
+def _seconds(environment: Mapping[str, str], name: str, *, default: str) -> float:
+    value = environment.get(name) or default
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = nan
+    if not 0 < seconds < inf:
+        msg = f"{name} is {value!r}: set it to a number of seconds above 0"
+        raise SettingError(msg)
+    return seconds

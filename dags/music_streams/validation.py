@@ -66,14 +66,14 @@ def take_in_batch(
     if not (landed.streams or owed or recompute):
         return _result("nothing_to_do", batch_id)
 
-    s3.delete_object(Bucket=bucket, Key=folder.validation_summary)  # an earlier attempt's
+    s3.delete_object(Bucket=bucket, Key=folder.verdict)  # an earlier attempt's
     batch_time = datetime.now(UTC)
     pins = _pin(s3, bucket, batch_id, landed)
     report = _validate(s3, bucket, pins, batch_time)
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
-    _write_results(s3, bucket, batch_id, report, batch_time)
+    _write_results(s3, bucket, batch_id, report)
     if refused and not may_go_on:
         raise DatasetsRefusedError(report.summary())
 
@@ -97,8 +97,8 @@ def take_in_batch(
 
 def refusal(s3: "S3Client", bucket: str, batch_id: str) -> str | None:
     """Why validation refused the batch; None when it did not say so."""
-    summary = read_json(s3, bucket, lake.BatchFolder(batch_id).validation_summary)
-    return None if summary is None or summary["passed"] else str(summary["message"])
+    verdict = read_json(s3, bucket, lake.BatchFolder(batch_id).verdict)
+    return None if verdict is None or verdict["passed"] else str(verdict["message"])
 
 
 def _pin(s3: "S3Client", bucket: str, batch_id: str, landed: Landed) -> dict[str, Pin]:
@@ -113,9 +113,8 @@ def _name(pin: Pin) -> str:
 
 def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
     # Great Expectations takes seconds to import: here, never while the DAG is parsed.
-    from expectations.validation import validate_files  # noqa: PLC0415
-
     from expectations.report import LandedFile  # noqa: PLC0415
+    from expectations.validation import validate_files  # noqa: PLC0415
 
     def opener(pin: Pin) -> Callable[[], BinaryIO]:
         def stream() -> BinaryIO:
@@ -134,38 +133,15 @@ def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: dat
 _DATASETS: dict[str, Literal["songs", "users"]] = {"songs.csv": "songs", "users.csv": "users"}
 
 
-def _write_results(
-    s3: "S3Client", bucket: str, batch_id: str, report: "ValidationReport", batch_time: datetime
-) -> None:
+def _write_results(s3: "S3Client", bucket: str, batch_id: str, report: "ValidationReport") -> None:
     folder = lake.BatchFolder(batch_id)
 
-    def write(document: tuple[str, bytes]) -> None:
-        name, content = document
-        kind = _CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-        s3.put_object(Bucket=bucket, Key=f"{folder.validation}/{name}", Body=content, ContentType=kind)
+    def write(document: tuple[str, tuple[bytes, str]]) -> None:
+        name, (content, content_type) = document
+        s3.put_object(Bucket=bucket, Key=f"{folder.validation}/{name}", Body=content, ContentType=content_type)
 
     in_parallel(write, list(report.as_documents().items()))
-    summary = {
-        "batch_id": batch_id,
-        "time": batch_time.isoformat(timespec="microseconds"),
-        "passed": report.passed,
-        "message": report.summary(),
-        "files": [
-            {"name": file.name, "rows": file.rows, "problems": [problem.message for problem in file.problems]}
-            for file in report.files
-        ],
-    }
-    write_json(s3, bucket, folder.validation_summary, summary)
-
-
-_CONTENT_TYPES = {
-    ".json": "application/json",
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-}
+    write_json(s3, bucket, folder.verdict, {"passed": report.passed, "message": report.summary()})
 
 
 def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tuple[Pin, "FileReport"]]) -> None:

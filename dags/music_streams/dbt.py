@@ -1,0 +1,36 @@
+"""What becomes of a dbt command that failed: a model's error is worth a retry, a failed test never is."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RUN_RESULTS = Path("target") / "run_results.json"
+
+
+def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001
+    """Cosmos calls this after each dbt command, before it judges the exit status.
+
+    Raises:
+        AirflowFailException: tests failed; the task is not retried: the same data would fail again, or worse, pass.
+        AirflowException: dbt could not run something; the task is retried.
+    """
+    file = Path(project_dir) / RUN_RESULTS
+    if not file.exists():
+        return  # dbt came to no results, and Cosmos raises for its exit status
+    results = json.loads(file.read_text())["results"]
+    failed = [_sentence(result) for result in results if result["status"] == "fail"]
+    broken = [_sentence(result) for result in results if result["status"] in {"error", "runtime error"}]
+    if failed:
+        raise AirflowFailException("\n".join(["dbt tests failed, and are not retried:", *failed, *broken]))
+    if broken:
+        raise AirflowException("\n".join(["dbt failed:", *broken]))
+
+
+def _sentence(result: dict[str, str]) -> str:
+    kind, _, name = result["unique_id"].partition(".")
+    return f"{kind} {name.split('.')[1]}: {result['message']}"

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from music_streams.settings import REPOSITORY, SettingError, Settings
+
+
+def test_only_the_bucket_has_to_be_set() -> None:
+    assert Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake"}) == Settings(
+        bucket="lake",
+        dbt_executable="dbt",
+        dbt_project_dir=REPOSITORY,
+        dbt_manifest=REPOSITORY / "target" / "manifest.json",
+        dbt_profiles_dir=REPOSITORY,
+        dbt_target="prod",
+        glue_poll_seconds=60,
+    )
+    assert (REPOSITORY / "dbt_project.yml").exists()
+
+
+def test_every_setting_can_be_set() -> None:
+    assert Settings.from_environment(
+        {
+            "MUSIC_STREAMS_BUCKET": "lake",
+            "MUSIC_STREAMS_DBT_EXECUTABLE": "/opt/dbt/bin/dbt",
+            "MUSIC_STREAMS_DBT_PROJECT_DIR": "/opt/project",
+            "MUSIC_STREAMS_DBT_MANIFEST": "/opt/manifest.json",
+            "MUSIC_STREAMS_GLUE_POLL_SECONDS": "0.5",
+            "DBT_PROFILES_DIR": "/opt/profiles",
+            "DBT_TARGET": "sandbox",
+        }
+    ) == Settings(
+        bucket="lake",
+        dbt_executable="/opt/dbt/bin/dbt",
+        dbt_project_dir=Path("/opt/project"),
+        dbt_manifest=Path("/opt/manifest.json"),
+        dbt_profiles_dir=Path("/opt/profiles"),
+        dbt_target="sandbox",
+        glue_poll_seconds=0.5,
+    )
+
+
+@pytest.mark.parametrize("bucket", [{}, {"MUSIC_STREAMS_BUCKET": ""}])
+def test_without_a_bucket_the_error_says_what_to_set(bucket: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match="MUSIC_STREAMS_BUCKET is not set: export"):
+        Settings.from_environment(bucket)
+
+
+@pytest.mark.parametrize("seconds", ["often", "-1", "0", "nan", "inf"])
+def test_an_interval_is_a_number_of_seconds(seconds: str) -> None:
+    with pytest.raises(SettingError, match=f"MUSIC_STREAMS_GLUE_POLL_SECONDS is '{seconds}'"):
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", "MUSIC_STREAMS_GLUE_POLL_SECONDS": seconds})
