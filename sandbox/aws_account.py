@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,6 +30,13 @@ GLUE_JOBS = {
 }
 TIMEOUT_MINUTES = 30
 
+# Neither AWS_PROFILE nor the files in ~/.aws are looked at.
+OF_NO_USER = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
 
 class Account:
     """The account behind an endpoint, whatever account the user's shell points at."""
@@ -35,8 +44,8 @@ class Account:
     def __init__(self, endpoint: str, secrets: Secrets) -> None:
         """Nothing is asked before the first call."""
         self._endpoint = endpoint
-        # A session of its own and explicit keys: AWS_PROFILE and the like are not looked at.
         self._session = boto3.Session(
+            botocore_session=botocore.session.Session(OF_NO_USER),
             aws_access_key_id=secrets.aws_access_key_id,
             aws_secret_access_key=secrets.aws_secret_access_key,
             region_name=REGION,

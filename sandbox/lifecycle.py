@@ -89,11 +89,11 @@ class Sandbox:
                 started += self._start_airflow(ports)
             if started:
                 self._say(f"Starting {', '.join(server.name for server in started)} (logs: {self.home.logs})")
-            self.processes.wait(servers, self._announce(started))
+            self.processes.wait(servers, started, self._announce)
             if Part.AWS in wanted:
                 self.aws.provision()
             if Part.AIRFLOW in wanted:
-                self.processes.wait(self._airflow_servers(ports), self._announce(started))
+                self.processes.wait(self._airflow_servers(ports), started, self._announce)
                 self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
 
     def stop(self) -> None:
@@ -124,14 +124,8 @@ class Sandbox:
         names = {airflow.API_SERVER: "airflow"}
         return {names.get(name, name) for name in self.processes.running()}
 
-    def _announce(self, started: Iterable[Server]) -> Callable[[str, float], None]:
-        names = {server.name for server in started}
-
-        def announce(name: str, seconds: float) -> None:
-            if name in names:
-                self._say(f"  {name} is ready after {seconds:.1f} s")
-
-        return announce
+    def _announce(self, name: str, seconds: float) -> None:
+        self._say(f"  {name} is ready after {seconds:.1f} s")
 
     def _base_servers(self, ports: Ports) -> dict[Part, Server]:
         variables = server_variables(self.home, ports)

@@ -90,30 +90,27 @@ class Processes:
             self._launch(server)
         return stale
 
-    def wait(
-        self, servers: Iterable[Server], on_ready: Callable[[str, float], None] = lambda _name, _seconds: None
-    ) -> None:
-        """Wait until all of them serve; `on_ready` hears of each with the seconds it took.
+    def wait(self, servers: Iterable[Server], fresh: Iterable[Server], on_ready: Callable[[str, float], None]) -> None:
+        """Wait until all of them serve; `on_ready` hears of each of the `fresh` with the seconds it took.
+
+        One that ends though it is not fresh was about to end when it was found running: it is started once more.
 
         Raises:
             SandboxError: one ended or missed its deadline. The others are left as they are.
         """
-        waiting = list(servers)
+        waiting, just_started = list(servers), {server.name for server in fresh}
         while waiting:
             for server in tuple(waiting):
                 process = self._find(server.name)
-                if process is None:
+                if process is None and server.name not in just_started:
+                    self.start([server])
+                    just_started.add(server.name)
+                elif process is None:
                     raise SandboxError(self._obituary(server, "ended"))
-                started = process.create_time()
-                try:
-                    server.check(started)
-                except NotReadyError as reason:
-                    if time.time() - started > server.deadline:
-                        explanation = f"did not become ready within {server.deadline:.0f} s ({reason})"
-                        raise SandboxError(self._obituary(server, explanation)) from reason
-                else:
+                elif self._serves(server, process):
                     waiting.remove(server)
-                    on_ready(server.name, time.time() - started)
+                    if server.name in just_started:
+                        on_ready(server.name, time.time() - process.create_time())
             if waiting:
                 time.sleep(POLL_SECONDS)
 
@@ -143,6 +140,17 @@ class Processes:
         if immortal := wait_gone(deaf, GRACE_SECONDS):
             raise SandboxError(f"these processes of the sandbox do not end: {immortal}")
         self._home.remember(STATE, {name: entry for name, entry in self._state().items() if name not in chosen})
+
+    def _serves(self, server: Server, process: psutil.Process) -> bool:
+        try:
+            started = process.create_time()
+            server.check(started)
+        except NotReadyError as reason:
+            if time.time() - started > server.deadline:
+                explanation = f"did not become ready within {server.deadline:.0f} s ({reason})"
+                raise SandboxError(self._obituary(server, explanation)) from reason
+            return False
+        return True
 
     def _launch(self, server: Server) -> None:
         log = self.log(server.name)

@@ -110,7 +110,7 @@ def test_a_server_deaf_to_sigterm_is_killed(servers: Processes, tmp_path: Path) 
             raise NotReadyError("it still listens")
 
     deaf = toy(DEAF, is_deaf, working_directory=tmp_path, grace=0.2)
-    servers.wait(servers.start([deaf]), ignore)
+    servers.wait([deaf], servers.start([deaf]), ignore)
     process = servers.running()["toy"]
 
     servers.stop()
@@ -159,10 +159,24 @@ def test_a_server_that_ends_is_reported_with_the_end_of_its_log(servers: Process
     servers.start([doomed])
 
     with pytest.raises(SandboxError, match="toy ended") as error:
-        servers.wait([doomed], ignore)
+        servers.wait([doomed], [doomed], ignore)
 
     assert "no disk left" in str(error.value)
     assert str(servers.log("toy")) in str(error.value)
+
+
+def test_a_server_that_ends_just_after_it_was_found_running_is_started_anew(servers: Processes) -> None:
+    servers.start([toy(FOREVER)])
+    running = servers.running()["toy"]
+    fresh = servers.start([toy(FOREVER)])
+    running.kill()
+    assert wait_gone([running], 10) == []
+    heard: list[str] = []
+
+    servers.wait([toy(FOREVER)], fresh, lambda name, _seconds: heard.append(name))
+
+    assert heard == ["toy"]
+    assert servers.running()["toy"] != running
 
 
 def test_a_server_that_never_serves_is_reported_with_the_reason(servers: Processes) -> None:
@@ -170,7 +184,7 @@ def test_a_server_that_never_serves_is_reported_with_the_reason(servers: Process
     servers.start([sulking])
 
     with pytest.raises(SandboxError, match=r"did not become ready within 0 s \(it sulks\)"):
-        servers.wait([sulking], ignore)
+        servers.wait([sulking], [sulking], ignore)
 
 
 def test_ctrl_c_in_a_command_does_not_reach_the_servers(servers: Processes) -> None:
@@ -183,8 +197,8 @@ def test_ctrl_c_in_a_command_does_not_reach_the_servers(servers: Processes) -> N
 
 def test_the_log_of_the_start_before_is_kept(servers: Processes) -> None:
     for text in ("first", "second"):
-        servers.start([toy(f"print('{text}', flush=True); {FOREVER}")])
-        servers.wait([toy(FOREVER, lambda _started: content_of(servers.log("toy")))], ignore)
+        talker = toy(f"print('{text}', flush=True); {FOREVER}", lambda _started: content_of(servers.log("toy")))
+        servers.wait([talker], servers.start([talker]), ignore)
 
     assert servers.log("toy").with_suffix(".log.1").read_text() == "first\n"
 
