@@ -39,7 +39,7 @@ def main() -> int:
                 "REDSHIFT_PORT": str(warehouse.port),
                 "REDSHIFT_USER": "sandbox",
             }
-            command = [Path(sys.executable).with_name("sqlfluff"), "lint", "dbt_project"]
+            command = [str(Path(sys.executable).with_name("sqlfluff")), "lint", "dbt_project"]
             return subprocess.run(command, env={**os.environ, **environment}, cwd=REPOSITORY, check=False).returncode
 
 
