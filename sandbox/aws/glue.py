@@ -8,7 +8,6 @@ from moto.core.utils import camelcase_to_underscores
 from moto.glue import urls
 from moto.glue.exceptions import (
     ConcurrentRunsExceededException,
-    EntityNotFoundException,
     GlueClientError,
     InvalidInputException,
     JobRunNotFoundException,
@@ -152,16 +151,17 @@ class RunningGlueResponse(GlueResponse):
         stopped = []
         errors = []
         for run_id in self.parameters["JobRunIds"]:
-            entry = {"JobName": name, "JobRunId": run_id}
+            entry: dict[str, Any] = {"JobName": name, "JobRunId": run_id}
+            run = self._backend.runs.get(name, run_id)
+            if run is None:
+                detail = {"ErrorCode": "EntityNotFoundException", "ErrorMessage": f"Job run {run_id} not found."}
+                errors.append(entry | {"ErrorDetail": detail})
+                continue
             try:
-                run = self._backend.runs.get(name, run_id)
-                if run is None:
-                    raise JobRunNotFoundException(run_id)
                 self._backend.runs.stop(run)
                 stopped.append(entry)
-            except (EntityNotFoundException, RunFinishedError) as error:
-                code = "EntityNotFoundException" if run is None else "InvalidJobRunStateTransitionException"
-                detail = {"ErrorCode": code, "ErrorMessage": getattr(error, "message", str(error))}
+            except RunFinishedError as error:
+                detail = {"ErrorCode": "InvalidJobRunStateTransitionException", "ErrorMessage": str(error)}
                 errors.append(entry | {"ErrorDetail": detail})
         return ActionResult({"SuccessfulSubmissions": stopped, "Errors": errors})
 

@@ -77,7 +77,8 @@ class GlueRuns:
     Args:
         directory: Where runs are kept.
         fetch: Returns the bytes of an `s3://` URL, or raises `CannotFetchError`.
-        environment: Given a run's arguments, the environment of its script, but for PYTHONPATH and scratch folders.
+        environment: Given a run's arguments and a folder for what it forgets afterwards, the environment of its script,
+            but for PYTHONPATH.
         seconds_per_minute: The length of the minutes in which timeouts are given.
         queue_minutes: How long a run may wait before it is EXPIRED.
     """
@@ -86,7 +87,7 @@ class GlueRuns:
         self,
         directory: Path,
         fetch: Callable[[str], bytes],
-        environment: Callable[[Mapping[str, str]], Mapping[str, str]],
+        environment: Callable[[Mapping[str, str], Path], Mapping[str, str]],
         seconds_per_minute: float = 60,
         queue_minutes: float = 24 * 60,
     ) -> None:
@@ -199,12 +200,7 @@ class GlueRuns:
         entries = dict.fromkeys(str(path.parent if path.suffix == ".py" else path) for path in paths)
         scratch = folder / "scratch"
         scratch.mkdir()
-        environment = {
-            **self._environment(run.arguments),
-            "PYTHONPATH": os.pathsep.join(entries),
-            "TMPDIR": str(scratch),
-            "SPARK_LOCAL_DIRS": str(scratch),
-        }
+        environment = {**self._environment(run.arguments, scratch), "PYTHONPATH": os.pathsep.join(entries)}
         command = [sys.executable, "-I", "-S", str(LAUNCHER), sys.executable, str(script), *argv(run)]
         with self._lock, (folder / "stdout.log").open("wb") as out, (folder / "stderr.log").open("wb") as err:
             process = subprocess.Popen(
@@ -241,17 +237,7 @@ class GlueRuns:
                 return  # the next server reports it as failed
             if run.state == "STOPPING":
                 state, message = "STOPPED", None
-            now = datetime.now(UTC)
-            ran = run.state not in QUEUED
-            self._record(
-                replace(
-                    run,
-                    state=state,
-                    completed_on=now,
-                    execution_seconds=round((now - run.started_on).total_seconds()) if ran else 0,
-                    error_message=message,
-                )
-            )
+            self._record(_ended(run, state, message, datetime.now(UTC)))
             self._threads.pop(run_id, None)
             self._start_queued()
 
@@ -268,9 +254,16 @@ class GlueRuns:
         for run in sorted(runs, key=lambda run: run.started_on):
             self._runs[run.id] = run
             if run.state in QUEUED:
-                self._finish(run.id, "EXPIRED", "The sandbox was stopped while the run was waiting")
+                message = "The sandbox was stopped while the run was waiting"
+                self._record(_ended(run, "EXPIRED", message, run.last_modified_on))
             elif run.state in ACTIVE:
-                self._finish(run.id, "FAILED", "The sandbox was stopped while the run was in progress")
+                message = "The sandbox was stopped while the run was in progress"
+                self._record(_ended(run, "FAILED", message, run.last_modified_on))
+
+
+def _ended(run: Run, state: str, message: str | None, at: datetime) -> Run:
+    seconds = 0 if run.state in QUEUED else round((at - run.started_on).total_seconds())
+    return replace(run, state=state, completed_on=at, execution_seconds=seconds, error_message=message)
 
 
 def argv(run: Run) -> list[str]:

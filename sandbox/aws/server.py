@@ -63,16 +63,15 @@ class AwsServer:
             except S3ClientError as error:
                 raise CannotFetchError(f"Cannot fetch {url}: {error.message}") from error
 
-        scratch = home / "spark"
-        conf = write_spark_conf(scratch / "conf", self.url, scratch / "scratch")
+        conf = write_spark_conf(home / "spark" / "conf", self.url, home / "spark" / "scratch")
         java = java_home()
         common = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         common |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"} | aws_environment(self.url, os.environ)
 
-        def environment(arguments: Mapping[str, str]) -> dict[str, str]:
+        def environment(arguments: Mapping[str, str], scratch: Path) -> dict[str, str]:
             # Glue takes more settings in the same value: `a=b --conf c=d`.
             settings = shlex.split(f"--conf {arguments['--conf']}") if arguments.get("--conf") else []
-            return common | spark_environment(conf, java, settings)
+            return common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings, scratch)
 
         self._runs = GlueRuns(home / "glue-runs", fetch, environment, seconds_per_minute, queue_minutes)
         glue.install(self._runs)

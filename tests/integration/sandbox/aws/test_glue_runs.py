@@ -357,7 +357,7 @@ def test_nothing_listens_but_on_this_machines_own_interface(endpoint: AwsEndpoin
 
 
 SPARK_JOB = """
-import sys
+import psutil, sys
 from pyspark.sql import SparkSession, functions as F
 
 bucket = sys.argv[sys.argv.index("--bucket") + 1]
@@ -374,6 +374,8 @@ plays = (
     .coalesce(1).write.mode("overwrite").partitionBy("listen_date").parquet(f"s3://{bucket}/curated/")
 )
 print(spark.read.parquet(f"s3://{bucket}/curated/").count())
+sockets = [socket for child in psutil.Process().children(recursive=True) for socket in child.net_connections()]
+print({socket.laddr.ip.removeprefix("::ffff:") for socket in sockets if socket.status == psutil.CONN_LISTEN})
 spark.stop()
 """
 
@@ -389,7 +391,7 @@ def test_a_spark_job_reads_csv_and_writes_parquet_through_s3(endpoint: AwsEndpoi
     run = job.finished(run_id)
 
     assert run["JobRunState"] == "SUCCEEDED", (job.folder(run_id) / "stderr.log").read_text()
-    assert job.said(run_id) == "2\n"
+    assert job.said(run_id) == "2\n{'127.0.0.1'}\n", "two rows; what listens does so on this machine only"
     written = job.s3.list_objects_v2(Bucket=job.bucket, Prefix="curated/")["Contents"]
     folders = sorted(entry["Key"].split("/")[1] for entry in written)
     assert folders == ["listen_date=2024-06-25", "listen_date=2024-06-26"], "no markers, no _SUCCESS, one file a date"
@@ -398,3 +400,4 @@ def test_a_spark_job_reads_csv_and_writes_parquet_through_s3(endpoint: AwsEndpoi
     assert table.schema.field("last").type == pa.timestamp("us", tz="UTC")
     assert [(row["track_id"], row["plays"]) for row in table.to_pylist()] == [("t,1", 2)]
     assert not (job.folder(run_id) / "scratch").exists()
+    assert list((endpoint.home / "spark" / "scratch").iterdir()) == []
