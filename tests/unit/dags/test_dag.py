@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from music_streams.dbt import raise_what_dbt_found
 
 from tests.unit.dags.conftest import DAG_ID, REPOSITORY
 
@@ -89,21 +90,41 @@ def test_the_files_move_only_after_every_task_of_both_groups_and_the_reconciliat
         (HOURLY_GROUP, "stg_hourly_kpis", "hourly_kpis"),
     ],
 )
-def test_a_mart_waits_for_the_tests_of_its_staging(dag: "DAG", group: str, staging: str, mart: str) -> None:
-    assert f"{group}.{staging}.test" in all_before(dag, f"{group}.{mart}.run")
-    assert f"{group}.{mart}.run" in all_before(dag, f"{group}.{mart}.test")
+def test_a_mart_is_built_after_its_staging_was_built_and_tested(
+    dag: "DAG", group: str, staging: str, mart: str
+) -> None:
+    assert f"{group}.{staging}_model_build" in all_before(dag, f"{group}.{mart}_model_build")
+    for task in members(dag, group).values():
+        assert task.base_cmd == ["build"], "builds hold their model's tests, and fail with them"
+        assert (task.select.startswith("fqn:"), task.exclude) == (True, "tag:reconciliation")
+        assert task.indirect_selection == "buildable", "a test of two models runs when both are loaded"
+
+
+def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
+    tasks: list[Any] = [*members(dag, GENRE_GROUP).values(), *members(dag, HOURLY_GROUP).values()]
+    for task in [*tasks, dag.get_task("test_kpis_reconcile")]:
+        assert task.env == {
+            "MUSIC_STREAMS_BATCH_ID": "{{ batch_id(dag_run.run_after, run_id) }}",
+            "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+        }
+        assert not task.vars
+        assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
+        assert task.callback is raise_what_dbt_found
+
+
+def test_the_reconciliation_runs_its_tests_and_no_others(dag: "DAG") -> None:
+    task: Any = dag.get_task("test_kpis_reconcile")
+    assert (task.base_cmd, task.select) == (["test"], "tag:reconciliation")
 
 
 def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
     assert rules.pop("check_validation") == "all_done"
-    assert set(rules.values()) <= {"all_success", "none_failed"}, "Cosmos' gates let skips pass, never failures"
+    assert set(rules.values()) == {"all_success"}
 
 
-def test_tests_and_producers_are_never_retried_and_all_else_is(dag: "DAG") -> None:
-    for task in dag.tasks:
-        never = task.task_id.endswith((".test", ".dbt_producer_watcher")) or task.task_id == "test_kpis_reconcile"
-        assert (task.retries == 0) == never, task.task_id
+def test_all_but_the_pure_test_is_retried(dag: "DAG") -> None:
+    assert {task.task_id for task in dag.tasks if task.retries == 0} == {"test_kpis_reconcile"}
 
 
 def test_no_task_may_hang(dag: "DAG") -> None:

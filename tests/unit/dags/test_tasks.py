@@ -1,0 +1,75 @@
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from music_streams import tasks
+from music_streams.archive import BatchUnfinishedError
+from music_streams.batches import LandingUnstableError
+from music_streams.validation import DatasetsRefusedError
+
+BATCH = "20240626T000000Z-1a2b3c4d"
+
+
+def validate(**params: str) -> dict[str, Any]:
+    chosen = {"on_invalid_stream_file": "fail", "recompute_from": "", "recompute_to": "", **params}
+    return tasks.validate_datasets("lake", BATCH, **chosen)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def no_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "s3_client", lambda: None)
+
+
+def fails_with(error: Exception) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_bad_data_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "take_in_batch", fails_with(DatasetsRefusedError("songs.csv: track_id is missing")))
+    with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
+        validate()
+
+
+@pytest.mark.parametrize("error", [LandingUnstableError("replaced"), ConnectionError("no route")])
+def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(tasks, "take_in_batch", fails_with(error))
+    with pytest.raises(type(error)) as raised:
+        validate()
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_dates_that_make_no_range_fail_before_anything_is_read() -> None:
+    with pytest.raises(AirflowFailException, match="give both"):
+        validate(recompute_from="2024-06-25")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "next_task"), [("compute", "trigger"), ("nothing_to_do", "end_dag"), ("failed", "end_dag")]
+)
+def test_only_a_valid_batch_is_computed(outcome: str, next_task: str) -> None:
+    assert tasks.check_validation(outcome, when_valid="trigger", otherwise="end_dag") == next_task
+
+
+def test_the_end_is_green_when_there_is_nothing_to_do() -> None:
+    tasks.end_dag("lake", BATCH, "nothing_to_do")
+
+
+def test_the_end_is_red_with_the_reason_when_validation_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "refusal", lambda *_: "songs.csv: track_id is missing")
+    with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
+        tasks.end_dag("lake", BATCH, "failed")
+
+
+def test_the_end_leads_to_the_log_when_validation_gave_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "refusal", lambda *_: None)
+    with pytest.raises(AirflowFailException, match=f"validate_datasets of batch {BATCH} failed before .* its log"):
+        tasks.end_dag("lake", BATCH, "failed")
+
+
+def test_files_of_an_unfinished_batch_are_not_moved_by_trying_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "finish_batch", fails_with(BatchUnfinishedError("lacks curation.json")))
+    with pytest.raises(AirflowFailException, match=r"lacks curation\.json"):
+        tasks.move_files("lake", BATCH)
