@@ -16,8 +16,6 @@ from sandbox.follow import ACTIVE_TASK
 SYMBOLS = {"success": ("✔", "green"), "failed": ("✘", "bold red"), "up_for_retry": ("↻", "yellow")}
 WAITING = {"deferred": "waiting", "up_for_reschedule": "waiting", "up_for_retry": "tried again soon"}
 
-IDLE_TASK = ".dbt_producer_watcher_done"  # Cosmos' marker, which does nothing
-
 
 class Progress(AbstractContextManager["Progress"]):
     """Tells of each task once when it starts (where lines are all there is), fails a try, and ends."""
@@ -41,7 +39,6 @@ class Progress(AbstractContextManager["Progress"]):
 
     def show(self, tasks: Sequence[TaskState]) -> None:
         """Take notice of the tasks as they are now."""
-        tasks = [task for task in tasks if not task.task_id.endswith(IDLE_TASK)]
         for task in sorted(tasks, key=lambda task: (task.ended is None, task.ended or 0)):
             if task.state in SYMBOLS:
                 self._tell_once(task, task.state)
