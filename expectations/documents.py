@@ -110,9 +110,14 @@ def _escaped(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValida
 
 def _escaped_result(result: ExpectationValidationResult) -> ExpectationValidationResult:
     details = dict(result.result)
-    for name in ("partial_unexpected_list", "partial_unexpected_counts"):
-        if name in details:
-            details[name] = _escaped_values(details[name])
+    values, lines = details.get("partial_unexpected_list", []), details.get("partial_unexpected_index_list", [])
+    if all(value is None for value in values):  # for what is missing the lines say more
+        values = [f"line {line:,}" for line in lines]
+        details["partial_unexpected_counts"] = []
+    details["partial_unexpected_list"] = [_escaped_value(value) for value in values]
+    details["partial_unexpected_counts"] = [
+        {**count, "value": _escaped_value(count["value"])} for count in details.get("partial_unexpected_counts", [])
+    ]
     configuration = result.expectation_config
     assert configuration is not None  # its type is wider than what comes out of a tally
     severity = "error" if configuration.severity == FailureSeverity.CRITICAL else "warning"
@@ -127,13 +132,6 @@ def _escaped_result(result: ExpectationValidationResult) -> ExpectationValidatio
         ),
         result=details,
     )
-
-
-def _escaped_values(values: list[Any]) -> list[Any]:
-    return [
-        {**value, "value": _escaped_value(value["value"])} if isinstance(value, dict) else _escaped_value(value)
-        for value in values
-    ]
 
 
 def _escaped_value(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from expectations.report import MAX_EXAMPLES
 
 CHUNK_BYTES = 12 * 1024**2
+CHUNK_LINES = 300_000  # of short lines a chunk of bytes would hold far too many
 MAX_LINE_LENGTH = 1024**2
 MAX_LINES_OF_RECORD = 50
 
@@ -21,6 +22,7 @@ BYTE_ORDER_MARK = "\ufeff"
 BLANKS = " \t\r\n\f\v"
 
 _LONGEST_CHARACTER = 4
+_BLOCK_BYTES = 1024**2
 _ROWS_AT_ONCE = 1000  # many more lists than these keep the garbage collector busy
 _OVERLONG_LINE = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
 _MAGIC = {
@@ -104,11 +106,13 @@ class CsvFile:
         self.unbalanced = Oddities()
         self.misshapen = Oddities()
         self.with_nul = Oddities()
-        self._next_line = 1
+        self._next_line = 2
         self._bytes_before = 0
+        self._lines_before = 0
         self._held_back: list[str] = []
-        self._blocks = _blocks(stream, chunk_bytes)
-        self._first_lines = [self._read_header()]
+        self._chunk_bytes = chunk_bytes
+        self._blocks = _blocks(stream, min(chunk_bytes, _BLOCK_BYTES))
+        self._gathered = self._read_header()
         self._unbroken = [index for index, name in enumerate(self.columns) if name in unbroken]
 
     def _read_header(self) -> list[str]:
@@ -118,7 +122,6 @@ class CsvFile:
                 raise UnreadableFileError(f"is {kind}, not CSV in UTF-8")
         lines = self._lines_of(block)
         self.header = lines.pop(0)
-        self._next_line = 2
         text = self._header_text = self.header.removeprefix(BYTE_ORDER_MARK)
         if not text.strip(BLANKS):
             if any(line.strip(BLANKS) for line in lines) or any(block.strip() for block in self._blocks):
@@ -139,10 +142,19 @@ class CsvFile:
         return filter(len, self._chunks())
 
     def _chunks(self) -> Iterator[Chunk]:
-        yield self._chunk(self._first_lines.pop())
+        gathered_bytes = 0
         for block in self._blocks:
-            yield self._chunk(self._lines_of(block))
+            self._gathered += self._lines_of(block)
+            gathered_bytes += len(block)
+            if gathered_bytes >= self._chunk_bytes or len(self._gathered) >= CHUNK_LINES:
+                yield self._chunk(self._take_gathered())
+                gathered_bytes = 0
+        yield self._chunk(self._take_gathered())
         yield self._any_chunk([], last=True)
+
+    def _take_gathered(self) -> list[str]:
+        lines, self._gathered = self._gathered, []
+        return lines
 
     def _chunk(self, lines: list[str]) -> Chunk:
         return self._plain_chunk(lines) or self._quoted_chunk(lines) or self._any_chunk(lines, last=False)
@@ -153,17 +165,18 @@ class CsvFile:
         except UnicodeDecodeError:
             self._note_undecodable(block)
             text = block.decode(errors="replace")
-        self._bytes_before += len(block)
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.removesuffix("\n").split("\n")
         if len(text) > MAX_LINE_LENGTH and max(map(len, lines)) > MAX_LINE_LENGTH:
             raise UnreadableFileError(_OVERLONG_LINE)
+        self._bytes_before += len(block)
+        self._lines_before += len(lines)
         return lines
 
     def _note_undecodable(self, block: bytes) -> None:
         offset = self._bytes_before
-        for number, line in enumerate(block.splitlines(keepends=True), self._next_line + len(self._held_back)):
+        for number, line in enumerate(block.splitlines(keepends=True), self._lines_before + 1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:

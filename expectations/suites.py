@@ -43,7 +43,7 @@ UNBROKEN_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
 
 _REJECTED = "curation rejects such rows"
 _MEND = "mend the file, land it and run again"
-_COUNTED = "their plays count all the same"
+_COUNTED = "such plays count all the same"
 
 
 class ExpectFactToBeAbsent(ExpectColumnValuesToBeNull):

@@ -112,6 +112,13 @@ def test_pages_are_those_of_great_expectations() -> None:
         assert text in page.text
 
 
+def test_pages_tell_the_lines_on_which_something_is_missing() -> None:
+    page = pages(validate(STREAM, songs=SONGS + b"10,,A,T,1,1,pop\n"))["songs.csv.html"]
+
+    assert "Values must not be missing." in page.text
+    assert page.text.count("line 11") == 2  # in the message and in Great Expectations' table
+
+
 def test_the_summary_for_people_tells_errors_first_and_the_way_out() -> None:
     lines = nasty_report().summary().splitlines()
 

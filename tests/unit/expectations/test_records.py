@@ -1,5 +1,6 @@
 import csv
 import io
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -170,6 +171,21 @@ def test_a_line_without_end_is_refused_in_bounded_memory(chunk_bytes: int) -> No
 
     with pytest.raises(UnreadableFileError, match="a line of more than"):
         list(rows_of(CsvFile(endless, chunk_bytes=chunk_bytes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("row", [b"1,2024-06-25 17:43:13\n", b'1,"2024-06-25 17:43:13"\n', b'1,"two\nlines"\n', b"1\n"])
+def test_a_large_file_is_never_in_memory_as_a_whole(row: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expectations.records.CHUNK_LINES", 1000)
+    content = b"a,b\n" + row * (2_000_000 // len(row))
+    tracemalloc.start()
+    try:
+        rows = sum(len(chunk) for chunk in read(content, chunk_bytes=2000).chunks())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert rows == 2_000_000 // len(row)
+    assert peak < len(content) / 2
 
 
 def test_a_field_longer_than_csv_takes_is_no_crash() -> None:

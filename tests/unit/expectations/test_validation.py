@@ -431,15 +431,15 @@ def test_unknown_ids_and_plays_before_sign_up_are_warnings() -> None:
     assert messages(report) == [
         (
             f"{NAME}: listen_time is before the user's created_at in 1 of 5 rows: '2023-12-31 23:59:59' (line 2); "
-            "their plays count all the same"
+            "such plays count all the same"
         ),
         (
             f"{NAME}: user_id is not in users.csv in 2 of 5 rows: 'nobody' (line 4), 'nobody' (line 6); "
-            "their plays count all the same"
+            "such plays count all the same"
         ),
         (
             f"{NAME}: track_id is not in songs.csv in 2 of 5 rows: 'no-track' (line 5), 'no-track' (line 6); "
-            "their plays count all the same"
+            "such plays count all the same"
         ),
     ]
 
