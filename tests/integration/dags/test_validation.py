@@ -1,0 +1,288 @@
+"""Taking in a batch: real files, real expectations, real S3 conditions."""
+
+from typing import Any
+
+import pytest
+from music_streams import lake as keys
+from music_streams.batches import DateRange
+from music_streams.objects import write_json
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch
+
+from tests.integration.dags.conftest import Lake
+
+BATCH = "20240626T000000Z-1a2b3c4d"
+EARLIER = "20240625T000000Z-0f0f0f0f"
+FOLDER = keys.BatchFolder(BATCH)
+STREAMS = "music_streams/user_streams"
+
+SONGS = "id,track_id,artists,track_name,duration_ms,track_genre\n0,t1,Ann;Bob,One,1000,pop\n1,t2,Cy,Two,2000,jazz\n"
+USERS = "user_id,user_name,user_age,user_country,created_at\nu1,Di,30,DE,2024-01-01\nu2,Ed,40,FR,2024-01-02\n"
+GOOD = "user_id,track_id,listen_time\nu1,t1,2024-06-25 17:43:13\n"
+BAD = "user_id,track_id\nu1,t1\n"
+
+
+@pytest.fixture
+def landing(lake: Lake) -> Lake:
+    """A lake in which both reference tables have landed."""
+    lake.put(keys.SONGS, SONGS)
+    lake.put(keys.USERS, USERS)
+    return lake
+
+
+def take_in(lake: Lake, policy: OnInvalidStreamFile = "fail", recompute: DateRange | None = None) -> dict[str, Any]:
+    return take_in_batch(lake.s3, lake.bucket, BATCH, on_invalid_stream_file=policy, recompute=recompute)
+
+
+def commit(lake: Lake, batch: str, **record: Any) -> None:
+    write_json(lake.s3, lake.bucket, keys.BatchFolder(batch).curation_record, {"files": [], "covers": [], **record})
+
+
+def nothing_to_do(quarantined: int = 0) -> dict[str, Any]:
+    return {"outcome": "nothing_to_do", "batch_id": BATCH, "stream_files": 0, "quarantined_files": quarantined}
+
+
+def computes(stream_files: int, quarantined: int = 0) -> dict[str, Any]:
+    return {"outcome": "compute", "batch_id": BATCH, "stream_files": stream_files, "quarantined_files": quarantined}
+
+
+def test_on_a_fresh_bucket_there_is_nothing_to_do(lake: Lake) -> None:
+    assert take_in(lake) == nothing_to_do()
+    assert lake.keys() == []
+
+
+@pytest.mark.parametrize("songs", [None, b"", b"\xff\xfe\x00", b"no,such,columns\n"])
+def test_without_streams_the_state_of_the_reference_tables_is_nobodys_business(lake: Lake, songs: bytes | None) -> None:
+    if songs is not None:
+        lake.put(keys.SONGS, songs)
+    before = lake.keys()
+
+    assert take_in(lake) == nothing_to_do()
+    assert lake.keys() == before
+
+
+def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None:
+    etag = landing.put(
+        f"{STREAMS}/two words.csv", "\ufefflisten_time, user_id,track_id,extra\r\n2024-06-25 17:43:13,u1,t1,\r\n"
+    )
+
+    assert take_in(landing) == computes(1)
+
+    manifest = landing.record(FOLDER.manifest)
+    assert set(manifest) == {"batch_id", "time", "files", "recompute"}
+    assert manifest["batch_id"] == BATCH
+    assert manifest["time"].endswith("+00:00")
+    assert manifest["recompute"] is None
+    (file,) = manifest["files"]
+    copy = file.pop("copy")
+    assert landing.get(copy) == landing.get(f"{STREAMS}/two words.csv")
+    assert file == {
+        "key": f"{STREAMS}/two words.csv",
+        "etag": etag,
+        "size": 68,
+        "header": "\ufefflisten_time, user_id,track_id,extra",
+        "columns": ["listen_time", "user_id", "track_id", "extra"],
+        "line_per_record": True,
+    }
+    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+    assert landing.get(keys.REFERENCE_USERS) == USERS.encode()
+    assert refusal(landing.s3, landing.bucket, BATCH) is None
+    documents = landing.keys(FOLDER.validation)
+    assert f"{FOLDER.validation}/results.json" in documents
+    assert f"{FOLDER.validation}/index.html" in documents
+
+
+def test_results_can_be_read_in_a_browser(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+    take_in(landing)
+    page = landing.producer.head_object(Bucket=landing.bucket, Key=f"{FOLDER.validation}/index.html")
+    assert page["ContentType"].startswith("text/html")
+
+
+def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+
+    with pytest.raises(DatasetsRefusedError) as refused:
+        take_in(landing)
+
+    message = str(refused.value)
+    assert "user_streams/bad.csv" in message
+    assert "listen_time" in message
+    assert refusal(landing.s3, landing.bucket, BATCH) == message
+    assert landing.keys(keys.REFERENCE) == []
+    assert FOLDER.manifest not in landing.keys(FOLDER.root)
+    assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfeu\x00", b"user_id,track_id,listen_time\n"])
+def test_an_empty_or_undecodable_stream_file_is_refused(landing: Lake, content: bytes) -> None:
+    landing.put(f"{STREAMS}/a.csv", content)
+    with pytest.raises(DatasetsRefusedError, match=r"user_streams/a\.csv"):
+        take_in(landing)
+
+
+def test_bad_rows_are_left_to_curation(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD + ",,yesterday\nu1,t1\n")
+    assert take_in(landing) == computes(1)
+
+
+@pytest.mark.parametrize("policy", ["fail", "quarantine"])
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [
+        ("songs.csv", None),
+        ("songs.csv", SONGS.replace("track_id", "track")),
+        ("songs.csv", SONGS.replace("t2", "")),
+        ("users.csv", None),
+        ("users.csv", USERS.replace("u2", "u1")),
+    ],
+)
+def test_a_faulty_reference_table_fails_whatever_the_policy(
+    landing: Lake, table: str, content: str | None, policy: OnInvalidStreamFile
+) -> None:
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+    landing.remove(f"{keys.ROOT}/{table}")
+    if content is not None:
+        landing.put(f"{keys.ROOT}/{table}", content)
+
+    with pytest.raises(DatasetsRefusedError, match=table):
+        take_in(landing, policy)
+
+    assert landing.keys(keys.QUARANTINED_FILES) == []
+    assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
+
+
+def test_after_the_cause_is_mended_the_same_run_takes_in_what_lies_there_then(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", BAD)
+    with pytest.raises(DatasetsRefusedError):
+        take_in(landing)
+    mended = landing.put(f"{STREAMS}/a.csv", GOOD)
+
+    assert take_in(landing) == computes(1)
+    assert landing.record(FOLDER.manifest)["files"][0]["etag"] == mended
+    assert refusal(landing.s3, landing.bucket, BATCH) is None
+
+
+def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", BAD)
+    with pytest.raises(DatasetsRefusedError):
+        take_in(landing)
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+
+    def break_off(_: dict[str, Any]) -> None:
+        raise ConnectionError("no route to S3")
+
+    landing.before("CopyObject", break_off)
+    with pytest.raises(ConnectionError):
+        take_in(landing)
+
+    assert refusal(landing.producer, landing.bucket, BATCH) is None
+
+
+def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+    landing.put(f"{STREAMS}/bad file.csv", BAD)
+    landing.put(f"{STREAMS}/empty.csv", "")
+
+    assert take_in(landing, "quarantine") == computes(1, quarantined=2)
+
+    assert [file["key"] for file in landing.record(FOLDER.manifest)["files"]] == [f"{STREAMS}/good.csv"]
+    assert landing.keys(STREAMS) == [f"{STREAMS}/good.csv"]
+    assert landing.get(f"{FOLDER.quarantined_files}/bad file.csv") == BAD.encode()
+    reason = landing.record(f"{FOLDER.quarantined_files}/bad file.csv.reason.json")
+    assert reason["file"] == f"{STREAMS}/bad file.csv"
+    assert any("listen_time" in entry["message"] for entry in reason["reasons"])
+
+
+def test_when_all_files_are_quarantined_nothing_is_left_to_do(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+
+    assert take_in(landing, "quarantine") == nothing_to_do(quarantined=1)
+    assert FOLDER.manifest not in landing.keys(FOLDER.root)
+    assert take_in(landing, "quarantine") == nothing_to_do()
+
+
+def test_when_all_files_are_quarantined_owed_dates_are_computed_still(landing: Lake) -> None:
+    commit(landing, EARLIER)
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+    assert take_in(landing, "quarantine") == computes(0, quarantined=1)
+
+
+def test_a_bad_file_that_was_replaced_meanwhile_stays_for_the_next_run(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", BAD)
+    landing.before("PutObject", lambda _: landing.put(f"{STREAMS}/a.csv", GOOD))
+
+    assert take_in(landing, "quarantine") == nothing_to_do(quarantined=1)
+    assert landing.get(f"{STREAMS}/a.csv") == GOOD.encode()
+    assert landing.get(f"{FOLDER.quarantined_files}/a.csv") == BAD.encode()
+
+
+def test_owed_dates_alone_are_reason_enough(landing: Lake) -> None:
+    commit(landing, EARLIER)
+    assert take_in(landing) == computes(0)
+    assert landing.record(FOLDER.manifest)["files"] == []
+    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+
+
+def test_dates_asked_for_are_reason_enough(landing: Lake) -> None:
+    assert take_in(landing, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(0)
+    assert landing.record(FOLDER.manifest)["recompute"] == {"from": "2024-06-01", "to": "2024-06-30"}
+
+
+def test_a_retry_of_a_validated_batch_reuses_its_pins(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+    take_in(landing)
+    manifest = landing.record(FOLDER.manifest)
+    landing.put(f"{STREAMS}/a.csv", BAD)
+    landing.put(f"{STREAMS}/late.csv", BAD)
+    landing.put(keys.SONGS, "broken")
+
+    assert take_in(landing) == computes(1)
+    assert landing.record(FOLDER.manifest) == manifest
+    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+
+
+def test_a_committed_batch_is_returned_as_it_was_committed(lake: Lake) -> None:
+    commit(lake, BATCH, files=[{"key": f"{STREAMS}/a.csv"}, {"key": f"{STREAMS}/b.csv"}])
+    before = lake.keys()
+
+    assert take_in(lake, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(2)
+    assert lake.keys() == before
+
+
+def test_of_two_attempts_at_a_batch_the_first_to_vouch_wins(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+    first: dict[str, Any] = {"batch_id": BATCH, "time": "2024-06-26T00:00:00+00:00", "files": [], "recompute": None}
+
+    def vouch_first(params: dict[str, Any]) -> None:
+        if params["Key"] == FOLDER.manifest:
+            write_json(landing.producer, landing.bucket, FOLDER.manifest, first)
+
+    landing.before("PutObject", vouch_first)
+
+    assert take_in(landing) == computes(0)
+    assert landing.record(FOLDER.manifest) == first
+
+
+def test_the_reference_tables_are_promoted_as_they_were_validated(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+    landing.before("PutObject", lambda _: landing.put(keys.SONGS, "replaced after it was validated"))
+
+    take_in(landing)
+
+    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+
+
+def test_what_was_validated_is_what_was_pinned(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/a.csv", GOOD)
+
+    def replace(params: dict[str, Any]) -> None:
+        if params["Key"].startswith(FOLDER.pins):
+            landing.put(f"{STREAMS}/a.csv", BAD)
+
+    landing.before("GetObject", replace)
+
+    assert take_in(landing) == computes(1)
+    (file,) = landing.record(FOLDER.manifest)["files"]
+    assert landing.get(file["copy"]) == GOOD.encode()
