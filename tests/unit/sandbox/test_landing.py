@@ -1,0 +1,84 @@
+"""What of a folder lands, and what is said when there is nothing to land."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import landing
+from sandbox.home import Home, SandboxError
+
+
+def folder_with(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("content")
+    return folder
+
+
+def keys(folder: Path) -> set[str]:
+    return set(landing.from_folder(str(folder)).files)
+
+
+def test_the_three_kinds_of_files_land(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "songs.csv", "users.csv", "user_streams/a b%+ä.csv", "user_streams/c.csv")
+
+    assert keys(folder) == {
+        "music_streams/songs.csv",
+        "music_streams/users.csv",
+        "music_streams/user_streams/a b%+ä.csv",
+        "music_streams/user_streams/c.csv",
+    }
+
+
+def test_each_kind_may_be_left_out(tmp_path: Path) -> None:
+    assert keys(folder_with(tmp_path / "1", "songs.csv")) == {"music_streams/songs.csv"}
+    assert keys(folder_with(tmp_path / "2", "users.csv")) == {"music_streams/users.csv"}
+    assert keys(folder_with(tmp_path / "3", "user_streams/a.csv")) == {"music_streams/user_streams/a.csv"}
+
+
+def test_other_files_and_folders_stay_where_they_are(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "users.csv", "notes.txt", "user_streams/readme.md", "user_streams/old/a.csv")
+    (folder / "songs.csv").mkdir()
+
+    assert keys(folder) == {"music_streams/users.csv"}
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "misssing"
+
+    with pytest.raises(SandboxError, match="does not exist") as error:
+        landing.from_folder(str(missing))
+
+    assert str(missing) in str(error.value)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="is no folder"):
+        landing.from_folder(str(folder_with(tmp_path, "songs.csv") / "songs.csv"))
+
+
+def test_a_folder_without_anything_useful_is_told_with_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError) as error:
+        landing.from_folder(str(folder_with(tmp_path, "streams/a.csv", "Songs.CSV")))
+
+    assert "songs.csv, users.csv or user_streams/*.csv" in str(error.value)
+    assert "Songs.CSV, streams" in str(error.value)
+
+
+def test_the_users_home_may_be_abbreviated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder_with(tmp_path, "mine/users.csv")))
+
+    assert set(landing.from_folder("~/mine").files) == {"music_streams/users.csv"}
+
+
+def test_sample_days_follow_each_other_and_a_day_is_repeated_until_it_has_landed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    first = landing.sample_day(home)
+    again = landing.sample_day(home)
+    landing.next_sample_day(home)
+    second = landing.sample_day(home)
+
+    assert first.title == again.title == "the sample data of 2024-06-25"
+    assert second.title == "the sample data of 2024-06-26"
+    assert {"music_streams/songs.csv", "music_streams/users.csv"} < set(first.files)
+    assert set(first.files) & set(second.files) == {"music_streams/songs.csv", "music_streams/users.csv"}
