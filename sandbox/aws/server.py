@@ -63,7 +63,6 @@ class AwsServer:
             except S3ClientError as error:
                 raise CannotFetchError(f"Cannot fetch {url}: {error.message}") from error
 
-        conf = write_spark_conf(home / "spark" / "conf", self.url, home / "spark" / "scratch")
         java = java_home()
         common = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         common |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"} | aws_environment(self.url, os.environ)
@@ -71,7 +70,8 @@ class AwsServer:
         def environment(arguments: Mapping[str, str], scratch: Path) -> dict[str, str]:
             # Glue takes more settings in the same value: `a=b --conf c=d`.
             settings = shlex.split(f"--conf {arguments['--conf']}") if arguments.get("--conf") else []
-            return common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings, scratch)
+            conf = write_spark_conf(scratch / "spark-conf", self.url, scratch)
+            return common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings)
 
         self._runs = GlueRuns(home / "glue-runs", fetch, environment, seconds_per_minute, queue_minutes)
         glue.install(self._runs)

@@ -71,6 +71,7 @@ def write_settings(folder: Path, settings: Mapping[str, str], scratch: Path, arc
         "-Xlog:all=error:stderr",
         *archive_options,
         "-XX:-UsePerfData",  # a file in /tmp for each process that is killed
+        f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={logging.as_uri()}",
     ]
     quoted = " ".join(f'"{option}"' for option in java_options)
@@ -116,25 +117,20 @@ def spark_settings(endpoint_url: str, scratch: Path) -> dict[str, str]:
     }
 
 
-def spark_environment(
-    conf: Path, java: Path, submit_options: Iterable[str] = (), scratch: Path | None = None
-) -> dict[str, str]:
+def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()) -> dict[str, str]:
     """Environment variables for a process that starts Spark with the settings in `conf`.
 
     Args:
         conf: What `write_spark_conf` wrote.
         java: Home of a Java.
         submit_options: More options of spark-submit, such as `--conf`, `name=value`.
-        scratch: Where this process may put what it forgets afterwards, if not where the settings say.
     """
     submit = ["--properties-file", str(conf / DEFAULTS), *submit_options, "pyspark-shell"]
-    own = {"SPARK_LOCAL_DIRS": str(scratch), "SPARK_SUBMIT_OPTS": f'"-Djava.io.tmpdir={scratch}"'} if scratch else {}
     return {
         "JAVA_HOME": str(java),
         "SPARK_CONF_DIR": str(ON_CLASSPATH),
         "PYSPARK_SUBMIT_ARGS": shlex.join(submit),
         "SPARK_LOCAL_IP": "127.0.0.1",
-        **own,
     }
 
 

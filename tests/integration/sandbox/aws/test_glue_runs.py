@@ -400,4 +400,3 @@ def test_a_spark_job_reads_csv_and_writes_parquet_through_s3(endpoint: AwsEndpoi
     assert table.schema.field("last").type == pa.timestamp("us", tz="UTC")
     assert [(row["track_id"], row["plays"]) for row in table.to_pylist()] == [("t,1", 2)]
     assert not (job.folder(run_id) / "scratch").exists()
-    assert list((endpoint.home / "spark" / "scratch").iterdir()) == []
