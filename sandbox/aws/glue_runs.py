@@ -258,6 +258,7 @@ class GlueRuns:
                 self._record(_ended(run, "EXPIRED", message, run.last_modified_on))
             elif run.state in ACTIVE:
                 message = "The sandbox was stopped while the run was in progress"
+                shutil.rmtree(self._directory / run.id / "scratch", ignore_errors=True)
                 self._record(_ended(run, "FAILED", message, run.last_modified_on))
 
 

@@ -209,18 +209,20 @@ def winners(calls: list[Callable[[], Any]]) -> list[int]:
         return [number for number, won in enumerate(pool.map(succeeds, calls)) if won]
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_of_many_creations_at_once_one_wins(clients: list["S3Client"], bucket: str, round_: int) -> None:
+    size = 6_000_000  # moto writes such bodies to disk between check and act: time for others to come between
+
     def put(number: int) -> Callable[[], Any]:
-        body = str(number).encode() * 100_000
+        body = str(number).encode() * size
         return lambda: clients[number].put_object(Bucket=bucket, Key="record", Body=body, IfNoneMatch="*")
 
     won = winners([put(number) for number in range(len(clients))])
     assert len(won) == 1
-    assert clients[0].get_object(Bucket=bucket, Key="record")["Body"].read() == str(won[0]).encode() * 100_000
+    assert clients[0].get_object(Bucket=bucket, Key="record")["Body"].read() == str(won[0]).encode() * size
 
 
-@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("round_", range(3))
 def test_of_a_replacement_and_deletions_at_once_one_wins(
     clients: list["S3Client"], bucket: str, etag: str, round_: int
 ) -> None:
@@ -228,7 +230,7 @@ def test_of_a_replacement_and_deletions_at_once_one_wins(
         return lambda: client.delete_object(Bucket=bucket, Key="source", IfMatch=etag)
 
     def replace(client: "S3Client") -> Callable[[], Any]:
-        return lambda: client.put_object(Bucket=bucket, Key="source", Body=b"new", IfMatch=etag)
+        return lambda: client.put_object(Bucket=bucket, Key="source", Body=b"new" * 2_000_000, IfMatch=etag)
 
     calls = [replace(client) if number % 2 else delete(client) for number, client in enumerate(clients)]
     won = winners(calls)
