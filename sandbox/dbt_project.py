@@ -7,10 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sandbox.home import REPOSITORY, Home, SandboxError, write_whole
-from sandbox.settings import DBT_TARGET, VIRTUAL_ENVIRONMENT, manifest_path
+from sandbox.settings import DBT_TARGET, VIRTUAL_ENVIRONMENT, manifest_path, project_path
 
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "dbt")
 PROFILE = "music_streams"
+PARTIAL_PARSE = "partial_parse.msgpack"
 PARSE_SECONDS = 300
 SOURCES = [REPOSITORY / "dbt_project.yml", REPOSITORY / "dbt_project", REPOSITORY / "profiles.yml.example"]
 
@@ -28,17 +29,29 @@ def build_manifest(home: Home, environment: Mapping[str, str], say: Callable[[st
     Raises:
         SandboxError: dbt finds an error in the project.
     """
-    wanted = fingerprint(SOURCES) + DBT_TARGET + version("dbt-core")
+    link_project(home)
+    wanted = fingerprint(SOURCES) + DBT_TARGET + version("dbt-core") + environment["REDSHIFT_PORT"]
     manifest = manifest_path(home)
     if manifest.exists() and home.recall("dbt-manifest") == wanted:
         return
     say("Parsing the dbt project")
-    # Into target/, where the DAG's dbt tasks take up what is parsed already: when they have the same arguments.
-    run_dbt(["parse", "--profile", PROFILE, "--target", DBT_TARGET], home, environment)
+    fresh = home.dbt / "parsed"
+    # With the arguments of the DAG's dbt tasks: given others, they would parse everything once more.
+    run_dbt(["parse", "--profile", PROFILE, "--target", DBT_TARGET, "--target-path", str(fresh)], home, environment)
     manifest.parent.mkdir(exist_ok=True)
-    # A copy, put in place whole: the DAG processor reads it at any time, and dbt rewrites its own.
-    write_whole(manifest, (REPOSITORY / "target" / manifest.name).read_text())
+    for name in (PARTIAL_PARSE, manifest.name):  # moved in whole: the DAG processor and tasks read them at any time
+        (fresh / name).replace(manifest.with_name(name))
     home.remember("dbt-manifest", wanted)
+
+
+def link_project(home: Home) -> None:
+    """Give the DAG a project folder with a target/ of its own, which the user's dbt in the repository leaves alone."""
+    project = project_path(home)
+    project.mkdir(exist_ok=True)
+    for source in ("dbt_project.yml", "dbt_project"):
+        link = project / source
+        if not link.is_symlink():
+            link.symlink_to(REPOSITORY / source)
 
 
 def generate_docs(home: Home, environment: Mapping[str, str]) -> Path:

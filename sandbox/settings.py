@@ -141,12 +141,17 @@ def dag_variables(home: Home) -> dict[str, str]:
     """The DAG's settings."""
     return {
         "MUSIC_STREAMS_DBT_EXECUTABLE": str(VIRTUAL_ENVIRONMENT / "bin" / "dbt"),
-        "MUSIC_STREAMS_DBT_PROJECT_DIR": str(REPOSITORY),
+        "MUSIC_STREAMS_DBT_PROJECT_DIR": str(project_path(home)),
         "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
     }
 
 
+def project_path(home: Home) -> Path:
+    """The dbt project as the DAG sees it: the repository's, with a target/ of its own."""
+    return home.dbt / "project"
+
+
 def manifest_path(home: Home) -> Path:
     """The prebuilt dbt manifest that the DAG is rendered from."""
-    return home.dbt / "target" / "manifest.json"
+    return project_path(home) / "target" / "manifest.json"
