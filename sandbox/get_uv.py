@@ -60,7 +60,8 @@ def with_pip(folder: Path) -> bool:
             unpacked,
             REQUIREMENT,
         ]
-        if subprocess.run([sys.executable, *command], check=False).returncode != 0:
+        environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+        if subprocess.run([sys.executable, *command], check=False, env=environment).returncode != 0:
             return False
         install(Path(unpacked) / "bin" / "uv", folder)
     return True
