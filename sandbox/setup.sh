@@ -36,4 +36,6 @@ fi
 
 echo "Installing into .venv what uv.lock lists (about 1.5 GB, some minutes the first time)"
 "$uv" sync --frozen --quiet
+echo "Archiving Spark's classes, so that each job starts faster (once)"
+.venv/bin/python -m sandbox.aws.spark_classes
 printf '%s' "$wanted" >$stamp
