@@ -1,4 +1,4 @@
-"""Splitting stream files into records, so that one bad line never costs another (docs/lake.md, "What becomes of a row").
+"""Splitting stream files into records, so that a bad line never costs another (docs/lake.md, "What becomes of a row").
 
 A record is a line, except where RFC 4180 lets a quoted field hold line breaks. Only files in which some line has an odd
 number of quotes can hold such records, or stray quotes; validation marks them, and only they are split in Python.
