@@ -50,6 +50,8 @@ KPI_ARGUMENTS = {
 # before its executor has told of the last look, which may take seconds.
 GLUE_WAIT_MODE = "reschedule" if SETTINGS.glue_poll_seconds >= 30 else "poke"
 
+GLUE_WAIT_LIMIT = timedelta(hours=4)  # more than the jobs' own timeouts, one waiting for another included
+
 DBT_ENVIRONMENT = {
     "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # as a --vars it would make dbt parse the whole project anew
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
@@ -161,7 +163,8 @@ with DAG(
         trigger_task_id=trigger_curation.task_id,
         mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
-        timeout=timedelta(hours=4),
+        timeout=GLUE_WAIT_LIMIT,
+        execution_timeout=GLUE_WAIT_LIMIT,
     )
 
     trigger_genre_level_kpis = GlueJobOperator(
@@ -179,7 +182,8 @@ with DAG(
         trigger_task_id=trigger_genre_level_kpis.task_id,
         mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
-        timeout=timedelta(hours=4),
+        timeout=GLUE_WAIT_LIMIT,
+        execution_timeout=GLUE_WAIT_LIMIT,
     )
     write_genre_level_kpis = DbtTaskGroup(
         group_id="write_genre_level_kpis_to_redshift",
@@ -194,7 +198,7 @@ with DAG(
             exclude=["tag:reconciliation"],
             emit_datasets=False,
         ),
-        operator_args={"callback": raise_what_dbt_found},
+        operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
     )
 
     trigger_hourly_kpis = GlueJobOperator(
@@ -212,7 +216,8 @@ with DAG(
         trigger_task_id=trigger_hourly_kpis.task_id,
         mode=GLUE_WAIT_MODE,
         poke_interval=SETTINGS.glue_poll_seconds,
-        timeout=timedelta(hours=4),
+        timeout=GLUE_WAIT_LIMIT,
+        execution_timeout=GLUE_WAIT_LIMIT,
     )
     write_hourly_kpis = DbtTaskGroup(
         group_id="write_hourly_kpis_to_redshift",
@@ -227,7 +232,7 @@ with DAG(
             exclude=["tag:reconciliation"],
             emit_datasets=False,
         ),
-        operator_args={"callback": raise_what_dbt_found},
+        operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
     )
 
     test_kpis_reconcile = DbtTestLocalOperator(
@@ -242,6 +247,7 @@ with DAG(
         emit_datasets=False,
         callback=raise_what_dbt_found,
         retries=0,
+        execution_timeout=timedelta(hours=1),
     )
 
     move_files = PythonOperator(

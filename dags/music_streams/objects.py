@@ -10,6 +10,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from s3transfer.exceptions import S3CopyFailedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -94,6 +95,8 @@ def copy_version(s3: "S3Client", bucket: str, source: StoredObject, target: str)
             ExtraArgs={"CopySourceIfMatch": source.etag},
             Config=TransferConfig(multipart_threshold=1, multipart_chunksize=PART_SIZE),
         )
+    except S3CopyFailedError as error:
+        raise ReplacedError(f"s3://{bucket}/{source.key} was replaced") from error
     except ClientError as error:
         raise _meaning(error, bucket, source.key) from error
     return head(s3, bucket, target)

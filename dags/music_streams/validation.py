@@ -52,7 +52,7 @@ def take_in_batch(
 
     Raises:
         DatasetsRefusedError: an error in a reference table, or in a stream file when these may not be quarantined.
-            The message names files, expectations and values; it stands in the batch's summary too.
+            The message names files, causes and values.
         LandingUnstableError: a producer replaced a file over and over; nothing was taken in.
     """
     folder = lake.BatchFolder(batch_id)
@@ -76,6 +76,7 @@ def take_in_batch(
     _write_results(s3, bucket, batch_id, report)
     if refused and not may_go_on:
         raise DatasetsRefusedError(report.summary())
+    write_verdict(s3, bucket, batch_id, passed=True, message=report.summary())
 
     _quarantine(s3, bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
@@ -93,6 +94,11 @@ def take_in_batch(
         log.warning("Another attempt at batch %s was first: its pins stand", batch_id)
         manifest = read_json(s3, bucket, folder.manifest) or manifest
     return _result("compute", batch_id, stream_files=len(manifest["files"]), quarantined_files=len(refused))
+
+
+def write_verdict(s3: "S3Client", bucket: str, batch_id: str, *, passed: bool, message: str) -> None:
+    """Leave word for the task that ends the run."""
+    write_json(s3, bucket, lake.BatchFolder(batch_id).verdict, {"passed": passed, "message": message})
 
 
 def refusal(s3: "S3Client", bucket: str, batch_id: str) -> str | None:
@@ -141,7 +147,6 @@ def _write_results(s3: "S3Client", bucket: str, batch_id: str, report: "Validati
         s3.put_object(Bucket=bucket, Key=f"{folder.validation}/{name}", Body=content, ContentType=content_type)
 
     in_parallel(write, list(report.as_documents().items()))
-    write_json(s3, bucket, folder.verdict, {"passed": report.passed, "message": report.summary()})
 
 
 def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tuple[Pin, "FileReport"]]) -> None:

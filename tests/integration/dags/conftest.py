@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from music_streams.objects import read_json
 
+import tests.unit.dags.airflow_home  # noqa: F401
 from sandbox.aws.endpoint import AwsEndpoint
 
 if TYPE_CHECKING:

@@ -108,7 +108,6 @@ def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lak
     message = str(refused.value)
     assert "user_streams/bad.csv" in message
     assert "listen_time" in message
-    assert refusal(landing.s3, landing.bucket, BATCH) == message
     assert landing.keys(keys.REFERENCE) == []
     assert FOLDER.manifest not in landing.keys(FOLDER.root)
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]

@@ -1,28 +1,21 @@
 """The DAG as Airflow loads it, rendered from a manifest that dbt makes of the project as it stands."""
 
-import atexit
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import tests.unit.dags.airflow_home  # noqa: F401
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 REPOSITORY = Path(__file__).parents[3]
 DAG_ID = "data_validation_and_kpi_computation"
-
-# Airflow reads these when it is first imported; without a home it would write into the developer's.
-_home = tempfile.mkdtemp(prefix="airflow-")
-atexit.register(shutil.rmtree, _home, ignore_errors=True)
-os.environ.setdefault("AIRFLOW_HOME", _home)
-os.environ.setdefault("AIRFLOW__COSMOS__ENABLE_TELEMETRY", "False")
-os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,12 @@ def validate(**params: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def no_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No S3; what is left there for the end of the run."""
+    left: list[str] = []
     monkeypatch.setattr(tasks, "s3_client", lambda: None)
+    monkeypatch.setattr(tasks, "write_verdict", lambda *_, passed, message: left.append(message))
+    return left
 
 
 def fails_with(error: Exception) -> Any:
@@ -27,10 +31,11 @@ def fails_with(error: Exception) -> Any:
     return fail
 
 
-def test_bad_data_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_data_are_not_tried_again(monkeypatch: pytest.MonkeyPatch, verdicts: list[str]) -> None:
     monkeypatch.setattr(tasks, "take_in_batch", fails_with(DatasetsRefusedError("songs.csv: track_id is missing")))
     with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
         validate()
+    assert verdicts == ["songs.csv: track_id is missing"]
 
 
 @pytest.mark.parametrize("error", [LandingUnstableError("replaced"), ConnectionError("no route")])
@@ -41,9 +46,10 @@ def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Ex
     assert not isinstance(raised.value, AirflowFailException)
 
 
-def test_dates_that_make_no_range_fail_before_anything_is_read() -> None:
+def test_dates_that_make_no_range_fail_before_anything_is_read(verdicts: list[str]) -> None:
     with pytest.raises(AirflowFailException, match="give both"):
         validate(recompute_from="2024-06-25")
+    assert "give both" in verdicts[0]
 
 
 @pytest.mark.parametrize(
