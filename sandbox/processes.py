@@ -40,7 +40,7 @@ class Server:
         environment: what is set besides the inherited variables.
         sources: folders of code that the program has loaded; when they change it is started anew.
         check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
-        deadline: seconds until it must serve.
+        deadline: seconds of waiting after which it must serve.
         grace: seconds that it may take to end when asked to.
     """
 
@@ -98,7 +98,7 @@ class Processes:
         Raises:
             SandboxError: one ended or missed its deadline. The others are left as they are.
         """
-        waiting, just_started = list(servers), {server.name for server in fresh}
+        waiting, just_started, began = list(servers), {server.name for server in fresh}, time.time()
         while waiting:
             for server in tuple(waiting):
                 process = self._find(server.name)
@@ -107,7 +107,7 @@ class Processes:
                     just_started.add(server.name)
                 elif process is None:
                     raise SandboxError(self._obituary(server, "ended"))
-                elif self._serves(server, process):
+                elif self._serves(server, process, began):
                     waiting.remove(server)
                     if server.name in just_started:
                         on_ready(server.name, time.time() - process.create_time())
@@ -141,12 +141,12 @@ class Processes:
             raise SandboxError(f"these processes of the sandbox do not end: {immortal}")
         self._home.remember(STATE, {name: entry for name, entry in self._state().items() if name not in chosen})
 
-    def _serves(self, server: Server, process: psutil.Process) -> bool:
+    def _serves(self, server: Server, process: psutil.Process, waiting_since: float) -> bool:
         try:
             started = process.create_time()
             server.check(started)
         except NotReadyError as reason:
-            if time.time() - started > server.deadline:
+            if time.time() - max(started, waiting_since) > server.deadline:
                 explanation = f"did not become ready within {server.deadline:.0f} s ({reason})"
                 raise SandboxError(self._obituary(server, explanation)) from reason
             return False

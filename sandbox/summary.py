@@ -25,6 +25,9 @@ from sandbox.settings import BUCKET
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+VALIDATION = "validate_datasets"
+LEAVE_OUT = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
+
 MARTS = ("genre_level_kpis", "hourly_kpis")
 FIRST_ROWS = 5
 BAR_WIDTH = 30
@@ -84,6 +87,8 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
         title = f"[bold red]{cause.task_id} failed[/]"
         console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
         console.print(f"  its log            {cause.log}", soft_wrap=True)
+        if cause.task_id == VALIDATION:
+            console.print(f"  to leave them out  {LEAVE_OUT}  (sets refused stream files aside)", soft_wrap=True)
     if len(failures) > 1:
         console.print(f"  failed too         {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
     show_places(console, sandbox, run, batch_of(run))
@@ -260,7 +265,8 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
         "Airflow": f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}  (`make airflow` prints the login)",
         "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
         "logs of Glue runs": str(sandbox.home.aws / "glue-runs"),
-        "queries": 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"',
     }
+    if run.succeeded:
+        places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     for name, place in places.items():
         console.print(f"  [dim]{name:<17}[/]  {place}", soft_wrap=True)

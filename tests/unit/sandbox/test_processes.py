@@ -187,6 +187,26 @@ def test_a_server_that_never_serves_is_reported_with_the_reason(servers: Process
         servers.wait([sulking], [sulking], ignore)
 
 
+def test_a_server_that_has_long_been_up_gets_its_time_when_it_has_to_recover(servers: Processes) -> None:
+    deadline = 1.0
+
+    def until_grown_up(started: float) -> None:
+        if time.time() - started < 1.5 * deadline:
+            raise NotReadyError("too young")
+
+    answers = iter([False, False, True])
+
+    def recovering(_started: float) -> None:
+        if not next(answers):
+            raise NotReadyError("it waits for another server")
+
+    servers.wait([toy(FOREVER, until_grown_up)], servers.start([toy(FOREVER)]), ignore)
+
+    servers.wait([toy(FOREVER, recovering, deadline=deadline)], [], ignore)
+
+    assert list(answers) == []
+
+
 def test_ctrl_c_in_a_command_does_not_reach_the_servers(servers: Processes) -> None:
     servers.start([toy(FOREVER)])
     process = servers.running()["toy"]
