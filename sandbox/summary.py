@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 VALIDATION = "validate_datasets"
-LEAVE_OUT = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
+SET_ASIDE = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
 
 MARTS = ("genre_level_kpis", "hourly_kpis")
 FIRST_ROWS = 5
@@ -88,7 +88,7 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
         console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
         console.print(f"  its log            {cause.log}", soft_wrap=True)
         if cause.task_id == VALIDATION:
-            console.print(f"  to leave them out  {LEAVE_OUT}  (sets refused stream files aside)", soft_wrap=True)
+            console.print(f"  to go on without   {SET_ASIDE}", soft_wrap=True)
     if len(failures) > 1:
         console.print(f"  failed too         {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
     show_places(console, sandbox, run, batch_of(run))
