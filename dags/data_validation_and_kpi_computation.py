@@ -21,7 +21,7 @@ from cosmos import (
 )
 from music_streams import lake, tasks
 from music_streams.batches import batch_id
-from music_streams.dbt import raise_what_dbt_found
+from music_streams.dbt import check_staged_rows_against, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -74,7 +74,7 @@ DBT_EXECUTION = ExecutionConfig(
     execution_mode=ExecutionMode.LOCAL,
     invocation_mode=InvocationMode.SUBPROCESS,
     dbt_executable_path=SETTINGS.dbt_executable,
-    test_indirect_selection=TestIndirectSelection.BUILDABLE,  # a test of two models runs with the one that comes last
+    test_indirect_selection=TestIndirectSelection.BUILDABLE,
 )
 
 with DAG(
@@ -201,6 +201,8 @@ with DAG(
         operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
     )
 
+    check_staged_rows_against(write_genre_level_kpis, "stg_genre_level_kpis", counts="stg_genre_level_kpi_counts")
+
     trigger_hourly_kpis = GlueJobOperator(
         task_id="trigger_spark_hourly_kpis_job_task",
         job_name="hourly-kpis",
@@ -234,6 +236,8 @@ with DAG(
         ),
         operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
     )
+
+    check_staged_rows_against(write_hourly_kpis, "stg_hourly_kpis", counts="stg_hourly_kpi_counts")
 
     test_kpis_reconcile = DbtTestLocalOperator(
         task_id="test_kpis_reconcile",

@@ -1,15 +1,26 @@
-"""What becomes of a dbt command that failed: a model's error is worth a retry, a failed test never is."""
+"""How the dbt tasks are ordered, and what becomes of one that failed."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from cosmos import DbtTaskGroup, TestIndirectSelection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 RUN_RESULTS = Path("target") / "run_results.json"
+
+
+def check_staged_rows_against(group: DbtTaskGroup, staged: str, *, counts: str) -> None:
+    """Let the tests that compare staged rows with their counts run with the rows, once the counts are loaded.
+
+    Building one model with dbt runs such a test with either of the two, or, `buildable`, with none.
+    """
+    rows_task = group.get_child_by_label(f"{staged}_model_build")
+    group.get_child_by_label(f"{counts}_model_build") >> rows_task
+    rows_task.indirect_selection = TestIndirectSelection.EAGER.value
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001

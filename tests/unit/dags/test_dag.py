@@ -98,7 +98,6 @@ def test_a_mart_is_built_after_its_staging_was_built_and_tested(
     for task in members(dag, group).values():
         assert task.base_cmd == ["build"], "builds hold their model's tests, and fail with them"
         assert (task.select.startswith("fqn:"), task.exclude) == (True, "tag:reconciliation")
-        assert task.indirect_selection == "buildable", "a test of two models runs when both are loaded"
 
 
 def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
@@ -113,24 +112,31 @@ def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
         assert task.callback is raise_what_dbt_found
 
 
-def test_every_data_test_runs_in_one_task_and_only_when_all_it_reads_is_loaded(
+def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
     dag: "DAG", dag_environment: dict[str, str]
 ) -> None:
     nodes = json.loads(Path(dag_environment["MUSIC_STREAMS_DBT_MANIFEST"]).read_text())["nodes"]
     parents = {key: {up for up in node["depends_on"]["nodes"] if up in nodes} for key, node in nodes.items()}
-    built = {key: f".{node['name']}_model_build" for key, node in nodes.items() if node["resource_type"] == "model"}
-    assert all(any(task.task_id.endswith(suffix) for task in dag.tasks) for suffix in built.values())
+    builds: dict[str, Any] = {
+        key: next(task for task in dag.tasks if task.task_id.endswith(f".{node['name']}_model_build"))
+        for key, node in nodes.items()
+        if node["resource_type"] == "model"
+    }
 
     def ancestors(key: str) -> set[str]:
         return parents[key].union(*(ancestors(up) for up in parents[key]))
 
-    for key, node in nodes.items():
+    def runs(test: str, model: str) -> bool:
+        """Whether `dbt build --select model` runs the test."""
+        anyhow = builds[model].indirect_selection == "eager"
+        return model in parents[test] and (anyhow or parents[test] <= {model, *ancestors(model)})
+
+    for test, node in nodes.items():
         if node["resource_type"] == "test" and "reconciliation" not in node["tags"]:
-            # What `dbt build --select <model> --indirect-selection buildable` runs with a model.
-            runs_with = [model for model in built if model in parents[key] <= {model, *ancestors(model)}]
-            assert len(runs_with) == 1, (
-                f"{node['name']} runs with {runs_with}: let one of its models depend on the other"
-            )
+            running = [builds[model] for model in builds if runs(test, model)]
+            assert len(running) == 1, f"{node['name']} runs in {running}"
+            loaded = {running[0].task_id, *all_before(dag, running[0].task_id)}
+            assert {builds[model].task_id for model in parents[test]} <= loaded, f"{node['name']} runs too early"
 
 
 def test_the_reconciliation_runs_its_tests_and_no_others(dag: "DAG") -> None:
