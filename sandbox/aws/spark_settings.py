@@ -129,6 +129,7 @@ def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()
     return {
         "JAVA_HOME": str(java),
         "SPARK_CONF_DIR": str(ON_CLASSPATH),
+        "PYSPARK_PYTHON": sys.executable,  # else the workers run whatever `python3` is, without our packages
         "PYSPARK_SUBMIT_ARGS": shlex.join(submit),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from datetime import date, datetime
 from pathlib import Path
 
@@ -205,3 +206,8 @@ def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> No
     expected = expected_tables(SONGS, USERS, [("a.csv", content)], time)
     assert differences(expected.genre_level_kpis, tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
     assert differences(expected.hourly_kpis, tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+
+
+def test_python_workers_have_the_packages_of_the_driver(lake: LakeOfEvents) -> None:
+    context = lake.spark.sparkContext
+    assert context.parallelize([0], 1).map(lambda _: sys.prefix).collect() == [sys.prefix]
