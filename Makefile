@@ -27,7 +27,7 @@ run: ## Run the whole pipeline once, on the next day of sample data
 
 test: ## Run all tests (TESTS=path for some of them)
 	@sh sandbox/setup.sh
-	@$(PYTHON) -m pytest $(TESTS)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
 	$(SANDBOX) query
