@@ -176,8 +176,8 @@ def results(sandbox: Sandbox, record: Mapping[str, Any]) -> Iterable[RenderableT
         return
     hours = select_date(sandbox, "hourly_kpis", date, "listen_hour")
     genres = select_date(sandbox, "genre_level_kpis", date, "listen_count desc, track_genre")
-    yield kpi_table(f"genre_level_kpis on {date}: {FIRST_ROWS} of {len(genres)} rows", genres, GENRE_COLUMNS)
-    yield kpi_table(f"hourly_kpis on {date}: {FIRST_ROWS} of {len(hours)} rows", hours, HOUR_COLUMNS)
+    yield kpi_table(f"genre_level_kpis on {date}", genres, GENRE_COLUMNS)
+    yield kpi_table(f"hourly_kpis on {date}", hours, HOUR_COLUMNS)
     if hours:
         plays = {row["listen_hour"]: row["listen_count"] for row in hours}
         yield Text(f"Plays per hour  {sparkline([plays.get(hour, 0) for hour in range(24)])}  0 to 23 h UTC\n")
@@ -218,11 +218,13 @@ def select_date(sandbox: Sandbox, mart: str, date: str, order: str) -> list[dict
 
 def kpi_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
     """The first rows, under headings that fit a terminal."""
+    shown = rows[:FIRST_ROWS]
+    title += f": {len(shown)} of {len(rows)} rows"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for name, heading in columns.items():
         text = not rows or isinstance(rows[0][name], str)
         table.add_column(heading, justify="left" if text else "right", no_wrap=True, overflow="ellipsis")
-    for row in rows[:FIRST_ROWS]:
+    for row in shown:
         table.add_row(*(cell(row[name]) for name in columns))
     return table
 

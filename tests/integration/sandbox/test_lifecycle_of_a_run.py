@@ -1,0 +1,140 @@
+"""`make run` as the user types it, and a run whose sandbox is killed under it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from music_streams import lake
+from music_streams.objects import list_objects
+
+from sandbox import follow, pipeline_run
+from sandbox.airflow import TaskState
+from sandbox.home import REPOSITORY, VARIABLE
+from sandbox.progress import Progress
+from tests.integration.conftest import RunningSandbox
+
+SONGS = b"""id,track_id,artists,track_name,duration_ms,track_genre
+0,t1,One;Two,"A ""quoted"", title",200000,pop
+1,t2,Two,Other,100000,rock
+"""
+USERS = b"user_id,user_name,user_age,user_country,created_at\n1,Ann,30,NL,2024-01-01\n2,Bob,17,DE,2024-01-01\n"
+STREAMS = b"""user_id,track_id,listen_time
+1,t1,2024-06-25 10:00:00
+2,t1,2024-06-25 10:30:00
+2,t2,2024-06-25 11:00:00
+2,t2,2024-06-25 11:00:00
+2,,2024-06-25 12:00:00
+"""
+PLAYS = "select cast(listen_date as varchar) as day, sum(listen_count) as plays from {} group by 1 order by 1"
+
+
+def make_run(sandbox: RunningSandbox, **arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {VARIABLE: str(sandbox.sandbox.home.path)}
+    words = [f"{name}={value}" for name, value in arguments.items()]
+    return subprocess.run(
+        ["make", "-s", "-C", str(REPOSITORY), "run", *words],
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def folder_with(folder: Path, files: Mapping[str, bytes]) -> str:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+def plays(sandbox: RunningSandbox) -> list[list[tuple[str, int]]]:
+    """Date and plays in each of the two tables."""
+    tables = ("genre_level_kpis", "hourly_kpis")
+    return [[(row["day"], int(row["plays"])) for row in sandbox.query(PLAYS.format(table))] for table in tables]
+
+
+def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.empty()
+    files = {"songs.csv": SONGS, "users.csv": USERS, "user_streams/my streams.csv": STREAMS}
+
+    result = make_run(sandbox, DATA=folder_with(tmp_path / "my $data's", files), PARAMS='{"max_reject_rate": 0.5}')
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    told = " ".join(result.stdout.replace("│", " ").split())
+    for fact in (
+        "rows read 5 1 files",
+        "events accepted 3",
+        "duplicate 1",
+        "rejected 1 track_id is missing 1",
+        "dates computed 1 2024-06-25 to 2024-06-25",
+        "rows merged 2 genre_level_kpis",
+        "rows merged 2 hourly_kpis",
+        "files archived 1",
+        "✔ move_files",
+        "genre_level_kpis on 2024-06-25: 2 of 2 rows",
+        'A "quoted", title',
+    ):
+        assert fact in told
+    assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
+
+
+def test_a_run_that_fails_names_the_task_its_error_and_its_log(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.empty()
+    files = {"songs.csv": SONGS, "users.csv": USERS, "user_streams/wrong.csv": b"user_id,listen_time\n"}
+
+    result = make_run(sandbox, DATA=folder_with(tmp_path, files))
+
+    assert result.returncode != 0
+    assert "validate_datasets failed" in result.stdout
+    assert "user_streams/wrong.csv: column 'track_id' is missing" in result.stdout
+    (log,) = (line.split(maxsplit=2)[2] for line in result.stdout.splitlines() if line.startswith("  its log"))
+    assert Path(log).is_file()
+
+
+def test_params_that_the_dag_does_not_take_are_refused_in_its_words(sandbox: RunningSandbox) -> None:
+    result = make_run(sandbox, PARAMS='{"max_reject_rate": 7}')
+
+    assert result.returncode != 0
+    assert "7 is greater than the maximum of 1" in result.stderr
+
+
+def test_a_run_whose_sandbox_is_killed_is_made_good(sandbox: RunningSandbox) -> None:
+    sandbox.empty()
+    sandbox.land({"songs.csv": SONGS, "users.csv": USERS, "user_streams/a.csv": STREAMS})
+    sandbox.sandbox.airflow.trigger({"max_reject_rate": 0.5})
+    records = f"{lake.BATCHES}/"
+    while not any(entry.key.endswith("curation.json") for entry in list_objects(sandbox.s3, sandbox.bucket, records)):
+        assert sandbox.sandbox.airflow.active_runs()
+    for server in sandbox.sandbox.processes.running().values():
+        server.send_signal(signal.SIGKILL)
+
+    sandbox.sandbox.start()
+    run = sandbox.run({"max_reject_rate": 0.5})
+
+    assert run.state == "success", run.errors
+    assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
+    assert sandbox.keys("user_streams/") == []
+    assert {Path(key).name for key in sandbox.keys("user-streams-archived/")} == {"a.csv"}
+
+
+def test_ctrl_c_leaves_the_run_going_and_the_next_command_waits_for_it(
+    sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.empty()
+
+    def interrupt(_tasks: list[TaskState]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "show", lambda _self, tasks: interrupt(tasks))
+        with pytest.raises(KeyboardInterrupt):
+            pipeline_run.run(sandbox.sandbox, data=None, params="{}")
+    (interrupted,) = sandbox.sandbox.airflow.active_runs()
+
+    assert pipeline_run.run(sandbox.sandbox, data=None, params="{}") == 0
+
+    assert sandbox.sandbox.airflow.run(interrupted["dag_run_id"])["state"] in follow.FINISHED_RUN
