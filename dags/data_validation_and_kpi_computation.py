@@ -38,6 +38,11 @@ CURATION_ARGUMENTS = {
     "--quarantine_prefix": lake.QUARANTINED_ROWS,
     "--max_reject_rate": "{{ params.max_reject_rate }}",
 }
+# Name, Glue job, and where the job writes.
+KPIS = (
+    ("genre_level_kpis", "genre_level_kpis", lake.GENRE_LEVEL_KPIS),
+    ("hourly_kpis", "hourly-kpis", lake.HOURLY_KPIS),
+)
 KPI_ARGUMENTS = {
     "--bucket": SETTINGS.bucket,
     "--batch_id": BATCH_ID,
@@ -167,78 +172,6 @@ with DAG(
         execution_timeout=GLUE_WAIT_LIMIT,
     )
 
-    trigger_genre_level_kpis = GlueJobOperator(
-        task_id="trigger_spark_genre_level_kpis_job_task",
-        job_name="genre_level_kpis",
-        script_args={**KPI_ARGUMENTS, "--output_prefix": lake.GENRE_LEVEL_KPIS},
-        wait_for_completion=False,
-        deferrable=False,
-        aws_conn_id=None,
-    )
-    wait_for_genre_level_kpis = GlueRunSensor(
-        task_id="wait_for_spark_genre_level_kpis_job_completion_task",
-        job_name=trigger_genre_level_kpis.job_name,
-        run_id=trigger_genre_level_kpis.output,
-        trigger_task_id=trigger_genre_level_kpis.task_id,
-        mode=GLUE_WAIT_MODE,
-        poke_interval=SETTINGS.glue_poll_seconds,
-        timeout=GLUE_WAIT_LIMIT,
-        execution_timeout=GLUE_WAIT_LIMIT,
-    )
-    write_genre_level_kpis = DbtTaskGroup(
-        group_id="write_genre_level_kpis_to_redshift",
-        project_config=DBT_PROJECT,
-        profile_config=DBT_PROFILE,
-        execution_config=DBT_EXECUTION,
-        render_config=RenderConfig(
-            load_method=LoadMode.DBT_MANIFEST,
-            invocation_mode=InvocationMode.SUBPROCESS,
-            test_behavior=TestBehavior.BUILD,
-            select=["tag:genre_level_kpis"],
-            exclude=["tag:reconciliation"],
-            emit_datasets=False,
-        ),
-        operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
-    )
-
-    check_staged_rows_against(write_genre_level_kpis, "stg_genre_level_kpis", counts="stg_genre_level_kpi_counts")
-
-    trigger_hourly_kpis = GlueJobOperator(
-        task_id="trigger_spark_hourly_kpis_job_task",
-        job_name="hourly-kpis",
-        script_args={**KPI_ARGUMENTS, "--output_prefix": lake.HOURLY_KPIS},
-        wait_for_completion=False,
-        deferrable=False,
-        aws_conn_id=None,
-    )
-    wait_for_hourly_kpis = GlueRunSensor(
-        task_id="wait_for_spark_hourly_kpis_job_completion_task",
-        job_name=trigger_hourly_kpis.job_name,
-        run_id=trigger_hourly_kpis.output,
-        trigger_task_id=trigger_hourly_kpis.task_id,
-        mode=GLUE_WAIT_MODE,
-        poke_interval=SETTINGS.glue_poll_seconds,
-        timeout=GLUE_WAIT_LIMIT,
-        execution_timeout=GLUE_WAIT_LIMIT,
-    )
-    write_hourly_kpis = DbtTaskGroup(
-        group_id="write_hourly_kpis_to_redshift",
-        project_config=DBT_PROJECT,
-        profile_config=DBT_PROFILE,
-        execution_config=DBT_EXECUTION,
-        render_config=RenderConfig(
-            load_method=LoadMode.DBT_MANIFEST,
-            invocation_mode=InvocationMode.SUBPROCESS,
-            test_behavior=TestBehavior.BUILD,
-            select=["tag:hourly_kpis"],
-            exclude=["tag:reconciliation"],
-            emit_datasets=False,
-        ),
-        operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
-    )
-
-    check_staged_rows_against(write_hourly_kpis, "stg_hourly_kpis", counts="stg_hourly_kpi_counts")
-
     test_kpis_reconcile = DbtTestLocalOperator(
         task_id="test_kpis_reconcile",
         project_dir=SETTINGS.dbt_project_dir,
@@ -261,8 +194,43 @@ with DAG(
         execution_timeout=timedelta(hours=1),
     )
 
+    for kpi, job_name, output_prefix in KPIS:
+        trigger_kpi_job = GlueJobOperator(
+            task_id=f"trigger_spark_{kpi}_job_task",
+            job_name=job_name,
+            script_args={**KPI_ARGUMENTS, "--output_prefix": output_prefix},
+            wait_for_completion=False,
+            deferrable=False,
+            aws_conn_id=None,
+        )
+        wait_for_kpi_job = GlueRunSensor(
+            task_id=f"wait_for_spark_{kpi}_job_completion_task",
+            job_name=job_name,
+            run_id=trigger_kpi_job.output,
+            trigger_task_id=trigger_kpi_job.task_id,
+            mode=GLUE_WAIT_MODE,
+            poke_interval=SETTINGS.glue_poll_seconds,
+            timeout=GLUE_WAIT_LIMIT,
+            execution_timeout=GLUE_WAIT_LIMIT,
+        )
+        write_kpis = DbtTaskGroup(
+            group_id=f"write_{kpi}_to_redshift",
+            project_config=DBT_PROJECT,
+            profile_config=DBT_PROFILE,
+            execution_config=DBT_EXECUTION,
+            render_config=RenderConfig(
+                load_method=LoadMode.DBT_MANIFEST,
+                invocation_mode=InvocationMode.SUBPROCESS,
+                test_behavior=TestBehavior.BUILD,
+                select=[f"tag:{kpi}"],
+                exclude=["tag:reconciliation"],
+                emit_datasets=False,
+            ),
+            operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
+        )
+        check_staged_rows_against(write_kpis, f"stg_{kpi}", counts=f"stg_{kpi.removesuffix('s')}_counts")
+        wait_for_curation >> trigger_kpi_job >> wait_for_kpi_job >> write_kpis >> test_kpis_reconcile
+
     validate_datasets >> check_validation >> [end_dag, trigger_curation]
-    trigger_curation >> wait_for_curation >> [trigger_genre_level_kpis, trigger_hourly_kpis]
-    trigger_genre_level_kpis >> wait_for_genre_level_kpis >> write_genre_level_kpis
-    trigger_hourly_kpis >> wait_for_hourly_kpis >> write_hourly_kpis
-    [write_genre_level_kpis, write_hourly_kpis] >> test_kpis_reconcile >> move_files
+    trigger_curation >> wait_for_curation
+    test_kpis_reconcile >> move_files

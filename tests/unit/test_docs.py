@@ -67,11 +67,3 @@ def test_the_readme_lists_the_commands_that_make_has() -> None:
     listed = set(re.findall(r"`make ([a-z]+)", text("README.md")))
     assert listed <= described
     assert described - listed <= {"help", "setup"}
-
-
-def test_the_picture_in_the_readme_has_the_tasks_of_the_dag() -> None:
-    dag = text("dags/data_validation_and_kpi_computation.py")
-    ids = set(re.findall(r'(?:task_id|group_id)="(\w+)"', dag))
-    picture = re.findall(r"```mermaid\n(.*?)```", text("README.md"), re.DOTALL)[0]
-    shown = set(re.findall(r"[\[(]([a-z]\w+_\w+)[\])]", picture))
-    assert shown == ids

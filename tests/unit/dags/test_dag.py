@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -249,3 +250,9 @@ print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
     packages = {module.partition(".")[0] for module in modules}
     assert packages & HEAVY == set()
     assert seconds < 20, "a machine under load is no reason to fail, running dbt while parsing is"
+
+
+def test_the_picture_in_the_readme_has_the_tasks_and_groups_of_the_dag(dag: "DAG") -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    picture = re.findall(r"```mermaid\n(.*?)```", readme, re.DOTALL)[0]
+    assert set(re.findall(r"[\[(]([a-z]\w+_\w+)[\])]", picture)) == set(dag.task_group.children)
