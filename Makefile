@@ -22,7 +22,7 @@ help: ## This list
 
 run: ## Run the whole pipeline once, on the next day of sample data
 #: DATA=folder     with your songs.csv, users.csv, user_streams/*.csv (what has landed before may be left out)
-#: PARAMS='{…}'    with DAG params, e.g. '{"recompute_from": "2024-06-25"}'; without DATA nothing new lands
+#: PARAMS='{…}'    with DAG params, '{"recompute_from": "2024-06-25", "recompute_to": "2024-06-30"}'; nothing new lands
 	$(SANDBOX) run
 
 test: ## Run all tests (TESTS=path for some of them)
