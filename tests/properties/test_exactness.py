@@ -7,6 +7,7 @@ die, what is retried, and which old steps somebody runs again.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from music_streams import lake
@@ -198,8 +199,9 @@ def check(world: World, history: list[object]) -> None:
     player.play(Run(meanwhile=None))
 
 
+@pytest.mark.timeout(1800)
 @settings(
-    max_examples=40,
+    max_examples=8,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
