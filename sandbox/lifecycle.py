@@ -14,7 +14,7 @@ from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
 from sandbox.settings import (
     Ports,
-    choose_ports,
+    chosen_ports,
     dag_variables,
     inherited_environment,
     manifest_path,
@@ -79,8 +79,7 @@ class Sandbox:
             SandboxError: a server ended or did not become ready; the message holds the end of its log.
         """
         wanted = set(parts)
-        with self._lock():
-            ports = choose_ports(self.home, self._listening())
+        with self._lock(), chosen_ports(self.home, self._listening()) as ports:
             for address in ("airflow", "aws"):  # may have moved
                 self.__dict__.pop(address, None)
             servers = [server for part, server in self._base_servers(ports).items() if part in wanted]

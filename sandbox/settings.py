@@ -2,8 +2,10 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from sandbox.home import REPOSITORY, Home
@@ -57,14 +59,33 @@ class Ports:
         return f"http://{HOST}:{self.airflow}"
 
 
-def choose_ports(home: Home, running: set[str]) -> Ports:
-    """The ports of last time, or the customary ones; a free one instead of any that something else holds."""
+@contextmanager
+def chosen_ports(home: Home, running: set[str]) -> Iterator[Ports]:
+    """The ports of last time, or the customary ones; a free one instead of any that something else holds.
+
+    As long as the context lasts, no other sandbox on this machine chooses the same ones for servers that are not
+    `running` yet.
+    """
     ports = {**PREFERRED_PORTS, **(home.recall("ports") or {})}
-    for name, port in ports.items():
-        if name not in running and not is_free(port):
-            ports[name] = free_port()
-    home.remember("ports", ports)
-    return Ports(**ports)
+    with ExitStack() as reservations:
+        for name, port in ports.items():
+            if name not in running:
+                candidates = chain([port], iter(free_port, None))
+                ports[name] = next(port for port in candidates if is_free(port) and reserve(port, reservations))
+        home.remember("ports", ports)
+        yield Ports(**ports)
+
+
+def reserve(port: int, reservations: ExitStack) -> bool:
+    """Claim a port among the sandboxes of this machine, unless another has; the kernel frees what a killed one held."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0music-streams-sandbox-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    reservations.enter_context(claim)
+    return True
 
 
 def is_free(port: int) -> bool:

@@ -8,12 +8,17 @@ from sandbox.settings import (
     HOST,
     PREFERRED_PORTS,
     Ports,
-    choose_ports,
+    chosen_ports,
     client_variables,
     inherited_environment,
     search_path,
     server_variables,
 )
+
+
+def choose_ports(home: Home, running: set[str]) -> Ports:
+    with chosen_ports(home, running) as ports:
+        return ports
 
 
 def test_the_ports_of_last_time_are_kept(tmp_path: Path) -> None:
@@ -37,6 +42,11 @@ def test_a_port_that_our_own_server_holds_is_kept(tmp_path: Path) -> None:
     first = choose_ports(home, set())
     with socket.create_server((HOST, first.redshift)):
         assert choose_ports(home, {"redshift"}) == first
+
+
+def test_two_sandboxes_that_start_at_once_choose_other_ports(tmp_path: Path) -> None:
+    with chosen_ports(Home(tmp_path / "one"), set()) as one, chosen_ports(Home(tmp_path / "other"), set()) as other:
+        assert not set(vars(one).values()) & set(vars(other).values())
 
 
 def test_no_two_servers_get_one_port(tmp_path: Path) -> None:
