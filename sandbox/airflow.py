@@ -161,6 +161,7 @@ def servers(home: Home, ports: Ports, environment: Mapping[str, str]) -> list[Se
             command=[PROGRAM, *arguments],
             environment=environment,
             check=lambda started: client.check(name, started),
+            port=ports.airflow if name == API_SERVER else None,
             sources=[REPOSITORY / "uv.lock"],
             grace=GRACE_SECONDS,
             working_directory=home.airflow,

@@ -136,6 +136,7 @@ class Sandbox:
                 command=python("-m", f"sandbox.{part}", "--home", str(folder), "--port", str(port)),
                 environment=variables,
                 check=lambda _started: check(),
+                port=port,
                 sources=[REPOSITORY / "sandbox" / part, REPOSITORY / "uv.lock"],
                 working_directory=REPOSITORY,
             )

@@ -38,6 +38,7 @@ class Server:
     Attributes:
         name: unique in the sandbox; its log is `logs/<name>.log`.
         environment: what is set besides the inherited variables.
+        port: where it listens; another program that answers there is not taken for it.
         sources: folders of code that the program has loaded; when they change it is started anew.
         check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
         deadline: seconds of waiting after which it must serve.
@@ -48,6 +49,7 @@ class Server:
     command: Sequence[str]
     environment: Mapping[str, str]
     check: Callable[[float], None]
+    port: int | None = None
     sources: Sequence[Path] = ()
     deadline: float = 120.0
     grace: float = GRACE_SECONDS
@@ -144,6 +146,7 @@ class Processes:
     def _serves(self, server: Server, process: psutil.Process, waiting_since: float) -> bool:
         try:
             started = process.create_time()
+            check_port(server, process)
             server.check(started)
         except NotReadyError as reason:
             if time.time() - max(started, waiting_since) > server.deadline:
@@ -207,6 +210,28 @@ class Processes:
     def _obituary(self, server: Server, what_happened: str) -> str:
         log = self.log(server.name)
         return f"{server.name} {what_happened}. The end of its log, {log}:\n{tail(log)}"
+
+
+def check_port(server: Server, process: psutil.Process) -> None:
+    """Make sure that it is the server that answers on its port.
+
+    Raises:
+        NotReadyError: it does not listen there, whoever else may.
+    """
+    if server.port is not None and not listens(process, server.port):
+        raise NotReadyError(f"it does not listen on port {server.port}")
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    """Whether the process, or one that it started, listens on a port."""
+    for member in [process, *children_of(process)]:
+        try:
+            sockets = member.net_connections("tcp")
+        except psutil.Error:  # ended, or another user's
+            continue
+        if any(socket.status == psutil.CONN_LISTEN and socket.laddr.port == port for socket in sockets):
+            return True
+    return False
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from sandbox import processes
 from sandbox.home import Home, SandboxError
 from sandbox.processes import NotReadyError, Processes, Server, has_ended, wait_gone
+from sandbox.settings import free_port
 
 FOREVER = "import signal; signal.pause()"
 DEAF = (
@@ -185,6 +187,24 @@ def test_a_server_that_never_serves_is_reported_with_the_reason(servers: Process
 
     with pytest.raises(SandboxError, match=r"did not become ready within 0 s \(it sulks\)"):
         servers.wait([sulking], [sulking], ignore)
+
+
+def test_another_program_on_its_port_is_not_taken_for_the_server(servers: Processes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        silent = toy(FOREVER, ready, port=port, deadline=0.3)
+        servers.start([silent])
+
+        with pytest.raises(SandboxError, match=f"it does not listen on port {port}"):
+            servers.wait([silent], [silent], ignore)
+
+
+def test_a_server_may_leave_listening_to_a_process_that_it_starts(servers: Processes) -> None:
+    port = free_port()
+    child = f'import signal, socket; held = socket.create_server(("127.0.0.1", {port})); signal.pause()'
+    parent = toy(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])", port=port)
+
+    servers.wait([parent], servers.start([parent]), ignore)
 
 
 def test_a_server_that_has_long_been_up_gets_its_time_when_it_has_to_recover(servers: Processes) -> None:
