@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 BUCKET = "music-streams-dbt-tests"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     """The environment that `make env` exports, but for the batch."""
     home = tmp_path_factory.mktemp("dbt")
@@ -54,7 +54,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.Mon
         yield patch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kpi_lake(environment: pytest.MonkeyPatch) -> Iterator[LakeOfKpis]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -66,7 +66,7 @@ def kpi_lake(environment: pytest.MonkeyPatch) -> Iterator[LakeOfKpis]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(
     environment: pytest.MonkeyPatch, kpi_lake: LakeOfKpis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Connection]:
@@ -202,6 +202,6 @@ class Dbt:
         return invocation
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Dbt:
     return Dbt(environment)

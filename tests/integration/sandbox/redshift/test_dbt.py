@@ -77,7 +77,8 @@ class SmallProject:
 
     def run(self, *words: str, manifest: str = "") -> Any:
         """Runs one dbt command."""
-        places = ["--project-dir", str(self.path), "--profiles-dir", str(self.path)]
+        places = ["--project-dir", str(self.path), "--profiles-dir", str(self.path), "--target", "t"]
+        places += ["--target-path", str(self.path / "target"), "--log-path", str(self.path / "logs")]
         return dbtRunner().invoke([*words, "--quiet", "--vars", json.dumps({"manifest": manifest}), *places])
 
 
