@@ -14,7 +14,6 @@ POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 
 FINISHED_RUN = frozenset({"success", "failed"})
-FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 ACTIVE_TASK = frozenset({"running", "deferred", "up_for_reschedule", "up_for_retry", "restarting"})
 UNFINISHED_TASK = ACTIVE_TASK | {"scheduled", "queued"}
 
