@@ -21,7 +21,15 @@ from sandbox.aws.s3 import S3
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
 
 HOST = "127.0.0.1"
-PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "MUSIC_STREAMS_SANDBOX_PROCESS",  # by which `make stop` finds what a killed launcher left
+)
 
 logger = logging.getLogger(__name__)
 

