@@ -93,7 +93,7 @@ with DAG(
     default_args={
         "owner": "music-streams",
         "retries": 2,
-        "retry_delay": timedelta(seconds=30),
+        "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
         "execution_timeout": timedelta(minutes=10),
     },
     dagrun_timeout=timedelta(hours=12),

@@ -60,6 +60,8 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 30,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # then a task whose process was killed is tried again
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # how long an ended task may keep its slot
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same

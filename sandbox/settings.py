@@ -21,6 +21,7 @@ COPY_ROLE = "music-streams-redshift-copy"
 GLUE_ROLE = "music-streams-glue"
 DBT_TARGET = "sandbox"
 GLUE_POLL_SECONDS = 1
+RETRY_SECONDS = 10
 
 VIRTUAL_ENVIRONMENT = REPOSITORY / ".venv"
 PREFERRED_PORTS = {"aws": 4566, "redshift": 5439, "airflow": 8080}
@@ -165,6 +166,7 @@ def dag_variables(home: Home) -> dict[str, str]:
         "MUSIC_STREAMS_DBT_PROJECT_DIR": str(project_path(home)),
         "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
+        "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
     }
 
 

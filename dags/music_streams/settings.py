@@ -25,6 +25,7 @@ class Settings:
         dbt_profiles_dir: holds `profiles.yml`.
         dbt_target: the profile's output.
         glue_poll_seconds: between two looks at a Glue run.
+        retry_seconds: before a failed task is tried again.
     """
 
     bucket: str
@@ -34,6 +35,7 @@ class Settings:
     dbt_profiles_dir: Path
     dbt_target: str
     glue_poll_seconds: float
+    retry_seconds: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -55,6 +57,7 @@ class Settings:
             dbt_profiles_dir=Path(environment.get("DBT_PROFILES_DIR") or project),
             dbt_target=environment.get("DBT_TARGET") or "prod",
             glue_poll_seconds=_seconds(environment, "MUSIC_STREAMS_GLUE_POLL_SECONDS", default="60"),
+            retry_seconds=_seconds(environment, "MUSIC_STREAMS_RETRY_SECONDS", default="30"),
         )
 
 

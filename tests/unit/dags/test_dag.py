@@ -153,6 +153,7 @@ def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:
 
 def test_all_but_the_pure_test_is_retried(dag: "DAG") -> None:
     assert {task.task_id for task in dag.tasks if task.retries == 0} == {"test_kpis_reconcile"}
+    assert {task.retry_delay for task in dag.tasks} == {timedelta(seconds=30)}
 
 
 def test_no_task_may_hang(dag: "DAG") -> None:

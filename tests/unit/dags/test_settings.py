@@ -13,6 +13,7 @@ def test_only_the_bucket_has_to_be_set() -> None:
         dbt_profiles_dir=REPOSITORY,
         dbt_target="prod",
         glue_poll_seconds=60,
+        retry_seconds=30,
     )
     assert (REPOSITORY / "dbt_project.yml").exists()
 
@@ -25,6 +26,7 @@ def test_every_setting_can_be_set() -> None:
             "MUSIC_STREAMS_DBT_PROJECT_DIR": "/opt/project",
             "MUSIC_STREAMS_DBT_MANIFEST": "/opt/manifest.json",
             "MUSIC_STREAMS_GLUE_POLL_SECONDS": "0.5",
+            "MUSIC_STREAMS_RETRY_SECONDS": "2",
             "DBT_PROFILES_DIR": "/opt/profiles",
             "DBT_TARGET": "sandbox",
         }
@@ -36,6 +38,7 @@ def test_every_setting_can_be_set() -> None:
         dbt_profiles_dir=Path("/opt/profiles"),
         dbt_target="sandbox",
         glue_poll_seconds=0.5,
+        retry_seconds=2,
     )
 
 
@@ -45,7 +48,8 @@ def test_without_a_bucket_the_error_says_what_to_set(bucket: dict[str, str]) -> 
         Settings.from_environment(bucket)
 
 
+@pytest.mark.parametrize("name", ["MUSIC_STREAMS_GLUE_POLL_SECONDS", "MUSIC_STREAMS_RETRY_SECONDS"])
 @pytest.mark.parametrize("seconds", ["often", "-1", "0", "nan", "inf"])
-def test_an_interval_is_a_number_of_seconds(seconds: str) -> None:
-    with pytest.raises(SettingError, match=f"MUSIC_STREAMS_GLUE_POLL_SECONDS is '{seconds}'"):
-        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", "MUSIC_STREAMS_GLUE_POLL_SECONDS": seconds})
+def test_an_interval_is_a_number_of_seconds(name: str, seconds: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} is '{seconds}'"):
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", name: seconds})
