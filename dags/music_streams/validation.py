@@ -154,7 +154,8 @@ def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tu
 
     def move(item: tuple[Pin, "FileReport"]) -> None:
         pin, file = item
-        target = f"{folder.quarantined_files}/{PurePosixPath(pin.landed.key).name}"
+        # The pin's name tells versions apart: an attempt that died here may have moved another one of this name aside.
+        target = f"{folder.quarantined_files}/{PurePosixPath(pin.copy.key).name}"
         reason = {
             "file": pin.landed.key,
             "etag": pin.landed.etag,

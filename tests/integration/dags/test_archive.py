@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 from music_streams import lake as keys
-from music_streams.archive import BatchUnfinishedError, finish_batch
+from music_streams.archive import BatchUnfinishedError, InputLostError, finish_batch
 from music_streams.batches import list_landed, owed_batches, pin_streams
 from music_streams.objects import write_json
 
+from tests.death import Death, Died
 from tests.integration.dags.conftest import Lake
 
 STREAMS = "music_streams/user_streams"
@@ -105,16 +106,62 @@ def test_finishing_again_after_the_pins_have_expired_is_harmless(lake: Lake) -> 
     assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
 
 
-def test_a_landed_file_is_not_deleted_before_its_bytes_are_archived(lake: Lake) -> None:
+def test_a_file_whose_pin_has_gone_is_archived_from_where_it_landed(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "pinned")
     (file,) = commit(lake, BATCH)
     compute(lake, BATCH)
     lake.remove(file["copy"])
 
-    with pytest.raises(Exception, match=r"user-streams-archived/.*/a\.csv does not exist"):
+    finish_batch(lake.s3, lake.bucket, BATCH)
+
+    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.keys(STREAMS) == []
+
+
+@pytest.mark.parametrize("landed", ["replaced", None])
+def test_a_file_whose_bytes_are_lost_is_named_and_its_batch_stays_owed(lake: Lake, landed: str | None) -> None:
+    lake.put(f"{STREAMS}/a.csv", "pinned")
+    lake.put(f"{STREAMS}/b.csv", "safe")
+    file, _ = commit(lake, BATCH)
+    compute(lake, BATCH)
+    lake.remove(file["copy"])
+    if landed:
+        lake.put(f"{STREAMS}/a.csv", landed)
+    else:
+        lake.remove(f"{STREAMS}/a.csv")
+
+    with pytest.raises(InputLostError, match=rf"{STREAMS}/a\.csv was counted, but its pin .*{file['copy']} has gone"):
         finish_batch(lake.s3, lake.bucket, BATCH)
 
-    assert lake.get(f"{STREAMS}/a.csv") == b"pinned"
+    assert owed_batches(lake.s3, lake.bucket, besides="") == [BATCH]
+    assert lake.get(f"{STREAMS}/b.csv") == b"safe"
+
+
+@pytest.mark.parametrize("operation", ["CopyObject", "PutObject", "DeleteObject"])
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_death_at_any_write_leaves_counted_bytes_archived_or_their_batch_owed(
+    lake: Lake, operation: str, writes: int
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        lake.put(f"{STREAMS}/{name}", f"earlier {name}")
+    commit(lake, EARLIER)
+    for name in ("a.csv", "b.csv"):
+        lake.put(f"{STREAMS}/{name}", f"later {name}")
+    commit(lake, BATCH, covers=[EARLIER])
+    compute(lake, BATCH)
+    death = Death()
+    lake.s3.meta.events.register("before-call.s3", death.at_writes(frozenset({operation})))
+
+    with pytest.raises(Died), death.after(writes):
+        finish_batch(lake.s3, lake.bucket, BATCH)
+
+    owed = owed_batches(lake.s3, lake.bucket, besides="")
+    for batch, age in ((EARLIER, "earlier"), (BATCH, "later")):
+        archived = {lake.get(key) for key in lake.keys(f"{keys.ARCHIVE}/{batch}/")}
+        assert batch in owed or archived == {f"{age} a.csv".encode(), f"{age} b.csv".encode()}
+    finish_batch(lake.s3, lake.bucket, BATCH)
+    assert lake.keys(STREAMS) == []
+    assert owed_batches(lake.s3, lake.bucket, besides="") == []
 
 
 def test_a_finished_batch_pays_what_the_batches_it_covers_owe(lake: Lake) -> None:

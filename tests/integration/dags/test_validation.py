@@ -1,5 +1,6 @@
 """Taking in a batch: real files, real expectations, real S3 conditions."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,11 @@ def take_in(lake: Lake, policy: OnInvalidStreamFile = "fail", recompute: DateRan
 
 def commit(lake: Lake, batch: str, **record: Any) -> None:
     write_json(lake.s3, lake.bucket, keys.BatchFolder(batch).curation_record, {"files": [], "covers": [], **record})
+
+
+def quarantined(landing: Lake) -> list[bytes]:
+    keys = landing.keys(FOLDER.quarantined_files)
+    return [landing.get(key) for key in keys if not key.endswith(".reason.json")]
 
 
 def nothing_to_do(quarantined: int = 0) -> dict[str, Any]:
@@ -188,8 +194,11 @@ def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landi
 
     assert [file["key"] for file in landing.record(FOLDER.manifest)["files"]] == [f"{STREAMS}/good.csv"]
     assert landing.keys(STREAMS) == [f"{STREAMS}/good.csv"]
-    assert landing.get(f"{FOLDER.quarantined_files}/bad file.csv") == BAD.encode()
-    reason = landing.record(f"{FOLDER.quarantined_files}/bad file.csv.reason.json")
+    bad, bad_reason, *empty = landing.keys(FOLDER.quarantined_files)
+    assert len(empty) == 2
+    assert landing.get(bad) == BAD.encode()
+    assert bad_reason == f"{bad}.reason.json"
+    reason = landing.record(bad_reason)
     assert reason["file"] == f"{STREAMS}/bad file.csv"
     assert any("listen_time" in entry["message"] for entry in reason["reasons"])
 
@@ -214,7 +223,25 @@ def test_a_bad_file_that_was_replaced_meanwhile_stays_for_the_next_run(landing: 
 
     assert take_in(landing, "quarantine") == nothing_to_do(quarantined=1)
     assert landing.get(f"{STREAMS}/a.csv") == GOOD.encode()
-    assert landing.get(f"{FOLDER.quarantined_files}/a.csv") == BAD.encode()
+    assert quarantined(landing) == [BAD.encode()]
+
+
+def test_two_bad_versions_of_a_file_are_both_kept_when_the_first_attempt_died(landing: Lake) -> None:
+    other = BAD + "u1,t2\n"
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+    landing.put(f"{STREAMS}/a.csv", BAD)
+
+    def break_off(params: dict[str, Any]) -> None:
+        if params["Key"] == FOLDER.manifest:
+            raise ConnectionError("gone")
+
+    landing.before("PutObject", break_off)
+    with pytest.raises(ConnectionError):
+        take_in(landing, "quarantine")
+    landing.put(f"{STREAMS}/a.csv", other)
+
+    assert take_in(replace(landing, s3=landing.producer), "quarantine") == computes(1, quarantined=1)
+    assert sorted(quarantined(landing)) == sorted([BAD.encode(), other.encode()])
 
 
 def test_owed_dates_alone_are_reason_enough(landing: Lake) -> None:
