@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
-from glue_jobs.lake import CURATION_RECORD, LOADED_RECORD, Bucket
+from glue_jobs.lake import CURATION_RECORD, LOADED_RECORD, RECORD_CUT, Bucket
 
 EVENT_KEY = ("user_id", "track_id", "listen_time")
 SCHEMA = StructType(
@@ -67,12 +67,19 @@ def committed_batch(bucket: Bucket, batches_prefix: str, batch_id: str) -> dict[
 
 
 def owed_batches(bucket: Bucket, batches_prefix: str) -> list[str]:
-    """Return the ids of the committed batches that no run has loaded yet, oldest first."""
+    """Return the ids of the committed batches that no run has loaded yet, oldest first.
+
+    Every batch of the past is listed, but as five names: a thousand names, one request, are two hundred batches.
+    """
     committed, loaded = set[str](), set[str]()
-    for key, _ in bucket.keys(f"{batches_prefix}/"):
+    for key in bucket.cut_keys(f"{batches_prefix}/", RECORD_CUT):
         batch_id, _, name = key.removeprefix(f"{batches_prefix}/").partition("/")
-        if name == CURATION_RECORD:
+        if name == _cut(CURATION_RECORD):
             committed.add(batch_id)
-        elif name == LOADED_RECORD:
+        elif name == _cut(LOADED_RECORD):
             loaded.add(batch_id)
     return sorted(committed - loaded)
+
+
+def _cut(name: str) -> str:
+    return name[: name.index(RECORD_CUT) + 1]

@@ -13,6 +13,8 @@ MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 LOADED_RECORD = "loaded.json"
 REJECTED_RECORD = "rejected.json"
+# Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
+RECORD_CUT = "n"
 
 _PARALLEL_READS = 16
 
@@ -36,9 +38,14 @@ class Bucket:
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the folders that begin with `prefix`, without a trailing slash."""
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix, Delimiter="/"):
+        for name in self.cut_keys(prefix, "/"):
+            yield name.removesuffix("/")
+
+    def cut_keys(self, prefix: str, cut: str) -> Iterator[str]:
+        """Yield the keys that begin with `prefix` and hold `cut` after it, cut behind the first one; each once."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix, Delimiter=cut):
             for entry in page.get("CommonPrefixes", []):
-                yield entry["Prefix"].rstrip("/")
+                yield entry["Prefix"]
 
     def lines(self, key: str) -> Iterator[bytes]:
         """Yield the object's lines with their line ends."""

@@ -17,7 +17,7 @@ from music_streams.objects import (
     copy_version,
     head,
     in_parallel,
-    list_objects,
+    list_level,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PIN_ATTEMPTS = 5
 NAME_LIMIT = 100
+LANDED_NAME_LIMIT = 900  # bytes; the keys of archive and quarantine hold more beside it, and S3 allows 1,024
 
 
 class LandingUnstableError(Exception):
@@ -35,6 +36,10 @@ class LandingUnstableError(Exception):
 
 class DatesRefusedError(Exception):
     """`recompute_from` and `recompute_to` make no range of dates."""
+
+
+class NamesRefusedError(Exception):
+    """Landed files have names under which they could not be archived; trying again changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -106,27 +111,37 @@ def list_landed(s3: "S3Client", bucket: str) -> Landed:
     """Look at the landing prefix once.
 
     Stream files are the objects directly below `user_streams/` whose names end in `.csv`, empty ones included.
+
+    Raises:
+        NamesRefusedError: a stream file's name is too long to be archived under.
     """
-    tables = {found.key: found for found in list_objects(s3, bucket, f"{lake.ROOT}/", delimiter="/")}
-    streams, others = [], []
-    for found in list_objects(s3, bucket, f"{lake.USER_STREAMS}/", delimiter="/"):
-        if found.key.endswith(".csv"):
-            streams.append(found)
-        elif not found.key.endswith("/"):
-            others.append(found.key)
-    if others:
-        log.warning("%d objects beside the stream files do not end in .csv and stay: %s", len(others), others[:20])
+    tables = {found.key: found for found in list_level(s3, bucket, f"{lake.ROOT}/")[0]}
+    objects, folders = list_level(s3, bucket, f"{lake.USER_STREAMS}/")
+    streams = [found for found in objects if found.key.endswith(".csv")]
+    others = [found.key for found in objects if not found.key.endswith((".csv", "/"))]
+    if others or folders:
+        log.warning(
+            "Only .csv files directly in %s/ are taken. %d other files and %d folders stay: %s",
+            lake.USER_STREAMS,
+            len(others),
+            len(folders),
+            [*others, *folders][:20],
+        )
+    _refuse_long_names(bucket, streams)
     return Landed(tables.get(lake.SONGS), tables.get(lake.USERS), tuple(streams))
 
 
 def owed_batches(s3: "S3Client", bucket: str, *, besides: str) -> list[str]:
-    """Committed batches, other than `besides`, whose dates no run has loaded yet; oldest first."""
+    """Committed batches, other than `besides`, whose dates no run has loaded yet; oldest first.
+
+    Every batch of the past is listed, but as five names: a thousand names, one request, are two hundred batches.
+    """
     committed, loaded = set(), set()
-    for found in list_objects(s3, bucket, f"{lake.BATCHES}/"):
-        owner, _, name = found.key.removeprefix(f"{lake.BATCHES}/").partition("/")
-        if name == lake.CURATION_RECORD:
+    for key in list_level(s3, bucket, f"{lake.BATCHES}/", delimiter=lake.RECORD_CUT)[1]:
+        owner, _, name = key.removeprefix(f"{lake.BATCHES}/").partition("/")
+        if name == _cut(lake.CURATION_RECORD):
             committed.add(owner)
-        elif name == lake.LOADED_RECORD:
+        elif name == _cut(lake.LOADED_RECORD):
             loaded.add(owner)
     return sorted(committed - loaded - {besides})
 
@@ -179,6 +194,21 @@ def pin_version(
         "nothing was taken in; the task tries again, and succeeds once its producer rests"
     )
     raise LandingUnstableError(msg)
+
+
+def _cut(name: str) -> str:
+    return name[: name.index(lake.RECORD_CUT) + 1]
+
+
+def _refuse_long_names(bucket: str, streams: Sequence[StoredObject]) -> None:
+    folder = f"{lake.USER_STREAMS}/"
+    too_long = [stream.key for stream in streams if len(stream.key.removeprefix(folder).encode()) > LANDED_NAME_LIMIT]
+    if too_long:
+        msg = (
+            f"s3://{bucket}/{too_long[0]}: the name has more than {LANDED_NAME_LIMIT} bytes, too many for the keys of "
+            f"archive and quarantine ({len(too_long)} such files); nothing is taken in before it has a shorter name"
+        )
+        raise NamesRefusedError(msg)
 
 
 def _safe_name(version: StoredObject) -> str:

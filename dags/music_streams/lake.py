@@ -27,6 +27,8 @@ MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 LOADED_RECORD = "loaded.json"
 COPY_MANIFEST = "manifest.json"
+# Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
+RECORD_CUT = "n"
 
 
 def copy_manifest(kpis: str, batch_id: str) -> str:

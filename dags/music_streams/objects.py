@@ -54,12 +54,22 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
         return list(pool.map(work, items))
 
 
-def list_objects(s3: "S3Client", bucket: str, prefix: str, *, delimiter: str = "") -> Iterator[StoredObject]:
-    """Objects below a prefix, page by page; with a delimiter only those directly below it."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
-    for page in pages:
+def list_objects(s3: "S3Client", bucket: str, prefix: str) -> Iterator[StoredObject]:
+    """Objects below a prefix, page by page."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
             yield StoredObject(entry["Key"], entry["ETag"], entry["Size"])
+
+
+def list_level(
+    s3: "S3Client", bucket: str, prefix: str, *, delimiter: str = "/"
+) -> tuple[list[StoredObject], list[str]]:
+    """Objects below a prefix with no delimiter after it; and the other keys, cut behind the first one, each once."""
+    objects, beginnings = [], []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter):
+        objects += [StoredObject(entry["Key"], entry["ETag"], entry["Size"]) for entry in page.get("Contents", [])]
+        beginnings += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+    return objects, beginnings
 
 
 def head(s3: "S3Client", bucket: str, key: str) -> StoredObject:

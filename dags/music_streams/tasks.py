@@ -6,7 +6,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from music_streams.archive import BatchUnfinishedError, finish_batch
-from music_streams.batches import DateRange, DatesRefusedError
+from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
 from music_streams.objects import s3_client
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch, write_verdict
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def validate_datasets(
     bucket: str, batch_id: str, on_invalid_stream_file: OnInvalidStreamFile, recompute_from: str, recompute_to: str
 ) -> dict[str, Any]:
-    """Take in what has landed as a batch; bad data and bad params fail at once, other errors are retried."""
+    """Take in what has landed as a batch; bad data, names and params fail at once, other errors are retried."""
     s3 = s3_client()
     try:
         return take_in_batch(
@@ -26,7 +26,7 @@ def validate_datasets(
             on_invalid_stream_file=on_invalid_stream_file,
             recompute=DateRange.from_params(recompute_from, recompute_to),
         )
-    except (DatasetsRefusedError, DatesRefusedError) as error:
+    except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError) as error:
         write_verdict(s3, bucket, batch_id, passed=False, message=str(error))
         raise AirflowFailException(str(error)) from error
 

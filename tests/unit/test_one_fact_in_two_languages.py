@@ -69,8 +69,18 @@ def test_a_mart_is_its_staging_and_the_time_of_the_load(mart: str, staging: str)
 
 
 def test_the_dag_and_the_jobs_call_a_batch_s_records_by_the_same_names() -> None:
-    for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD"):
+    for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD", "RECORD_CUT"):
         assert getattr(dag_lake, name) == getattr(job_lake, name)
+
+
+def test_a_listing_cut_at_a_letter_keeps_batches_and_records_apart() -> None:
+    assert dag_lake.RECORD_CUT not in "0123456789TZ-abcdef/"  # what batch ids are made of
+    names = (
+        *(getattr(job_lake, name) for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD")),
+        "input/",
+        "validation/",
+    )
+    assert len({name.partition(dag_lake.RECORD_CUT)[0] for name in (*names, job_lake.REJECTED_RECORD)}) == 6
 
 
 @pytest.mark.parametrize(

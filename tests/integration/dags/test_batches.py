@@ -1,16 +1,33 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 from music_streams import lake as keys
-from music_streams.batches import LandingUnstableError, list_landed, owed_batches, pin_streams
+from music_streams.batches import (
+    LANDED_NAME_LIMIT,
+    LandingUnstableError,
+    NamesRefusedError,
+    batch_id,
+    list_landed,
+    owed_batches,
+    pin_streams,
+)
 from music_streams.objects import in_parallel
 
+from glue_jobs.curated_events import owed_batches as owed_batches_for_the_jobs
+from glue_jobs.lake import Bucket
 from tests.integration.dags.conftest import Lake
 
 STREAMS = "music_streams/user_streams"
 BATCH = "20240626T000000Z-1a2b3c4d"
+MAX_KEY_BYTES = 1024
+FIRST_NIGHT = datetime(2024, 6, 26, tzinfo=UTC)
 
 
-def test_only_csv_files_directly_below_user_streams_are_stream_files(lake: Lake) -> None:
-    for name in ("b.csv", "a.csv", "c.CSV", "d.csv.tmp", "nested/e.csv", "empty.csv"):
+def test_only_csv_files_directly_below_user_streams_are_stream_files(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("b.csv", "a.csv", "c.CSV", "d.csv.tmp", "nested/e.csv", "nested/f.csv", "empty.csv"):
         lake.put(f"{STREAMS}/{name}", b"" if name == "empty.csv" else "x")
     lake.put(f"{STREAMS}/", b"")  # the folder marker of the S3 console
     lake.put("music_streams/user_streams.csv")
@@ -22,6 +39,25 @@ def test_only_csv_files_directly_below_user_streams_are_stream_files(lake: Lake)
         f"{STREAMS}/{name}" for name in ("a.csv", "b.csv", "empty.csv")
     ]
     assert (landed.songs, landed.users) == (None, None)
+    (warning,) = caplog.messages
+    assert "2 other files and 1 folders stay" in warning
+    assert str([f"{STREAMS}/{name}" for name in ("c.CSV", "d.csv.tmp", "nested/")]) in warning
+
+
+def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(lake: Lake) -> None:
+    longest = "é" * (LANDED_NAME_LIMIT // 2 - 2) + ".csv"
+    lake.put(f"{STREAMS}/{longest}")
+    (stream,) = list_landed(lake.s3, lake.bucket).streams
+    for key in (
+        f"{keys.BatchFolder(BATCH).archive}/{longest}",
+        f"{keys.BatchFolder(BATCH).quarantined_files}/{longest}.reason.json",
+        pin_streams(lake.s3, lake.bucket, BATCH, [stream])[0].copy.key,
+    ):
+        assert len(key.encode()) <= MAX_KEY_BYTES
+
+    lake.put(f"{STREAMS}/+{longest}")
+    with pytest.raises(NamesRefusedError, match=r"user_streams/\+ééé.*\.csv: the name has more than 900 bytes"):
+        list_landed(lake.s3, lake.bucket)
 
 
 def test_more_files_than_one_listing_holds_are_all_pinned(lake: Lake) -> None:
@@ -104,9 +140,32 @@ def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     write("20240603T000000Z-cccccccc", "manifest.json", "curation.json")
     write("20240602T000000Z-bbbbbbbb", "manifest.json", "curation.json", "input/loaded.json")
     write("20240604T000000Z-dddddddd", "manifest.json", "rejected.json")
+    write("20240605T000000Z-eeeeeeee", "manifest.json", "loaded.json", "validation/curation.json")
     write(BATCH, "manifest.json", "curation.json")
 
-    assert owed_batches(lake.s3, lake.bucket, besides=BATCH) == [
-        "20240602T000000Z-bbbbbbbb",
-        "20240603T000000Z-cccccccc",
-    ]
+    owed = ["20240602T000000Z-bbbbbbbb", "20240603T000000Z-cccccccc"]
+    assert owed_batches(lake.s3, lake.bucket, besides=BATCH) == owed
+    assert owed_batches_for_the_jobs(Bucket(lake.bucket), keys.BATCHES) == [*owed, BATCH]
+
+
+def test_to_look_for_owed_batches_a_batch_is_five_names_however_many_files_it_holds(lake: Lake) -> None:
+    batches = [batch_id(FIRST_NIGHT + timedelta(days=number), f"run {number}") for number in range(8)]
+    files = [f"input/{number:05d}-a.csv" for number in range(9)] + [f"validation/{number}.html" for number in range(9)]
+    records = ["manifest.json", "curation.json", "loaded.json"]
+    in_parallel(lake.put, [f"{keys.BATCHES}/{batch}/{name}" for batch in batches for name in (*files, *records)])
+    lake.remove(keys.BatchFolder(batches[2]).loaded_record)
+    pages = list[str]()
+
+    def list_ten_at_once(params: dict[str, Any], **_: object) -> None:
+        params["MaxKeys"] = 10
+        pages.append(params["Prefix"])
+
+    lake.s3.meta.events.register("provide-client-params.s3.ListObjectsV2", list_ten_at_once)
+    assert owed_batches(lake.s3, lake.bucket, besides=BATCH) == [batches[2]]
+    assert len(pages) == 4  # of 8 * 5 - 1 names; as keys they would be 8 * 21 - 1
+
+    pages.clear()
+    bucket = Bucket(lake.bucket)
+    bucket._s3.meta.events.register("provide-client-params.s3.ListObjectsV2", list_ten_at_once)
+    assert owed_batches_for_the_jobs(bucket, keys.BATCHES) == [batches[2]]
+    assert len(pages) == 4

@@ -4,7 +4,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from music_streams import tasks
 from music_streams.archive import BatchUnfinishedError
-from music_streams.batches import LandingUnstableError
+from music_streams.batches import LandingUnstableError, NamesRefusedError
 from music_streams.validation import DatasetsRefusedError
 
 BATCH = "20240626T000000Z-1a2b3c4d"
@@ -31,8 +31,11 @@ def fails_with(error: Exception) -> Any:
     return fail
 
 
-def test_bad_data_are_not_tried_again(monkeypatch: pytest.MonkeyPatch, verdicts: list[str]) -> None:
-    monkeypatch.setattr(tasks, "take_in_batch", fails_with(DatasetsRefusedError("songs.csv: track_id is missing")))
+@pytest.mark.parametrize("refused", [DatasetsRefusedError, NamesRefusedError])
+def test_bad_data_are_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, verdicts: list[str], refused: type[Exception]
+) -> None:
+    monkeypatch.setattr(tasks, "take_in_batch", fails_with(refused("songs.csv: track_id is missing")))
     with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
         validate()
     assert verdicts == ["songs.csv: track_id is missing"]
