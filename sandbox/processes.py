@@ -184,10 +184,10 @@ class Processes:
             return None
         try:
             process = psutil.Process(entry["pid"])
-            same = abs(process.create_time() - entry["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+            same = abs(process.create_time() - entry["started"]) < 1.0
         except psutil.NoSuchProcess:
             return None
-        return process if same else None
+        return process if same and not has_ended(process) else None
 
     def _marked(self, names: set[str] | None) -> Iterable[psutil.Process]:
         marks = None if names is None else {self._mark(name) for name in names}
@@ -265,9 +265,10 @@ def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psuti
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether the process runs no more."""
+    """Whether the process runs no more, and has let go of its ports and files."""
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        # It is a zombie as soon as its first thread has ended; the last one closes what they share.
+        return not process.is_running() or (process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True
 

@@ -256,3 +256,21 @@ def test_a_stopped_process_counts_as_running_and_a_zombie_as_ended() -> None:
     child.kill()
     assert wait_gone([process], 10) == []
     child.wait()
+
+
+def test_a_process_has_not_ended_before_its_last_thread_has() -> None:
+    code = (
+        "import ctypes, sys, threading\n"
+        "threading.Thread(target=sys.stdin.read).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    process = psutil.Process(child.pid)
+    deadline = time.monotonic() + 20
+    while process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+
+    assert not has_ended(process)
+
+    child.communicate()
+    assert wait_gone([process], 5) == []
