@@ -47,6 +47,7 @@ class Sandbox:
         """`say` is told what happens."""
         self.home = home
         self._say = say
+        self.seconds_per_glue_minute = 60.0  # of the timeouts of Glue runs; fewer for tests
         self._inherited = inherited_environment()
         self.processes = Processes(home, self._inherited)
 
@@ -129,11 +130,11 @@ class Sandbox:
     def _base_servers(self, ports: Ports) -> dict[Part, Server]:
         variables = server_variables(self.home, ports)
 
-        def server(part: Part, port: int, check: Callable[[], None]) -> Server:
+        def server(part: Part, port: int, check: Callable[[], None], *options: str) -> Server:
             folder = self.home.folder(part)
             return Server(
                 name=part,
-                command=python("-m", f"sandbox.{part}", "--home", str(folder), "--port", str(port)),
+                command=python("-m", f"sandbox.{part}", "--home", str(folder), "--port", str(port), *options),
                 environment=variables,
                 check=lambda _started: check(),
                 port=port,
@@ -143,7 +144,9 @@ class Sandbox:
 
         return {
             Part.REDSHIFT: server(Part.REDSHIFT, ports.redshift, lambda: warehouse.check(self.home, ports)),
-            Part.AWS: server(Part.AWS, ports.aws, self.aws.check),
+            Part.AWS: server(
+                Part.AWS, ports.aws, self.aws.check, f"--seconds-per-minute={self.seconds_per_glue_minute:g}"
+            ),
         }
 
     def _airflow_variables(self, ports: Ports) -> dict[str, str]:
