@@ -19,14 +19,18 @@ class Death:
         self._lock = threading.Lock()
         self._left: int | None = None
 
-    @contextmanager
-    def after(self, events: int) -> Iterator[None]:
-        """Strike after so many events of the block."""
+    def arm(self, events: int | None) -> None:
+        """Strike after so many events; never after None."""
         self._left = events
+
+    @contextmanager
+    def after(self, events: int | None) -> Iterator[None]:
+        """Strike after so many events of the block, if there are so many."""
+        self.arm(events)
         try:
             yield
         finally:
-            self._left = None
+            self.arm(None)
 
     def strikes(self) -> bool:
         """Whether this event, which is about to happen, is one too many."""

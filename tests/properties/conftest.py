@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from pyspark.sql import SparkSession
 
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.redshift.warehouse import Warehouse
-from tests.properties.world import BUCKET, REPOSITORY, SCHEMA_PREFIX, Dbt, World
+from tests.properties.warm_dbt import REPOSITORY, WarmDbt
+from tests.properties.world import BUCKET, SCHEMA_PREFIX, World
 
 PASSWORD = "of-no-use-elsewhere"
 
@@ -38,4 +40,9 @@ def world(spark: SparkSession, aws: AwsEndpoint, tmp_path_factory: pytest.TempPa
         aws.client("s3").create_bucket(Bucket=BUCKET)
         with Warehouse(home / "warehouse", 0, PASSWORD, SCHEMA_PREFIX) as warehouse:
             patch.setenv("REDSHIFT_PORT", str(warehouse.port))
-            yield World(spark, warehouse, Dbt())
+            dbt = WarmDbt()
+            try:
+                yield World(spark, warehouse, dbt)
+            finally:
+                dbt.close()
+                boto3.setup_default_session()

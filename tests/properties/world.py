@@ -5,33 +5,40 @@ is what crashes, retries and cleared tasks come to.
 """
 
 import csv
+import hashlib
 import io
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import boto3
-import pytest
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
+import pyarrow.parquet
 from music_streams import lake
 from music_streams.archive import finish_batch
 from music_streams.batches import DateRange, batch_id, owed_batches
 from music_streams.objects import list_objects, read_json
-from music_streams.validation import take_in_batch
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, take_in_batch
 from pyspark.sql import SparkSession
 
 from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 from sandbox.redshift.warehouse import Warehouse
+from tests.death import Death
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+from tests.properties.warm_dbt import DbtError, WarmDbt
 
-REPOSITORY = Path(__file__).parents[2]
 BUCKET = "music-streams-properties"
 SCHEMA_PREFIX = "properties"
+# Spark compiles Java for each query: for a dozen rows that costs more than all the rest. Jobs on the sandbox do.
+QUICK_FOR_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 
 STEPS = (
     "take_in",
@@ -51,47 +58,28 @@ class StepError(Exception):
 
 @dataclass
 class Batch:
-    """One DAG run: its batch, and the steps that have ended well."""
+    """One DAG run: its batch, its params, and the steps that have ended well."""
 
     batch_id: str
+    on_invalid_stream_file: OnInvalidStreamFile = "fail"
     max_reject_rate: float = 1.0
     recompute: DateRange | None = None
     done: list[str] = field(default_factory=list)
     outcome: str = ""
 
 
-class Dbt:
-    """dbt with this project, parsed once."""
-
-    def __init__(self) -> None:
-        parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(REPOSITORY)])
-        assert isinstance(parsed.result, Manifest), parsed.exception
-        self._manifest = parsed.result
-
-    def __call__(self, batch: Batch, *arguments: str) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MUSIC_STREAMS_BATCH_ID", batch.batch_id)
-            patch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "unit_test")
-            unused: Manifest = self._manifest.deepcopy()  # type: ignore[no-untyped-call]
-            outcome = dbtRunner(manifest=unused).invoke([*arguments, "--quiet", "--project-dir", str(REPOSITORY)])
-        if not outcome.success:
-            bad = [
-                f"{result.node.name}: {result.message}"
-                for result in getattr(outcome.result, "results", [])
-                if str(result.status) not in ("success", "pass")
-            ]
-            raise StepError(
-                f"dbt {' '.join(arguments)} of {batch.batch_id}: {outcome.exception or ''} {'; '.join(bad)}"
-            )
-
-
 class World:
     """One lake, one warehouse, and all that has happened to them."""
 
-    def __init__(self, spark: SparkSession, warehouse: Warehouse, dbt: Dbt) -> None:
+    def __init__(self, spark: SparkSession, warehouse: Warehouse, dbt: WarmDbt) -> None:
         self.spark = spark
         self.warehouse = warehouse
         self.dbt = dbt
+        self._death = Death()
+        # Clients that are made from now on, those of steps included, die with their step.
+        boto3.setup_default_session()
+        assert boto3.DEFAULT_SESSION is not None
+        boto3.DEFAULT_SESSION.events.register("before-call.s3", self._death.at_writes())
         self.s3 = boto3.client("s3")
         self._connection = warehouse.connect()
         self._connection.autocommit = True
@@ -100,6 +88,10 @@ class World:
         self.batches: list[Batch] = []
         self.landed: list[tuple[str, bytes]] = []
         """Every version of a stream file that a step may have seen, by name."""
+        self.landing: dict[str, bytes] = {}
+        """What the producers have landed last and not withdrawn, whether it was taken in or not."""
+        self._landed_since_taken_in: set[str] = set()
+        self._records: dict[str, dict[str, Any]] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -109,6 +101,7 @@ class World:
         for layer in ("staging", "reporting"):
             self._execute(f"drop schema if exists {SCHEMA_PREFIX}_{layer} cascade")
         self.batches, self.landed = [], []
+        self.landing, self._landed_since_taken_in, self._records = {}, set(), {}
 
     def put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=content)
@@ -117,35 +110,52 @@ class World:
         """Land a stream file, in place of one of that name."""
         self.put(f"{lake.USER_STREAMS}/{name}", content)
         self.landed.append((name, content))
+        self.landing[name] = content
+        self._landed_since_taken_in.add(name)
 
     def withdraw(self, name: str) -> None:
         """Take a stream file away, as its producer may."""
         self.s3.delete_object(Bucket=BUCKET, Key=f"{lake.USER_STREAMS}/{name}")
+        self.landing.pop(name, None)
 
-    def new_batch(self, recompute: DateRange | None = None) -> Batch:
+    def new_batch(
+        self,
+        recompute: DateRange | None = None,
+        on_invalid_stream_file: OnInvalidStreamFile = "fail",
+        max_reject_rate: float = 1.0,
+    ) -> Batch:
         number = next(self._runs)
         run_after = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(days=number)
-        batch = Batch(batch_id(run_after, f"run {number}"), recompute=recompute)
+        batch = Batch(
+            batch_id(run_after, f"run {number}"),
+            on_invalid_stream_file=on_invalid_stream_file,
+            max_reject_rate=max_reject_rate,
+            recompute=recompute,
+        )
         self.batches.append(batch)
         return batch
 
-    def step(self, batch: Batch, step: str) -> None:
-        """Run one step as its task would.
+    def step(self, batch: Batch, step: str, dies_after: int | None = None) -> None:
+        """Run one step as its task would; the process dies before it writes more often than it may.
+
+        A write is one to S3, or a statement that dbt sends to the warehouse.
 
         Raises:
-            StepError: the step has failed; others pass through.
+            StepError: the step has failed.
+            Died: it was killed.
         """
-        actions: Mapping[str, Callable[[Batch], None]] = {
+        actions: Mapping[str, Callable[[Batch, int | None], None]] = {
             "take_in": self._take_in,
             "curate": self._curate,
-            "compute_genre_level_kpis": lambda of: self._compute(of, genre_level_kpis.KPI, lake.GENRE_LEVEL_KPIS),
-            "compute_hourly_kpis": lambda of: self._compute(of, hourly_kpis.KPI, lake.HOURLY_KPIS),
-            "load_genre_level_kpis": lambda of: self._load(of, "genre_level_kpis"),
-            "load_hourly_kpis": lambda of: self._load(of, "hourly_kpis"),
-            "reconcile": lambda of: self.dbt(of, "test", "--select", "tag:reconciliation"),
+            "compute_genre_level_kpis": lambda of, _: self._compute(of, genre_level_kpis.KPI, lake.GENRE_LEVEL_KPIS),
+            "compute_hourly_kpis": lambda of, _: self._compute(of, hourly_kpis.KPI, lake.HOURLY_KPIS),
+            "load_genre_level_kpis": lambda of, dies: self._load(of, "genre_level_kpis", dies),
+            "load_hourly_kpis": lambda of, dies: self._load(of, "hourly_kpis", dies),
+            "reconcile": lambda of, dies: self._dbt(of, dies, "test", "--select", "tag:reconciliation"),
             "finish": self._finish,
         }
-        actions[step](batch)
+        with self._death.after(dies_after):
+            actions[step](batch, dies_after)
         batch.done.append(step)
 
     def run(self, batch: Batch, steps: tuple[str, ...] = STEPS, before: Callable[[str], None] = lambda _: None) -> bool:
@@ -157,26 +167,49 @@ class World:
                 return False
         return True
 
-    def _take_in(self, batch: Batch) -> None:
-        result = take_in_batch(
-            self.s3, BUCKET, batch.batch_id, on_invalid_stream_file="fail", recompute=batch.recompute
-        )
+    def _take_in(self, batch: Batch, _: int | None) -> None:
+        folder = lake.BatchFolder(batch.batch_id)
+        was_taken_in = any(read_json(self.s3, BUCKET, key) for key in (folder.manifest, folder.curation_record))
+        try:
+            result = take_in_batch(
+                self.s3,
+                BUCKET,
+                batch.batch_id,
+                on_invalid_stream_file=batch.on_invalid_stream_file,
+                recompute=batch.recompute,
+            )
+        except DatasetsRefusedError as error:
+            raise StepError(str(error)) from error
         batch.outcome = result["outcome"]
+        if not was_taken_in:
+            self._landed_since_taken_in.clear()
 
-    def _curate(self, batch: Batch) -> None:
-        curate_user_streams.main(
-            self._arguments(batch, quarantine_prefix=lake.QUARANTINED_ROWS, max_reject_rate=batch.max_reject_rate),
-            self._warm_session,
+    def _curate(self, batch: Batch, _: int | None) -> None:
+        arguments = self._arguments(
+            batch, quarantine_prefix=lake.QUARANTINED_ROWS, max_reject_rate=batch.max_reject_rate
         )
+        try:
+            curate_user_streams.main(arguments, self._warm_session)
+        except ValueError as error:
+            if "max_reject_rate" not in str(error):
+                raise
+            raise StepError(str(error)) from error
 
     def _compute(self, batch: Batch, kpi: kpi_output.Kpi, output_prefix: str) -> None:
         arguments = self._arguments(batch, reference_prefix=lake.REFERENCE, output_prefix=output_prefix)
         kpi_output.run(kpi, arguments, self._warm_session)
 
-    def _load(self, batch: Batch, kpi: str) -> None:
-        self.dbt(batch, "build", "--select", f"tag:{kpi}", "--exclude", "tag:reconciliation")
+    def _load(self, batch: Batch, kpi: str, dies_after: int | None) -> None:
+        self._dbt(batch, dies_after, "build", "--select", f"tag:{kpi}", "--exclude", "tag:reconciliation")
 
-    def _finish(self, batch: Batch) -> None:
+    def _dbt(self, batch: Batch, dies_after: int | None, *arguments: str) -> None:
+        environment = {"MUSIC_STREAMS_BATCH_ID": batch.batch_id, "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}
+        try:
+            self.dbt(*arguments, environment=environment, dies_after=dies_after)
+        except DbtError as error:
+            raise StepError(f"{batch.batch_id}: {error}") from error
+
+    def _finish(self, batch: Batch, _: int | None) -> None:
         finish_batch(self.s3, BUCKET, batch.batch_id)
 
     def _arguments(self, batch: Batch, **more: object) -> list[str]:
@@ -195,17 +228,29 @@ class World:
 
     @contextmanager
     def _warm_session(self, _: str) -> Iterator[SparkSession]:
-        yield self.spark
-        self.spark.catalog.clearCache()
+        before = {name: self.spark.conf.get(name) for name in QUICK_FOR_FEW_ROWS}
+        _configure(self.spark, QUICK_FOR_FEW_ROWS)
+        try:
+            yield self.spark
+        finally:
+            self.spark.catalog.clearCache()
+            _configure(self.spark, before)
 
     # What is promised
 
     def committed(self) -> list[dict[str, Any]]:
         """The curation records of all committed batches."""
-        records = (
-            read_json(self.s3, BUCKET, lake.BatchFolder(batch.batch_id).curation_record) for batch in self.batches
-        )
-        return [record for record in records if record is not None]
+        for batch in self.batches:
+            if batch.batch_id not in self._records:  # once written they never change
+                record = read_json(self.s3, BUCKET, lake.BatchFolder(batch.batch_id).curation_record)
+                if record is not None:
+                    self._records[batch.batch_id] = record
+        return [self._records[batch.batch_id] for batch in self.batches if batch.batch_id in self._records]
+
+    def loaded(self) -> list[dict[str, Any]]:
+        """Those of them whose batches the marts hold."""
+        owed = self.owed()
+        return [record for record in self.committed() if record["batch_id"] not in owed]
 
     def owed(self) -> list[str]:
         """Committed batches that no run has loaded."""
@@ -240,35 +285,62 @@ class World:
             if record["rows_read"] != record["rows_accepted"] + record["rows_duplicate"] + record["rows_rejected"]
         ]
 
+    def miscounted_dates(self) -> dict[str, tuple[int, int]]:
+        """Dates with their events in the store and those of them that differ, where these are not one number."""
+        events: dict[str, list[tuple[object, ...]]] = {}
+        for record in self.committed():
+            for file in record["curated_files"]:
+                rows = pyarrow.parquet.read_table(io.BytesIO(self.content(file["key"]))).to_pylist()
+                assert len(rows) == file["rows"], file
+                events.setdefault(file["listen_date"], []).extend(tuple(row.values()) for row in rows)
+        counts = {date: (len(found), len(set(found))) for date, found in events.items()}
+        in_mart = Counter[str]()
+        for row in csv.DictReader(io.StringIO(self.table("hourly_kpis"))):
+            in_mart[row["listen_date"]] += int(row["listen_count"])
+        return {
+            date: (found, different)
+            for date, (found, different) in counts.items()
+            if not found == different == in_mart[date]
+        }
+
     def homeless_files(self) -> list[str]:
         """Names of landed versions whose bytes are in neither landing prefix, pins, archive nor quarantine."""
-        held = {self.content(found.key) for found in list_objects(self.s3, BUCKET, f"{lake.ROOT}/")}
-        return [name for name, content in self.landed if content not in held]
+        held = {found.etag for found in list_objects(self.s3, BUCKET, f"{lake.ROOT}/")}
+        return [name for name, content in self.landed if self.etag(content) not in held]
 
     def misplaced_files(self) -> list[str]:
-        """Keys below the landing prefix that a committed and finished batch has taken in as they stand."""
-        archived = {
-            (file["key"], file["etag"])
-            for record in self.committed()
-            if read_json(self.s3, BUCKET, lake.BatchFolder(record["batch_id"]).loaded_record) is not None
-            for file in record["files"]
-        }
-        return [
-            found.key
-            for found in list_objects(self.s3, BUCKET, f"{lake.USER_STREAMS}/")
-            if (found.key, found.etag) in archived
-        ]
+        """Names that are not where they belong after a whole run.
+
+        A version that the marts hold, or that was refused, belongs into archive or quarantine alone; any other that
+        lies there still belongs into the landing prefix.
+        """
+        taken = {(_name(file["key"]), file["etag"]) for record in self.loaded() for file in record["files"]}
+        refused = {found.etag for found in list_objects(self.s3, BUCKET, f"{lake.QUARANTINED_FILES}/")}
+        present = {_name(found.key): found.etag for found in list_objects(self.s3, BUCKET, f"{lake.USER_STREAMS}/")}
+        misplaced = []
+        for name, content in self.landing.items():
+            etag = self.etag(content)
+            gone = (name, etag) in taken or etag in refused
+            if not gone and present.get(name) != etag:
+                misplaced.append(f"{name} has gone from the landing prefix")
+            if gone and name in present and name not in self._landed_since_taken_in:
+                misplaced.append(f"{name} lies in the landing prefix still")
+        return misplaced
 
     def unarchived_files(self) -> list[str]:
         """Files of loaded batches that the archive lacks."""
-        kept = {found.key for found in list_objects(self.s3, BUCKET, f"{lake.ARCHIVE}/")}
+        kept = {(found.key, found.etag) for found in list_objects(self.s3, BUCKET, f"{lake.ARCHIVE}/")}
         return [
             file["key"]
-            for record in self.committed()
-            if read_json(self.s3, BUCKET, lake.BatchFolder(record["batch_id"]).loaded_record) is not None
+            for record in self.loaded()
             for file in record["files"]
-            if f"{lake.ARCHIVE}/{record['batch_id']}/{Path(file['key']).name}" not in kept
+            if (f"{lake.ARCHIVE}/{record['batch_id']}/{_name(file['key'])}", file["etag"]) not in kept
         ]
+
+    @staticmethod
+    def etag(content: bytes) -> str:
+        """The ETag of an object that was uploaded in one part."""
+        return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
     def content(self, key: str) -> bytes:
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -288,3 +360,12 @@ class World:
 
     def _execute(self, sql: str) -> None:
         self._connection.cursor().execute(sql)
+
+
+def _configure(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        spark.conf.set(name, str(value))
+
+
+def _name(key: str) -> str:
+    return PurePosixPath(key).name
