@@ -64,15 +64,11 @@ def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     """Print the summary of a run that succeeded."""
     batch = batch_of(run)
     record = read_json(sandbox.aws.s3, BUCKET, lake.BatchFolder(batch).curation_record)
+    refused = refused_files(sandbox.aws.s3, batch)
     console.print()
-    if record is None:
-        nothing = "Nothing to do: no new stream files, no dates owed, none asked for."
-        console.print(Panel(nothing, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
-    else:
-        title = f"Batch {batch}"
-        console.print(
-            Panel(counts(sandbox, record), title=title, title_align="left", border_style="green", expand=False)
-        )
+    told = nothing_done(refused) if record is None else counts(sandbox, record, refused)
+    console.print(Panel(told, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
+    if record is not None:
         console.print(timeline(steps(run.tasks)))
         console.print(*results(sandbox, record), sep="\n")
     show_places(console, sandbox, run, batch)
@@ -99,8 +95,22 @@ def batch_of(run: FinishedRun) -> str:
     return batch_id(datetime.fromisoformat(run.run_after), run.run_id)
 
 
-def counts(sandbox: Sandbox, record: Mapping[str, Any]) -> Table:
-    """What happened to the batch's rows."""
+def nothing_done(refused: Sequence[str]) -> str:
+    """What to tell of a run that computed nothing."""
+    if refused:
+        return f"Nothing to do: all new stream files were refused and moved aside: {', '.join(refused)}."
+    return "Nothing to do: no new stream files, no dates owed, none asked for."
+
+
+def refused_files(s3: "S3Client", batch: str) -> list[str]:
+    """Names of the stream files that validation moved aside for the batch, as they landed."""
+    moved = list_objects(s3, BUCKET, f"{lake.BatchFolder(batch).quarantined_files}/")
+    reasons = (read_json(s3, BUCKET, entry.key) for entry in moved if entry.key.endswith(".reason.json"))
+    return sorted(reason["file"].removeprefix(f"{lake.USER_STREAMS}/") for reason in reasons if reason)
+
+
+def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) -> Table:
+    """What happened to the batch's rows and files."""
     batch = record["batch_id"]
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -111,14 +121,24 @@ def counts(sandbox: Sandbox, record: Mapping[str, Any]) -> Table:
     table.add_row("rows read", number(record["rows_read"]), f"{len(record['files'])} files")
     table.add_row("events accepted", number(record["rows_accepted"]))
     table.add_row("duplicate", number(record["rows_duplicate"]))
-    table.add_row("rejected", number(record["rows_rejected"]), reasons(record["rejected_by_reason"]))
+    table.add_row("rejected", number(record["rows_rejected"]), rejections(record))
     table.add_row("dates computed", number(len(dates)), f"{dates[0]} to {dates[-1]}" if dates else "")
     for mart in MARTS:
         table.add_row("rows merged", number(merged_rows(sandbox, mart, batch)), mart)
     table.add_row("files archived", number(archived_files(sandbox.aws.s3, batch)))
+    if refused:
+        table.add_row("files refused", number(len(refused)), ", ".join(refused))
     if loaded.get("covered"):
         table.add_row("earlier batches made good", number(len(loaded["covered"])), ", ".join(loaded["covered"]))
     return table
+
+
+def rejections(record: Mapping[str, Any]) -> str:
+    """The share of rejected rows beside the share that the run allows, and why they were rejected."""
+    if not record["rows_rejected"]:
+        return ""
+    share = record["rows_rejected"] / record["rows_read"]
+    return f"{share:.2%} of {record['max_reject_rate']:.0%} allowed: {reasons(record['rejected_by_reason'])}"
 
 
 def reasons(rejected: Mapping[str, int]) -> str:

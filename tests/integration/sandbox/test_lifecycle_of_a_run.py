@@ -59,9 +59,15 @@ def plays(sandbox: RunningSandbox) -> list[list[tuple[str, int]]]:
 
 def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.empty()
-    files = {"songs.csv": SONGS, "users.csv": USERS, "user_streams/my streams.csv": STREAMS}
+    files = {
+        "songs.csv": SONGS,
+        "users.csv": USERS,
+        "user_streams/my streams.csv": STREAMS,
+        "user_streams/wrong one.csv": b"user_id,listen_time\n1,2024-06-25 10:00:00\n",
+    }
+    params = '{"max_reject_rate": 0.5, "on_invalid_stream_file": "quarantine"}'
 
-    result = make_run(sandbox, DATA=folder_with(tmp_path / "my $data's", files), PARAMS='{"max_reject_rate": 0.5}')
+    result = make_run(sandbox, DATA=folder_with(tmp_path / "my $data's", files), PARAMS=params)
 
     assert result.returncode == 0, result.stdout + result.stderr
     told = " ".join(result.stdout.replace("│", " ").split())
@@ -69,11 +75,12 @@ def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox
         "rows read 5 1 files",
         "events accepted 3",
         "duplicate 1",
-        "rejected 1 track_id is missing 1",
+        "rejected 1 20.00% of 50% allowed: track_id is missing 1",
         "dates computed 1 2024-06-25 to 2024-06-25",
         "rows merged 2 genre_level_kpis",
         "rows merged 2 hourly_kpis",
         "files archived 1",
+        "files refused 1 wrong one.csv",
         "✔ move_files",
         "genre_level_kpis on 2024-06-25: 2 of 2 rows",
         'A "quoted", title',

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sandbox.airflow import TaskState
 from sandbox.follow import FinishedRun
-from sandbox.summary import batch_of, cell, main_date, reasons, sparkline, steps
+from sandbox.summary import batch_of, cell, main_date, nothing_done, reasons, rejections, sparkline, steps
 
 START = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -49,6 +49,17 @@ def test_a_run_without_tasks_has_no_steps() -> None:
 def test_reasons_come_with_the_commonest_first() -> None:
     assert reasons({"b": 2, "a": 2, "c": 1500}) == "c 1,500, a 2, b 2"
     assert reasons({}) == ""
+
+
+def test_rejected_rows_are_told_beside_what_the_run_allows() -> None:
+    record = {"rows_read": 400, "rows_rejected": 5, "max_reject_rate": 0.05, "rejected_by_reason": {"x": 5}}
+    assert rejections(record) == "1.25% of 5% allowed: x 5"
+    assert rejections({**record, "rows_rejected": 0}) == ""
+
+
+def test_a_run_whose_files_were_all_refused_names_them() -> None:
+    assert nothing_done(["a.csv", "b.csv"]).endswith("refused and moved aside: a.csv, b.csv.")
+    assert "refused" not in nothing_done([])
 
 
 def test_the_main_date_is_that_of_most_events_else_the_last_computed() -> None:
