@@ -1,9 +1,11 @@
 """Validation of a batch's files. Importing this module takes seconds; what can be imported any time is in `report`."""
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from expectations.gx import (
     DataContextConfig,
     ExpectationConfiguration,
     ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
     Validator,
@@ -25,10 +28,14 @@ from expectations.tallies import Tally
 
 TOLERANCE_OF_CLOCKS = timedelta(days=1)
 
+# Great Expectations takes 50 ms for a frame of whatever size: what is smaller than this is judged together.
+ROWS_JUDGED_TOGETHER = 20_000
+
 Progress = Callable[[str, int], None]
 Framing = Callable[[Chunk], pd.DataFrame]
 
-_RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES}
+_SUMMARY = {"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES}
+_COMPLETE = {"result_format": "COMPLETE"}
 
 
 def validate_files(
@@ -58,10 +65,12 @@ def validate_files(
     for dataset in ("songs", "users"):
         landed = [file for file in files if file.dataset == dataset]
         if len(landed) == 1:
-            reports.append(run.validate(landed[0]))
+            reports.append(run.validate(landed[0])())
         else:
             reports.append(run.refuse(f"{dataset}.csv", dataset, _why_not_landed(len(landed), len(streams))))
-    return ValidationReport(run.batch_time, (*reports, *map(run.validate, streams)))
+    read = [run.validate(stream) for stream in streams]
+    run.judge_waiting()
+    return ValidationReport(run.batch_time, (*reports, *(report() for report in read)))
 
 
 def _why_not_landed(times: int, streams: int) -> str:
@@ -89,10 +98,11 @@ class _Run:
             ),
         )
         source = context.data_sources.add_pandas("files")
+        self._waiting: list[tuple[pd.DataFrame, Sequence[Tally]]] = []
         self._chunks = source.add_dataframe_asset("chunks").add_batch_definition_whole_dataframe("chunk")
 
-    def validate(self, file: LandedFile) -> FileReport:
-        """Read one file to its end and judge it."""
+    def validate(self, file: LandedFile) -> Callable[[], FileReport]:
+        """Read one file to its end; return what reports on it, for stream files once `judge_waiting` was called."""
         csv_file = None
         tallies: list[Tally] = []
         with closing(file.open()) as stream:
@@ -105,7 +115,8 @@ class _Run:
             except UnreadableFileError as error:
                 self._keys.pop(file.dataset, None)
                 readings = [unreadable(str(error))]
-        return self._report(file.name, file.dataset, csv_file, [*self._judge_reading(readings), *tallies])
+        judged = [*self._judge_reading(readings), *tallies]
+        return lambda: self._report(file.name, file.dataset, csv_file, judged)
 
     def refuse(self, name: str, dataset: Dataset, reason: str) -> FileReport:
         """Report on a reference table that there is no use in reading."""
@@ -116,7 +127,8 @@ class _Run:
         no_rows_yet = framing(Chunk([[] for _ in csv_file.columns], [], None))
         tallies = [Tally(expected) for expected in suite(file.dataset, no_rows_yet.columns, latest=self._latest)]
         frames = map(framing, csv_file.chunks())
-        for _ in map(self._judge, frames, itertools.repeat(tallies)):  # no name here keeps a frame in memory
+        judge = self._judge_soon if file.dataset == "user_streams" else self._judge
+        for _ in map(judge, frames, itertools.repeat(tallies)):  # no name here keeps a frame in memory
             self._progress(file.name, csv_file.rows)
         if not csv_file.rows:
             self._keys.pop(file.dataset, None)
@@ -140,16 +152,46 @@ class _Run:
             tally.add_lines(reading.lines)
         return tallies
 
+    def _judge_soon(self, frame: pd.DataFrame, tallies: Sequence[Tally]) -> None:
+        """Judge a stream file's frame, if it is small together with others of its columns."""
+        if self._waiting and not self._waiting[0][0].columns.equals(frame.columns):
+            self.judge_waiting()
+        self._waiting.append((frame, tallies))
+        if sum(len(waiting) for waiting, _ in self._waiting) >= ROWS_JUDGED_TOGETHER:
+            self.judge_waiting()
+
+    def judge_waiting(self) -> None:
+        """Judge the frames that wait for others."""
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) == 1:
+            self._judge(*waiting[0])
+        if len(waiting) < 2:
+            return
+        together = pd.concat([frame.astype(object) for frame, _ in waiting], ignore_index=True)
+        results = self._results(together, waiting[0][1], _COMPLETE)  # the others expect the same
+        end = 0
+        for frame, tallies in waiting:
+            start, end = end, end + len(frame)
+            for tally, result in zip(tallies, results, strict=True):
+                tally.add(_of_rows(result, start, end, frame.index))
+
     def _judge(self, frame: pd.DataFrame, tallies: Sequence[Tally]) -> None:
+        for tally, result in zip(tallies, self._results(frame, tallies, _SUMMARY), strict=True):
+            tally.add(result)
+
+    def _results(
+        self, frame: pd.DataFrame, tallies: Sequence[Tally], result_format: dict[str, Any]
+    ) -> list[ExpectationValidationResult]:
+        """Return what a frame makes of the expectations of the tallies, in their order."""
         # What batch.validate() does, but for one more hash of the whole frame.
-        validator = Validator(self._chunks, batch_parameters={"dataframe": frame}, result_format=_RESULT_FORMAT)
+        validator = Validator(self._chunks, batch_parameters={"dataframe": frame}, result_format=result_format)
         expectations = gx.ExpectationSuite("chunk", expectations=[tally.expectation for tally in tallies])
-        results = validator.validate_expectation_suite(expectations).results
-        tally_of = {_identity(tally.expectation.configuration): tally for tally in tallies}
-        for result in results:
+        result_of = {}
+        for result in validator.validate_expectation_suite(expectations).results:
             if result.expectation_config is None or result.exception_info["raised_exception"]:
                 raise RuntimeError(f"{result.expectation_config} could not be judged: {result.exception_info}")
-            tally_of[_identity(result.expectation_config)].add(result)
+            result_of[_identity(result.expectation_config)] = result
+        return [result_of[_identity(tally.expectation.configuration)] for tally in tallies]
 
     def _report(self, name: str, dataset: Dataset, csv_file: CsvFile | None, tallies: Sequence[Tally]) -> FileReport:
         results = [tally.result() for tally in tallies]
@@ -183,6 +225,27 @@ class _Run:
                 },
             ),
         )
+
+
+def _of_rows(
+    result: ExpectationValidationResult, start: int, end: int, line_numbers: pd.Index
+) -> ExpectationValidationResult:
+    """Return a complete result for rows of a column, as far as the rows from `start` to `end` go."""
+    details = result.result
+    if "element_count" not in details:
+        return result
+    unexpected = details.get("unexpected_index_list") or []
+    first, last = bisect_left(unexpected, start), bisect_left(unexpected, end)
+    return ExpectationValidationResult(
+        success=first == last,
+        expectation_config=result.expectation_config,
+        result={
+            "element_count": end - start,
+            "unexpected_count": last - first,
+            "partial_unexpected_list": details["unexpected_list"][first:last],
+            "partial_unexpected_index_list": [line_numbers[row - start] for row in unexpected[first:last]],
+        },
+    )
 
 
 def _identity(configuration: ExpectationConfiguration) -> tuple[str, str | None]:
