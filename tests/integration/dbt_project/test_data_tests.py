@@ -204,13 +204,17 @@ def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
     assert run.failed_rows == {"both_marts_hold_the_staged_dates": 4}
 
 
-def test_kpis_staged_from_two_batches_do_not_reconcile(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_a_run_does_not_reconcile_while_a_kpi_is_staged_from_an_earlier_batch(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+) -> None:
     plays = date(2024, 6, 1)
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, OTHER, genre_level_kpis(OTHER, {plays: {"rock": 3}}))
     kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {plays: {0: 3}}))
     group(dbt, "genre_level_kpis", OTHER)
     group(dbt, "hourly_kpis", BATCH)
 
-    run = dbt("test", "--select", "tag:reconciliation")
+    run = dbt("test", "--select", "tag:reconciliation", batch_id=BATCH.batch_id)
 
-    assert run.failed_rows == {"both_kpis_stage_one_batch": 2}
+    assert run.failed_rows == {"no_kpi_is_staged_from_an_earlier_batch": 1}
+    assert dbt("test", "--select", "tag:reconciliation", batch_id=OTHER.batch_id).failed_rows == {}
+    assert dbt("test", "--select", "tag:reconciliation").failed_rows == {}

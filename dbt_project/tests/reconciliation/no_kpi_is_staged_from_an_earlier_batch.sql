@@ -1,0 +1,26 @@
+{{ config(tags=['reconciliation']) }}
+
+with
+
+staged as (
+
+    select
+        'genre_level_kpis' as mart,
+        batch_id
+    from {{ ref('stg_genre_level_kpi_counts') }}
+
+    union all
+
+    select
+        'hourly_kpis' as mart,
+        batch_id
+    from {{ ref('stg_hourly_kpi_counts') }}
+
+)
+
+select distinct
+    mart,
+    batch_id
+from staged
+-- a later batch has computed what this one owed, so its staging is as good
+where batch_id < '{{ batch_id() }}'
