@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test query env airflow docs lint stop clean
+.PHONY: help setup run test soak query env airflow docs lint stop clean
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -28,6 +28,12 @@ run: ## Run the whole pipeline once, on the next day of sample data
 test: ## Run all tests (TESTS=path for some of them)
 	@sh sandbox/setup.sh
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+soak: ## Play made-up histories of runs, crashes and retries for 10 minutes
+#: MINUTES=n       for as long as that; a failure prints its seed
+#: SEED=n          the histories of one seed
+	@sh sandbox/setup.sh
+	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(PYTHON) -m pytest tests/properties/soak.py
 
 query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
 	$(SANDBOX) query
