@@ -5,6 +5,7 @@ What no built-in expectation can see in one chunk (an id that an earlier row had
 own that names the fact and holds the offending values, null elsewhere.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
 from typing import Any
@@ -29,6 +30,9 @@ UNKNOWN = "unknown"
 BEFORE_SIGN_UP = "before sign-up"
 
 NEVER = np.iinfo(np.int64).min
+# ASCII digits, few enough for any reader; as the KPI jobs take them.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?")
+_DECIMALS = 3
 _TIME = "0000-00-00 00:00:00"
 _DATE_LENGTH = len("0000-00-00")
 
@@ -216,11 +220,14 @@ def _numbers(texts: Mapping[str, Texts], names: Iterable[str]) -> FrameColumns:
     for name in names:
         if name in texts:
             column = texts[name]
-            numbers = pd.to_numeric(pd.Series(column.distinct, dtype=object), errors="coerce").to_numpy(np.float64)
-            numbers = column.of_each_row(np.where(np.isfinite(numbers), numbers, np.nan), np.nan)
+            numbers = column.of_each_row(np.array([_number(text) for text in column.distinct], np.float64), np.nan)
             columns[fact(name, NO_NUMBER)] = column.where(np.isnan(numbers))
             columns[fact(name, AS_NUMBER)] = numbers
     return columns
+
+
+def _number(text: str) -> float:
+    return round(float(text), _DECIMALS) if _NUMBER.fullmatch(text) else np.nan
 
 
 def _frame(columns: FrameColumns, line_numbers: pd.Index) -> pd.DataFrame:

@@ -70,4 +70,6 @@ def _hint(missing: str, columns: Sequence[str]) -> str:
     for column in columns:
         if column.casefold() == missing.casefold():
             return f": '{column}' is not '{missing}', capitals count"
+        if "".join(filter(str.isprintable, column)).strip() == missing:
+            return f": {column!a} has characters that nobody sees"
     return ""

@@ -6,6 +6,7 @@ afresh. Whatever the size of the chunks, the records are the same.
 """
 
 import csv
+import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -17,17 +18,21 @@ CHUNK_BYTES = 12 * 1024**2
 CHUNK_LINES = 300_000  # of short lines a chunk of bytes would hold far too many
 MAX_LINE_LENGTH = 1024**2
 MAX_LINES_OF_RECORD = 50
+MAX_COLUMNS = 1000
 
 BYTE_ORDER_MARK = "\ufeff"
 BLANKS = " \t\r\n\f\v"
+FORBIDDEN = "\0\uffff"  # databases refuse the one; Spark's CSV parser takes the other for the end of the text
 
 _LONGEST_CHARACTER = 4
 _BLOCK_BYTES = 1024**2
 _ROWS_AT_ONCE = 1000  # many more lists than these keep the garbage collector busy
 _OVERLONG_LINE = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
+csv.field_size_limit(sys.maxsize)  # MAX_LINE_LENGTH is the limit
 _MAGIC = {
     b"\x1f\x8b": "gzip-compressed",
     b"PK\x03\x04": "a ZIP archive or an Excel file",
+    b"BZh": "bzip2-compressed",
     b"PAR1": "a Parquet file",
     b"\x28\xb5\x2f\xfd": "Zstandard-compressed",
     b"\xff\xfe": "UTF-16 text",
@@ -78,8 +83,8 @@ class Chunk:
 class CsvFile:
     """One pass over a CSV file. What it tells of the lines is complete once `chunks` is exhausted.
 
-    A record that is not sound is counted under the first of these that applies: repeated_headers, unbalanced,
-    misshapen, with_nul.
+    A record that is not sound is counted under the first of these that applies: repeated_headers, misquoted,
+    forbidden, misshapen.
 
     Attributes:
         header: The first line as it stands, a byte order mark included, without its line end.
@@ -87,10 +92,10 @@ class CsvFile:
         rows: Records read so far.
         line_per_record: False as soon as a line with an odd number of quotes was seen.
         undecodable: Lines that are not UTF-8; they are read with U+FFFD in place of the bad bytes.
-        repeated_headers: Lines that are the header once more.
-        unbalanced: Lines that open a quote which is not closed.
+        repeated_headers: Lines that are the header once more, with or without a byte order mark.
+        misquoted: Lines with a field that begins with a quote and does not end with one.
+        forbidden: Records that hold one of the FORBIDDEN characters.
         misshapen: Records whose number of fields is not the header's.
-        with_nul: Records that hold a NUL character.
 
     Raises:
         EmptyFileError: at construction.
@@ -103,9 +108,9 @@ class CsvFile:
         self.line_per_record = True
         self.undecodable = Oddities()
         self.repeated_headers = Oddities()
-        self.unbalanced = Oddities()
+        self.misquoted = Oddities()
+        self.forbidden = Oddities()
         self.misshapen = Oddities()
-        self.with_nul = Oddities()
         self._next_line = 2
         self._bytes_before = 0
         self._lines_before = 0
@@ -122,7 +127,8 @@ class CsvFile:
                 raise UnreadableFileError(f"is {kind}, not CSV in UTF-8")
         lines = self._lines_of(block)
         self.header = lines.pop(0)
-        text = self._header_text = self.header.removeprefix(BYTE_ORDER_MARK)
+        text = self.header.removeprefix(BYTE_ORDER_MARK)
+        self._headers = (text, BYTE_ORDER_MARK + text)
         if not text.strip(BLANKS):
             if any(line.strip(BLANKS) for line in lines) or any(block.strip() for block in self._blocks):
                 raise UnreadableFileError("begins with a blank line: the first line must be the header")
@@ -131,9 +137,11 @@ class CsvFile:
             raise UnreadableFileError(f"is not UTF-8: {self.undecodable.first[0][1]} (line 1)")
         if "\0" in text:
             raise UnreadableFileError("is not text: its first line holds NUL characters (a binary file, or UTF-16)")
-        names, closed = _fields(text)
-        if not closed:
-            raise UnreadableFileError("is not CSV: its first line opens a quote and does not close it")
+        names, well_quoted = _fields(text)
+        if not well_quoted:
+            raise UnreadableFileError("is not CSV: its first line has a misplaced quote")
+        if len(names) > MAX_COLUMNS:
+            raise UnreadableFileError(f"has {len(names):,} columns, more than {MAX_COLUMNS:,}")
         self.columns = tuple(name.strip(BLANKS) for name in names)
         return lines
 
@@ -189,14 +197,14 @@ class CsvFile:
         if self._held_back or width == 1 or set(map(str.count, lines, repeat(","))) - {width - 1}:
             return None
         text = ",".join(lines)
-        if '"' in text or "\0" in text or self._header_text in lines:
+        if '"' in text or _is_forbidden(text) or self._holds_header(lines):
             return None
         fields = text.split(",")
         return self._line_by_line([fields[index::width] for index in range(width)], len(lines))
 
     def _quoted_chunk(self, lines: list[str]) -> Chunk | None:
         """Split lines with quoted fields, if each is a sound record."""
-        if self._held_back or self._header_text in lines or "\0" in "".join(lines):
+        if self._held_back or self._holds_header(lines) or _is_forbidden("".join(lines)):
             return None
         if any(count % 2 for count in set(map(str.count, lines, repeat('"')))):
             return None
@@ -204,13 +212,16 @@ class CsvFile:
         for start in range(0, len(lines), _ROWS_AT_ONCE):
             some = lines[start : start + _ROWS_AT_ONCE]
             try:
-                rows = list(csv.reader(some))
+                rows = list(csv.reader(some, strict=True))
             except csv.Error:
                 return None
             if len(rows) != len(some) or any(len(row) != len(columns) for row in rows):
                 return None
             _move(rows, columns)
         return self._line_by_line(columns, len(lines))
+
+    def _holds_header(self, lines: list[str]) -> bool:
+        return any(header in lines for header in self._headers)
 
     def _line_by_line(self, columns: list[list[str]], lines: int) -> Chunk:
         first = self._next_line
@@ -228,11 +239,11 @@ class CsvFile:
         sound: list[bool] = []
         index = 0
         while index < len(lines):
-            record, taken, closed = lines[index], 1, True
+            record, taken, well_quoted = lines[index], 1, True
             if '"' not in record:
                 fields = record.split(",")
             elif record.count('"') % 2 == 0:
-                fields, closed = _fields(record)
+                fields, well_quoted = _fields(record)
             else:
                 self.line_per_record = False
                 closing = _closing_line(lines, index)
@@ -242,13 +253,14 @@ class CsvFile:
                 if closing and (joined_fields := self._joined_fields(joined)):
                     record, taken, fields = joined, closing + 1 - index, joined_fields
                 else:
-                    fields, closed = _fields(record)
-            if len(fields) == width and closed and "\0" not in record and record != self._header_text:
+                    fields, well_quoted = _fields(record)
+            is_row = well_quoted and len(fields) == width
+            if is_row and not _is_forbidden(record) and record not in self._headers:
                 line_numbers.append(self._next_line)
                 sound.append(True)
                 rows.append(fields)
             elif record.strip(BLANKS):
-                self._note_unsound(self._next_line, record, len(fields), closed=closed)
+                self._note_unsound(self._next_line, record, well_quoted=well_quoted)
                 line_numbers.append(self._next_line)
                 sound.append(False)
                 rows.append((fields + [""] * width)[:width])
@@ -271,15 +283,15 @@ class CsvFile:
             return None
         return None if any("\n" in rows[0][index] for index in self._unbroken) else rows[0]
 
-    def _note_unsound(self, line_number: int, record: str, width: int, *, closed: bool) -> None:
-        if record == self._header_text:
+    def _note_unsound(self, line_number: int, record: str, *, well_quoted: bool) -> None:
+        if record in self._headers:
             self.repeated_headers.add(line_number, record)
-        elif not closed:
-            self.unbalanced.add(line_number, record)
-        elif width != len(self.columns):
-            self.misshapen.add(line_number, record)
+        elif not well_quoted:
+            self.misquoted.add(line_number, record)
+        elif _is_forbidden(record):
+            self.forbidden.add(line_number, record)
         else:
-            self.with_nul.add(line_number, record)
+            self.misshapen.add(line_number, record)
 
 
 def _move(rows: list[list[str]], columns: list[list[str]]) -> None:
@@ -318,12 +330,15 @@ def _blocks(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
+def _is_forbidden(text: str) -> bool:
+    return any(character in text for character in FORBIDDEN)
+
+
 def _fields(line: str) -> tuple[list[str], bool]:
-    """Return the fields of a line, and whether its quotes are all closed."""
+    """Return the fields of a line, and whether each that begins with a quote ends with one."""
     if '"' not in line:
         return line.split(","), True
-    reader = csv.reader([line, ""])
     try:
-        return next(reader), reader.line_num == 1
-    except csv.Error:  # a field longer than csv allows: only an open quote makes one
-        return [line], False
+        return next(csv.reader([line], strict=True)), True
+    except csv.Error:
+        return next(csv.reader([line])), False

@@ -34,12 +34,16 @@ NEEDED_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "users": ("user_id", "user_age"),
     "user_streams": ("user_id", "track_id", "listen_time"),
 }
+# Columns that something reads and that must not be named twice, whether they are needed or not.
+READ_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {**NEEDED_COLUMNS, "songs": ("id", *NEEDED_COLUMNS["songs"])}
 # Keys and times, of which no line break can be a part.
 UNBROKEN_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "songs": ("track_id",),
     "users": ("user_id",),
     "user_streams": NEEDED_COLUMNS["user_streams"],
 }
+
+MAX_DURATION_MS = 10**12
 
 _REJECTED = "curation rejects such rows"
 _MEND = "mend the file, land it and run again"
@@ -115,7 +119,7 @@ class ExpectFileToBeCsv(ExpectReadingToFindNone):
     """The file is text in lines, with a header."""
 
 
-class ExpectNeededColumnsToBeNamedOnce(ExpectReadingToFindNone):
+class ExpectReadColumnsToBeNamedOnce(ExpectReadingToFindNone):
     """It is clear which column is meant."""
 
 
@@ -140,16 +144,16 @@ class ExpectHeaderToStandOnce(ExpectNoLinesToBeAmiss):
     """The header is not among the rows."""
 
 
-class ExpectQuotesToBeClosed(ExpectNoLinesToBeAmiss):
-    """No quote swallows what follows."""
+class ExpectQuotesToEncloseFields(ExpectNoLinesToBeAmiss):
+    """No quote swallows what follows, and nothing follows the quote that ends a field."""
 
 
 class ExpectRowsToHaveOneFieldPerColumn(ExpectNoLinesToBeAmiss):
     """No row is cut off, or holds a comma that separates nothing."""
 
 
-class ExpectRowsToHoldNoNul(ExpectNoLinesToBeAmiss):
-    """No row holds a character that databases refuse."""
+class ExpectRowsToHoldNoForbiddenCharacter(ExpectNoLinesToBeAmiss):
+    """No row holds a character that databases or CSV parsers refuse."""
 
 
 def suite(dataset: Dataset, frame_columns: Collection[str], *, latest: datetime) -> list[Expectation]:
@@ -235,7 +239,13 @@ def _songs() -> Iterator[Expectation]:
     yield _present("track_genre", WARNING, remedy="their plays count under 'unknown'")
     yield _present("duration_ms", WARNING, remedy="they do not enter into average durations")
     yield _number("duration_ms", remedy="they do not enter into average durations")
-    yield _between("duration_ms", "above 0", remedy="mind the average durations", min_value=0, strict_min=True)
+    yield _between(
+        "duration_ms",
+        f"between 0 and {MAX_DURATION_MS:,}",
+        remedy="they do not enter into average durations",
+        min_value=0,
+        max_value=MAX_DURATION_MS,
+    )
     yield _number("popularity", remedy="the KPIs do not use it")
     yield _between("popularity", "between 0 and 100", remedy="the KPIs do not use it", min_value=0, max_value=100)
 
@@ -276,7 +286,7 @@ def reading_suite(dataset: Dataset, file: CsvFile) -> list[Reading]:
     """Return what is expected of the bytes and lines of a file that was read to its end."""
     in_streams = dataset == "user_streams"
     fate = _REJECTED if in_streams else None
-    repeated = [column for column in NEEDED_COLUMNS[dataset] if file.columns.count(column) > 1]
+    repeated = [column for column in READ_COLUMNS[dataset] if file.columns.count(column) > 1]
     width = len(file.columns)
 
     def lines(
@@ -288,11 +298,11 @@ def reading_suite(dataset: Dataset, file: CsvFile) -> list[Reading]:
         *([] if file.rows else [no_rows("holds a header and no rows")]),
         Reading(
             _expect(
-                ExpectNeededColumnsToBeNamedOnce,
+                ExpectReadColumnsToBeNamedOnce,
                 ERROR,
                 unmet=f"has a header that names {' and '.join(map(repr, repeated))} more than once",
                 remedy=_MEND,
-                description="The header must name each needed column once.",
+                description="The header must not name a column twice that is read.",
                 found=len(repeated),
             )
         ),
@@ -305,12 +315,12 @@ def reading_suite(dataset: Dataset, file: CsvFile) -> list[Reading]:
             description="All lines must be UTF-8.",
         ),
         lines(
-            ExpectQuotesToBeClosed,
+            ExpectQuotesToEncloseFields,
             WARNING if in_streams else ERROR,
-            file.unbalanced,
-            unmet="a quote is opened and not closed",
+            file.misquoted,
+            unmet="a field begins with a quote and does not end with one",
             remedy=fate or _MEND,
-            description="Every quote that is opened must be closed.",
+            description="A field that begins with a quote must end with one.",
         ),
         lines(
             ExpectRowsToHaveOneFieldPerColumn,
@@ -329,12 +339,12 @@ def reading_suite(dataset: Dataset, file: CsvFile) -> list[Reading]:
             description="The header should stand only once.",
         ),
         lines(
-            ExpectRowsToHoldNoNul,
+            ExpectRowsToHoldNoForbiddenCharacter,
             WARNING,
-            file.with_nul,
-            unmet="there is a NUL character",
+            file.forbidden,
+            unmet="there is a NUL or a U+FFFF",
             remedy=fate or "it is left out",
-            description="Rows should hold no NUL character.",
+            description="Rows should hold neither NUL nor U+FFFF.",
         ),
     ]
 

@@ -20,7 +20,7 @@ from glue_jobs.curated_events import EVENT_KEY, SCHEMA, committed_batch, committ
 from glue_jobs.lake import CURATION_RECORD, MANIFEST, REJECTED_RECORD, Bucket
 from glue_jobs.session import Session, spark_session
 from glue_jobs.stream_records import split_records
-from glue_jobs.text import BYTE_ORDER_MARK, blank_as_null, trimmed
+from glue_jobs.text import BYTE_ORDER_MARK, FORBIDDEN, blank_as_null, trimmed
 
 JOB_NAME = "curate-user-streams"
 ARGUMENTS = (
@@ -34,8 +34,9 @@ ARGUMENTS = (
 )
 
 REPEATED_HEADER = "repeated header"
+MISPLACED_QUOTE = "misplaced quote"
 WRONG_NUMBER_OF_FIELDS = "wrong number of fields"
-NUL_CHARACTER = "NUL character"
+FORBIDDEN_CHARACTER = "forbidden character"
 NOT_A_TIMESTAMP = "listen_time is not a timestamp"
 IN_THE_FUTURE = "listen_time is in the future"
 
@@ -44,9 +45,13 @@ TOLERANCE_OF_CLOCKS = dt.timedelta(days=1)
 
 PinnedFile = Mapping[str, Any]
 
-# Spark's CSV parser dies of a line with more than 20,480 fields, so such a line does not reach it.
-_MAX_SEPARATORS = 20_000
+# A field that begins with a quote ends with one. Possessive, and so without backtracking or recursion.
+_FIELD = r'(?:"(?:[^"]++|"")*+"|[^",][^,]*+|)'
+_WELL_QUOTED = rf"\A(?:{_FIELD},)*+{_FIELD}\z"
+# Spark's CSV parser dies of a line with more fields than this; validation takes no line of so many characters.
+_MAX_FIELDS = 1_100_000
 _CORRUPT = "corrupt_record"
+_SHOWN_PINS = 5
 
 
 @dataclass(frozen=True)
@@ -86,17 +91,27 @@ def missing(column: str) -> str:
 
 
 def parse_lines(lines: DataFrame, columns: Sequence[str]) -> DataFrame:
-    """Turn lines (source_file, raw_line) into rows: those two, well_formed, and user_id, track_id, listen_time as text.
+    """Turn lines (source_file, raw_line) into rows: those two, `fault`, and user_id, track_id, listen_time as text.
 
     `columns` are the names in the header of all these files. Blanks around a field are trimmed; an empty one is null.
-    `well_formed` is false for a line that has not exactly one field per column.
+    `fault` is the reject reason of a line that is no row of so many fields, else null.
     """
+    line = F.col("raw_line")
+    fault = F.when(line.contains('"') & ~line.rlike(_WELL_QUOTED), MISPLACED_QUOTE)
+    for character in FORBIDDEN:
+        fault = fault.when(line.contains(character), FORBIDDEN_CHARACTER)
     # Fields are named by position: a header may repeat the name of a column that nobody needs.
     schema = ", ".join([f"field_{position} string" for position in range(len(columns))] + [f"{_CORRUPT} string"])
     parsed = F.from_csv(
-        _within_parser_limits(F.col("raw_line")),
+        F.when(fault.isNull(), line),  # what breaks a line may leave the parser unfit for the next
         schema,
-        {"quote": '"', "escape": '"', "mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT},
+        {
+            "quote": '"',
+            "escape": '"',
+            "mode": "PERMISSIVE",
+            "columnNameOfCorruptRecord": _CORRUPT,
+            "maxColumns": str(_MAX_FIELDS),
+        },
     )
 
     def field(name: str) -> Column:
@@ -106,14 +121,11 @@ def parse_lines(lines: DataFrame, columns: Sequence[str]) -> DataFrame:
     return lines.withColumn("parsed", parsed).select(
         "source_file",
         "raw_line",
-        (F.col("parsed").isNotNull() & F.col(f"parsed.{_CORRUPT}").isNull()).alias("well_formed"),
+        F.when(fault.isNotNull(), fault)
+        .when(F.col("parsed").isNull() | F.col(f"parsed.{_CORRUPT}").isNotNull(), WRONG_NUMBER_OF_FIELDS)
+        .alias("fault"),
         *[field(name) for name in EVENT_KEY],
     )
-
-
-def _within_parser_limits(line: Column) -> Column:
-    separators = F.length(line) - F.length(F.replace(line, F.lit(","), F.lit("")))
-    return F.when((F.length(line) <= _MAX_SEPARATORS) | (separators <= _MAX_SEPARATORS), line)
 
 
 def judge_rows(rows: DataFrame, header: str, batch_time: dt.datetime) -> DataFrame:
@@ -124,10 +136,8 @@ def judge_rows(rows: DataFrame, header: str, batch_time: dt.datetime) -> DataFra
     text = F.col("listen_time")
     time = F.when(text.rlike(LISTEN_TIME_PATTERN) & (text >= "0001"), F.to_timestamp(text, "yyyy-MM-dd HH:mm:ss"))
     latest = (batch_time.astimezone(dt.UTC) + TOLERANCE_OF_CLOCKS).strftime("%Y-%m-%d %H:%M:%S.%f")
-    reason = (
-        F.when(F.col("raw_line") == header, REPEATED_HEADER)
-        .when(~F.col("well_formed"), WRONG_NUMBER_OF_FIELDS)
-        .when(F.col("raw_line").contains("\0"), NUL_CHARACTER)
+    reason = F.when(F.col("raw_line").isin(header, BYTE_ORDER_MARK + header), REPEATED_HEADER).when(
+        F.col("fault").isNotNull(), F.col("fault")
     )
     for column in EVENT_KEY:
         reason = reason.when(F.col(column).isNull(), missing(column))
@@ -159,7 +169,8 @@ def new_events(judged: DataFrame, committed: DataFrame) -> DataFrame:
 
 def without_headers(judged: DataFrame) -> DataFrame:
     """Drop the header of each file; a header that comes again further down stays, as a rejected row."""
-    occurrence = F.row_number().over(Window.partitionBy("source_file").orderBy("raw_line"))
+    # The shortest is the header itself: one that comes again may have a byte order mark.
+    occurrence = F.row_number().over(Window.partitionBy("source_file").orderBy(F.length("raw_line")))
     is_header = F.col("reason").eqNullSafe(REPEATED_HEADER)
     repeated = judged.where(is_header).withColumn("occurrence", occurrence).where("occurrence > 1").drop("occurrence")
     return judged.where(~is_header).unionByName(repeated)
@@ -258,7 +269,9 @@ def check_reject_rate(counts: Mapping[str, Any], job: Job, kept_in: str) -> None
     rejected, read = counts["rows_rejected"], counts["rows_read"]
     if rejected <= job.max_reject_rate * read:
         return
-    job.bucket.write_json(f"{job.folder}/{REJECTED_RECORD}", {"batch_id": job.batch_id, **counts})
+    job.bucket.write_json(
+        f"{job.folder}/{REJECTED_RECORD}", {"batch_id": job.batch_id, **counts, "max_reject_rate": job.max_reject_rate}
+    )
     raise ValueError(
         f"batch {job.batch_id}: {rejected:,} of {read:,} rows are rejected, more than max_reject_rate "
         f"{job.max_reject_rate} allows ({counts['rejected_by_reason']}); nothing is committed. See {kept_in}, "
@@ -321,6 +334,7 @@ def curate(spark: SparkSession, job: Job, manifest: Mapping[str, Any]) -> dict[s
         "attempt": job.attempt,
         "committed_at": dt.datetime.now(dt.UTC).isoformat(),
         **counts,
+        "max_reject_rate": job.max_reject_rate,
         "rows_accepted": accepted_by_date.total(),
         "rows_duplicate": counts["rows_read"] - counts["rows_rejected"] - accepted_by_date.total(),
         "accepted_by_date": dict(sorted(accepted_by_date.items())),
@@ -330,11 +344,28 @@ def curate(spark: SparkSession, job: Job, manifest: Mapping[str, Any]) -> dict[s
     }
 
 
+def check_pins(job: Job, manifest: Mapping[str, Any]) -> None:
+    """Make sure that the batch's input is there.
+
+    Raises:
+        LookupError: a pinned file is gone.
+    """
+    held = {key for key, _ in job.bucket.keys(f"{job.folder}/")}
+    gone = [file for file in manifest["files"] if file["copy"] not in held]
+    if gone:
+        named = ", ".join(f"{job.bucket.url(file['copy'])} (pinned from {file['key']})" for file in gone[:_SHOWN_PINS])
+        raise LookupError(
+            f"batch {job.batch_id}: {len(gone):,} of {len(manifest['files']):,} pinned files are gone, so nothing is "
+            f"written: {named}{', …' if len(gone) > _SHOWN_PINS else ''}. Put them back, or trigger a new run: it pins "
+            "anew what lies in the landing prefix; land there what is missing"
+        )
+
+
 def main(argv: Sequence[str], session: Session = spark_session) -> None:
     """Run the job.
 
     Raises:
-        LookupError: the batch has no manifest.
+        LookupError: the batch has no manifest, or lacks files that it names.
         ValueError: an argument is missing, or too many rows are rejected.
     """
     job = Job.of(parse_arguments(argv, ARGUMENTS))
@@ -346,6 +377,7 @@ def main(argv: Sequence[str], session: Session = spark_session) -> None:
         raise LookupError(
             f"{job.bucket.url(job.folder)}/{MANIFEST} is missing: validate_datasets has not passed for {job.batch_id}"
         )
+    check_pins(job, manifest)
     with session(JOB_NAME) as spark:
         record = curate(spark, job, manifest)
     if job.bucket.create_json(f"{job.folder}/{CURATION_RECORD}", record):

@@ -5,6 +5,7 @@ number of quotes can hold such records, or stray quotes; validation marks them, 
 """
 
 import csv
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 MAX_LINES_OF_RECORD = 50
 
 _LINE_ENDS = "\r\n"
+
+csv.field_size_limit(sys.maxsize)  # validation has refused files with endless lines
 
 
 def split_records(lines: Iterable[str], columns: Sequence[str], needed: Sequence[str]) -> Iterator[str]:

@@ -9,10 +9,12 @@ import csv
 import io
 import math
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 Value = str | int | float | date | None
 Row = dict[str, Value]
@@ -23,10 +25,16 @@ GENRE_KEY = ("listen_date", "track_genre")
 HOUR_KEY = ("listen_date", "listen_hour")
 
 BLANKS = " \t\n\r\f\v"
+FORBIDDEN = "\0\uffff"
 UNKNOWN = "unknown"
 ID_BYTES, GENRE_BYTES, NAME_BYTES = 64, 256, 1024
 AGE_BANDS = [(17, "<18"), (25, "18-25"), (35, "26-35"), (45, "36-45"), (55, "46-55"), (65, "56-65"), (130, "66+")]
 
+THOUSANDTH, WIDE, ENDLESS = Decimal("0.001"), Context(prec=60), Decimal("1e35")
+LONGEST_MS, OLDEST = 10**12, 130
+
+csv.field_size_limit(sys.maxsize)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?")
 _LISTEN_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
@@ -48,7 +56,7 @@ class Song:
 
     artists: frozenset[str]
     name: str | None
-    duration_ms: int | None
+    duration_ms: Decimal | None
     genre: str
 
 
@@ -124,12 +132,12 @@ def _judged_rows(name: str, content: bytes, batch_time: datetime) -> Iterator[Ev
     columns = [column.strip(BLANKS) for column in header]
     user, track, listen_time = (columns.index(column) for column in ("user_id", "track_id", "listen_time"))
     for row in rows:
-        if row == header:
+        if row == header or [row[0].removeprefix("\ufeff"), *row[1:]] == header:
             yield "repeated header"
+        elif any(character in text for text in row for character in FORBIDDEN):
+            yield "forbidden character"
         elif len(row) != len(columns):
             yield "wrong number of fields"
-        elif any("\0" in text for text in row):
-            yield "NUL character"
         else:
             yield _judged(row[user].strip(BLANKS), row[track].strip(BLANKS), row[listen_time].strip(BLANKS), batch_time)
 
@@ -170,7 +178,9 @@ def _genre_level_kpis(events: Iterable[Event], song_of: Mapping[str, Song]) -> d
             "listen_count": len(plays.events),
             "unique_listeners": len(plays.users),
             "popularity_index": len(plays.events) / plays_of_date[day],
-            "average_duration": sum(durations) / 1000 / len(durations) if durations and genre != UNKNOWN else None,
+            "average_duration": float(sum(durations) / 1000 / len(durations))
+            if durations and genre != UNKNOWN
+            else None,
             "most_popular_track_id": cut(most_popular, ID_BYTES),
             "most_popular_track_name": cut(song.name, NAME_BYTES) if song and song.name else None,
         }
@@ -218,26 +228,27 @@ def age_band(age: int | None) -> str | None:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of `text` without NUL that has at most `limit` bytes of UTF-8, in whole characters."""
-    return text.replace("\0", "").encode()[:limit].decode(errors="ignore")
+    """The longest beginning of `text` without forbidden characters that has at most `limit` bytes of UTF-8, in whole characters."""
+    return "".join(letter for letter in text if letter not in FORBIDDEN).encode()[:limit].decode(errors="ignore")
 
 
 def _songs(content: bytes) -> dict[str, Song]:
     """Songs by track; of a track that comes twice, the row with the lowest id."""
     required = ("track_id", "artists", "track_name", "duration_ms", "track_genre")
-    lowest: dict[str, float] = {}
+    lowest: dict[str, Decimal | float] = {}
     songs: dict[str, Song] = {}
     for row in _records("songs.csv", content, required):
         track_id = row["track_id"].strip(BLANKS)
-        id_ = _whole_number(row.get("id", ""))
+        id_ = _number(row.get("id", ""))
         rank = math.inf if id_ is None else id_
         if track_id in songs and rank >= lowest[track_id]:
             continue
         lowest[track_id] = rank
+        duration = _number(row["duration_ms"])
         songs[track_id] = Song(
             artists=frozenset(artist for part in row["artists"].split(";") if (artist := part.strip(BLANKS))),
             name=row["track_name"] or None,
-            duration_ms=_whole_number(row["duration_ms"]),
+            duration_ms=duration if duration is not None and 0 <= duration <= LONGEST_MS else None,
             genre=cut(row["track_genre"], GENRE_BYTES) if row["track_genre"].strip(BLANKS) else UNKNOWN,
         )
     return songs
@@ -249,13 +260,16 @@ def _ages(content: bytes) -> dict[str, int | None]:
         user_id = row["user_id"].strip(BLANKS)
         if user_id in ages:
             raise ValueError(f"users.csv: user_id {user_id!r} comes twice")
-        ages[user_id] = _whole_number(row["user_age"])
+        age = _number(row["user_age"])
+        ages[user_id] = math.floor(age) if age is not None and 0 <= age <= OLDEST else None
     return ages
 
 
-def _whole_number(text: str) -> int | None:
+def _number(text: str) -> Decimal | None:
+    """A number in ASCII digits, to a thousandth."""
     text = text.strip(BLANKS)
-    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+    value = Decimal(text) if _NUMBER.fullmatch(text) else ENDLESS
+    return value.quantize(THOUSANDTH, ROUND_HALF_UP, WIDE) if abs(value) < ENDLESS else None
 
 
 def _records(name: str, content: bytes, required: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -268,7 +282,7 @@ def _records(name: str, content: bytes, required: Sequence[str]) -> Iterator[dic
 def _read(name: str, content: bytes, required: Sequence[str]) -> tuple[list[str], Iterator[list[str]]]:
     """The header as it stands, and the rows that are not blank."""
     text = io.StringIO(content.decode("utf-8-sig"), newline="")
-    rows = (row for row in csv.reader(text, strict=True) if any(text.strip(BLANKS) for text in row) or len(row) > 1)
+    rows = (row for row in csv.reader(text, strict=True) if not _is_blank(row))
     header = next(rows, None)
     if header is None:
         raise ValueError(f"{name} is empty")
@@ -276,6 +290,11 @@ def _read(name: str, content: bytes, required: Sequence[str]) -> tuple[list[str]
     if missing:
         raise ValueError(f"{name} lacks the columns {missing}")
     return header, rows
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    # An empty field in quotes is a field.
+    return not row or (len(row) == 1 and row[0] != "" and not row[0].strip(BLANKS))
 
 
 def differences(expected: Mapping[GenreKey, Row] | Mapping[HourKey, Row], found: str, key: Sequence[str]) -> str:

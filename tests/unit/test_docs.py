@@ -54,7 +54,8 @@ def test_the_lake_page_names_every_reason_to_reject_a_row() -> None:
     reasons = {curate_user_streams.missing(column) for column in ("user_id", "track_id", "listen_time")} | {
         curate_user_streams.REPEATED_HEADER,
         curate_user_streams.WRONG_NUMBER_OF_FIELDS,
-        curate_user_streams.NUL_CHARACTER,
+        curate_user_streams.MISPLACED_QUOTE,
+        curate_user_streams.FORBIDDEN_CHARACTER,
         curate_user_streams.NOT_A_TIMESTAMP,
         curate_user_streams.IN_THE_FUTURE,
     }

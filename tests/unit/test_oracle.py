@@ -201,7 +201,7 @@ def test_rows_that_are_no_events_are_rejected_with_the_reason() -> None:
         "listen_time is missing": 1,
         "wrong number of fields": 2,
         "listen_time is not a timestamp": 9,
-        "NUL character": 1,
+        "forbidden character": 1,
         "repeated header": 1,
     }
     assert not expected.hourly_kpis
@@ -231,6 +231,21 @@ def test_names_are_cut_at_a_character_within_the_columns_bytes() -> None:
     expected = tables("1,a,2024-06-25 10:00:00", songs=songs)
     assert hour_row(expected, 10)["top_artist"] == "é" * 512
     assert genre_row(expected, "g" * 256)["most_popular_track_name"] == "x" * 1024
+
+
+def test_numbers_may_have_decimals_and_exponents() -> None:
+    songs = (
+        "id,track_id,artists,track_name,duration_ms,track_genre\n"
+        "1e1,a,X,ten,1,pop\n9.0,a,X,nine,60500.0005,pop\n"
+        "1,b,X,minus,-1,rock\n2,c,X,endless,1e99,rock\n3,d,X,full width,\uff11,rock\n4,e,X,exponent,6.05e4,jazz\n"
+    )
+    plays = [f"1,{track},2024-06-25 10:00:00" for track in "abcde"]
+    expected = tables(*plays, songs=songs, users="user_id,user_age\n1,25.9\n")
+    assert genre_row(expected, "pop")["average_duration"] == 60.500001
+    assert genre_row(expected, "pop")["most_popular_track_name"] == "nine"
+    assert genre_row(expected, "rock")["average_duration"] is None
+    assert genre_row(expected, "jazz")["average_duration"] == 60.5
+    assert hour_row(expected, 10)["most_engaged_age_group"] == "18-25"
 
 
 def test_names_stay_as_they_are() -> None:

@@ -11,7 +11,7 @@ import boto3
 from music_streams import lake
 from music_streams.batches import DateRange
 from music_streams.objects import list_objects, read_json
-from music_streams.validation import take_in_batch
+from music_streams.validation import OnInvalidStreamFile, take_in_batch
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
@@ -44,9 +44,14 @@ class LakeOfEvents:
     def land(self, name: str, content: bytes) -> None:
         self.put(f"{lake.USER_STREAMS}/{name}", content)
 
-    def take_in(self, batch_id: str, recompute: tuple[str, str] | None = None) -> None:
+    def take_in(
+        self,
+        batch_id: str,
+        recompute: tuple[str, str] | None = None,
+        on_invalid_stream_file: OnInvalidStreamFile = "fail",
+    ) -> None:
         dates = DateRange.from_params(*recompute) if recompute else None
-        take_in_batch(self.s3, self.bucket, batch_id, on_invalid_stream_file="fail", recompute=dates)
+        take_in_batch(self.s3, self.bucket, batch_id, on_invalid_stream_file=on_invalid_stream_file, recompute=dates)
 
     def curate(self, batch_id: str, max_reject_rate: float = 0.05) -> dict[str, Any]:
         """Run the curation job; return the batch's commit record."""

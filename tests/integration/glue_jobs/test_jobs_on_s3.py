@@ -102,7 +102,7 @@ def test_rejected_rows_keep_reason_file_and_raw_line(lake: LakeOfEvents) -> None
     ]
     source = f"{layout.USER_STREAMS}/b ü.csv"
     assert sorted(rows, key=lambda row: row["raw_line"]) == [
-        {"reason": "wrong number of fields", "source_file": source, "raw_line": '"u1,t1,2024-06-25 10:00:01'},
+        {"reason": "misplaced quote", "source_file": source, "raw_line": '"u1,t1,2024-06-25 10:00:01'},
         {"reason": "user_id is missing", "source_file": source, "raw_line": ',"x,y",2024-06-25 10:00:00'},
         {"reason": "listen_time is not a timestamp", "source_file": source, "raw_line": 'u1,"t ""1"" ü",25.06.2024'},
     ]
@@ -194,6 +194,27 @@ def test_a_job_without_what_comes_before_it_says_so(lake: LakeOfEvents) -> None:
         lake.curate(FIRST)
     with pytest.raises(LookupError, match="run curate-user-streams first"):
         lake.compute(FIRST)
+
+
+def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: LakeOfEvents) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
+    lake.land("b ü.csv", stream("u2,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    pinned = {file["key"]: file for file in lake.record(layout.BatchFolder(FIRST).manifest)["files"]}
+    gone = pinned[f"{layout.USER_STREAMS}/b ü.csv"]
+    lake.s3.delete_object(Bucket=lake.bucket, Key=gone["copy"])
+    before = lake.keys(layout.ROOT)
+
+    with pytest.raises(LookupError) as refusal:
+        lake.curate(FIRST, max_reject_rate=1)
+
+    assert "1 of 2 pinned files are gone, so nothing is written" in str(refusal.value)
+    assert f"s3://{lake.bucket}/{gone['copy']} (pinned from {gone['key']})" in str(refusal.value)
+    assert "trigger a new run" in str(refusal.value)
+    assert lake.keys(layout.ROOT) == before
+    # The way out: a new run pins what still lies in the landing prefix.
+    lake.take_in(SECOND)
+    assert lake.curate(SECOND, max_reject_rate=1)["rows_accepted"] == 2
 
 
 def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> None:

@@ -43,7 +43,7 @@ def test_a_track_without_genre_or_with_a_broken_duration_stays_a_track(spark: Sp
 
 
 def test_an_age_outside_0_to_130_is_no_age(spark: SparkSession) -> None:
-    ages = {"a": "0", "b": "130", "c": "131", "d": "-1", "e": "old", "f": None, "g": " 25 ", "h": ""}
+    ages = {"a": "0", "b": "130", "c": "131", "d": "-1", "e": "old", "f": None, "g": " 25 ", "h": "", "i": "25.9"}
     rows = spark.createDataFrame(list(ages.items()), "user_id string, user_age string")
     found = {user.user_id: user.user_age for user in users(rows).collect()}
-    assert found == {"a": 0, "b": 130, "c": None, "d": None, "e": None, "f": None, "g": 25, "h": None}
+    assert found == {"a": 0, "b": 130, "c": None, "d": None, "e": None, "f": None, "g": 25, "h": None, "i": 25}

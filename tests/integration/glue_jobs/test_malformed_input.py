@@ -1,0 +1,451 @@
+"""What docs/malformed_input.md says of each malformed row and file is what validation and the jobs do with it."""
+
+import csv
+import datetime as dt
+import io
+import itertools
+import json
+import re
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import pytest
+from music_streams import lake as layout
+from music_streams.validation import DatasetsRefusedError
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+
+from glue_jobs.genre_level_kpis import SONG_COLUMNS
+from glue_jobs.hourly_kpis import USER_COLUMNS
+from glue_jobs.lake import Bucket
+from glue_jobs.reference_tables import read_csv, songs, users
+from sandbox.aws.endpoint import AwsEndpoint
+from tests.integration.glue_jobs.lake_of_events import SONGS, USERS, LakeOfEvents
+from tests.integration.glue_jobs.malformed_input import (
+    FILES,
+    REFERENCE_FILES,
+    ROWS,
+    SONG_ROWS,
+    USER_ROWS,
+    Case,
+    cases,
+    code,
+    rows,
+    unescaped,
+)
+from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+
+BATCH = "20240626T000000Z-00000001"
+HEADER = b"user_id,track_id,listen_time\n"
+TIMES = [f"{dt.datetime(2024, 6, 25, 10) + dt.timedelta(seconds=number)}" for number in range(3600)]  # noqa: DTZ001
+
+Event = tuple[str, str, str]
+
+# How validation names what makes curation reject a row.
+EXPECTATIONS = {
+    ("expect_quotes_to_enclose_fields", None): "misplaced quote",
+    ("expect_rows_to_have_one_field_per_column", None): "wrong number of fields",
+    ("expect_header_to_stand_once", None): "repeated header",
+    ("expect_rows_to_hold_no_forbidden_character", None): "forbidden character",
+    ("expect_column_values_to_not_be_null", "user_id"): "user_id is missing",
+    ("expect_column_values_to_not_be_null", "track_id"): "track_id is missing",
+    ("expect_column_values_to_not_be_null", "listen_time"): "listen_time is missing",
+    ("expect_column_values_to_be_times", "listen_time"): "listen_time is not a timestamp",
+    ("expect_column_values_not_to_lie_in_the_future", "listen_time"): "listen_time is in the future",
+}
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A case in a file: a whole one, or rows between two good ones. Its time, by its number, is its own."""
+
+    case: Case
+    number: int
+    is_row: bool
+
+    @property
+    def time(self) -> str:
+        return TIMES[self.number]
+
+    @property
+    def input(self) -> bytes:
+        return self.case.content(TIME=self.time)
+
+    @property
+    def lines(self) -> bytes:
+        if not self.is_row:
+            return self.input
+        before, after = (",".join(event).encode() for event in self.good_rows)
+        return before + b"\n" + self.input + b"\n" + after + b"\n"
+
+    @property
+    def good_rows(self) -> list[Event]:
+        if not self.is_row:
+            return []
+        return [(f"before-{self.number}", "t1", self.time), (f"after-{self.number}", "t1", self.time)]
+
+    @property
+    def events(self) -> list[Event]:
+        """All that it adds to the store."""
+        return self.good_rows + [
+            (
+                outcome.fields.get("user_id", "u1"),
+                outcome.fields.get("track_id", "t1"),
+                outcome.fields.get("listen_time", self.time),
+            )
+            for outcome in self.case.outcomes
+            if outcome.kind == "accepted"
+        ]
+
+    @property
+    def file(self) -> str:
+        """The name of its file: rows of one outcome share one, as every file costs; odd quotes have theirs alone."""
+        outcomes = self.case.outcomes
+        if not self.is_row or len(outcomes) > 1 or self.input.count(b'"') % 2:
+            return f"case-{self.number:03}.csv"
+        return "-".join((outcomes[0].kind, *outcomes[0].reasons)).replace(" ", "-") + ".csv"
+
+
+PLACED = [
+    Placed(case, number, is_row)
+    for number, (case, is_row) in enumerate(
+        itertools.chain(zip(cases(ROWS), itertools.repeat(True)), zip(cases(FILES), itertools.repeat(False)))
+    )
+]
+REFUSED = [placed for placed in PLACED if placed.case.outcomes[0].kind == "refused"]
+TAKEN = defaultdict[str, list[Placed]](list)
+for placed in PLACED:
+    if placed not in REFUSED:
+        TAKEN[placed.file].append(placed)
+
+
+def content_of(file: Sequence[Placed]) -> bytes:
+    return b"".join([HEADER if file[0].is_row else b"", *[placed.lines for placed in file]])
+
+
+USUAL = {
+    "average_duration": "60.0",
+    "most_popular_track_name": "Song",
+    "top_artist": "Ann",
+}
+SONG_CASES, USER_CASES = cases(SONG_ROWS), cases(USER_ROWS)
+
+
+def hour_of_song(number: int) -> dt.datetime:
+    """The hour of a case; those that share a genre are of days of their own."""
+    is_unknown = "`unknown`" in SONG_CASES[number].cells[0]
+    return dt.datetime(2023, 1, 1) + dt.timedelta(days=100 * is_unknown, hours=24**is_unknown * number)  # noqa: DTZ001
+
+
+def hour_of_user(number: int) -> dt.datetime:
+    return dt.datetime(2022, 1, 1) + dt.timedelta(hours=number)  # noqa: DTZ001
+
+
+def reference_file(header: str, usual: str, section: Sequence[Case], key: str) -> bytes:
+    """All cases of a table in one file, each between two rows as they should be; `key` is their placeholder."""
+    lines = [header.encode()]
+    for number, case in enumerate(section):
+        lines += [
+            usual.replace(key, f"between-{number}").encode(),
+            case.content(**{key: f"k{number}", "GENRE": f"g{number}"}),
+        ]
+    return b"\n".join([*lines, usual.replace(key, "last").encode(), b""])
+
+
+SONG_FILE = reference_file(SONGS.decode().partition("\n")[0], "1,TRACK,Ann,Song,60000,pop", SONG_CASES, "TRACK")
+USER_FILE = reference_file(USERS.decode().partition("\n")[0], "USER,Ann,25,SE,2024-01-01", USER_CASES, "USER")
+# Each case of a reference table is played once, in an hour of its own, and each row beside them once on one day.
+PLAYS: list[Event] = [
+    *[("last", f"k{number}", f"{hour_of_song(number)}") for number in range(len(SONG_CASES))],
+    *[(f"k{number}", "last", f"{hour_of_user(number)}") for number in range(len(USER_CASES))],
+    *[("last", f"between-{number}", "2021-01-01 10:00:00") for number in range(len(SONG_CASES))],
+    *[(f"between-{number}", "last", "2021-01-02 10:00:00") for number in range(len(USER_CASES))],
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run with all rows and stream files did, by the name of the file where there is one."""
+
+    lake: LakeOfEvents
+    record: dict[str, Any]
+    rows_read: dict[str, int]
+    validated: list[dict[str, Any]]
+    rejected: dict[str, list[tuple[str, bytes]]]
+    refused: dict[str, tuple[str, list[dict[str, Any]]]]
+    stored: Counter[Event]
+    tables: dict[str, str]
+
+    def row(self, table: str, *key: str) -> dict[str, str]:
+        """The row of a table by the first columns."""
+        (found,) = [
+            row
+            for row in csv.DictReader(io.StringIO(self.tables[table], newline=""))
+            if tuple(row.values())[: len(key)] == key
+        ]
+        return found
+
+
+@pytest.fixture(scope="module")
+def environment(aws: AwsEndpoint) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.environment().items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(spark: SparkSession, environment: None) -> Run:
+    lake = LakeOfEvents(spark, bucket=f"malformed-{uuid.uuid4()}")
+    for name, file in TAKEN.items():
+        lake.land(name, content_of(file))
+    for refused in REFUSED:
+        lake.land(refused.file, refused.input)
+    lake.land("plays.csv", as_csv(PLAYS))
+    lake.put(layout.SONGS, SONG_FILE)
+    lake.put(layout.USERS, USER_FILE)
+    lake.take_in(BATCH, on_invalid_stream_file="quarantine")
+    record = lake.curate(BATCH, max_reject_rate=1)
+    files = lake.record(f"{layout.BatchFolder(BATCH).validation}/summary.json")["files"]
+    events = spark.read.parquet(*[f"s3://{lake.bucket}/{file['key']}" for file in record["curated_files"]])
+    stored = events.select("user_id", "track_id", F.col("listen_time").cast("string")).collect()
+    return Run(
+        lake=lake,
+        record=record,
+        rows_read={name_of(file["key"]): file["rows_read"] for file in record["files"]},
+        validated=files,
+        rejected=rejected_rows(lake),
+        refused={
+            name_of(lake.record(key)["file"]): (key.removesuffix(".reason.json"), lake.record(key)["reasons"])
+            for key in lake.keys(f"{layout.QUARANTINED_FILES}/{BATCH}/")
+            if key.endswith(".reason.json")
+        },
+        stored=Counter(map(tuple, stored)),
+        tables=lake.compute(BATCH),
+    )
+
+
+def as_csv(events: Iterable[Event]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([("user_id", "track_id", "listen_time"), *events])
+    return text.getvalue().encode()
+
+
+def name_of(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def rejecting_warnings(file: dict[str, Any]) -> Counter[str]:
+    """How many rows of a file validation says that curation will reject, by curation's own reasons."""
+    return Counter(
+        {
+            EXPECTATIONS[problem["expectation"], problem["column"]]: problem["unexpected_count"]
+            for problem in file["problems"]
+            if problem["severity"] == "warning" and "curation rejects such rows" in problem["message"]
+        }
+    )
+
+
+def rejected_rows(lake: LakeOfEvents) -> dict[str, list[tuple[str, bytes]]]:
+    found = defaultdict[str, list[tuple[str, bytes]]](list)
+    for key in lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={BATCH}/"):
+        for line in lake.text(key).removesuffix("\n").split("\n"):
+            row = json.loads(line)
+            found[name_of(row["source_file"])].append((row["reason"], row["raw_line"].encode()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "placed", [placed for file in TAKEN.values() for placed in file], ids=lambda placed: placed.case.name
+)
+def test_rows_become_what_the_page_says(run: Run, placed: Placed) -> None:
+    outcomes = placed.case.outcomes
+    reasons = Counter(outcome.reasons[0] for outcome in outcomes if outcome.kind == "rejected")
+    rejected = run.rejected.get(placed.file, [])
+    assert set(placed.events) <= set(run.stored)
+    if placed.is_row and len(outcomes) == 1:
+        assert [reason for reason, raw_line in rejected if raw_line == placed.input] == [*reasons]
+    else:
+        assert Counter(reason for reason, _ in rejected) == reasons
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_every_row_is_counted_and_validation_told_of_what_is_rejected(run: Run, name: str) -> None:
+    file, rejected = TAKEN[name], run.rejected.get(name, [])
+    outcomes = [outcome for placed in file for outcome in placed.case.outcomes if outcome.kind != "no row"]
+    (validated,) = [found for found in run.validated if name_of(found["name"]) == name]
+
+    assert rejecting_warnings(validated) == Counter(reason for outcome in outcomes for reason in outcome.reasons)
+    assert len(rejected) == sum(outcome.kind == "rejected" for outcome in outcomes)
+    rows_in_all = len(outcomes) + sum(len(placed.good_rows) for placed in file)
+    assert run.rows_read[name] == validated["rows"] == rows_in_all
+    # Byte for byte: without the rejected lines, the header and as many others as there are good rows are left.
+    left = content_of(file)
+    for _, raw_line in rejected:
+        left = without_line(left, raw_line)
+    if file[0].is_row:
+        kept = [line for line in re.split(rb"[\r\n]", left) if line.strip()]
+        assert len(kept) == 1 + rows_in_all - len(rejected)
+
+
+def without_line(content: bytes, line: bytes) -> bytes:
+    start, ends = content.find(line, 1), b"\r\n"
+    while start > 0 and not (content[start - 1] in ends and (content + b"\n")[start + len(line)] in ends):
+        start = content.find(line, start + 1)
+    assert start > 0, line[:200]
+    return content[:start] + content[start + len(line) :]
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: refused.case.name)
+def test_files_are_refused_as_the_page_says(run: Run, refused: Placed) -> None:
+    (outcome,) = refused.case.outcomes
+    kept_as, reasons = run.refused[refused.file]
+    message = reasons[0]["message"].removeprefix(f"user_streams/{refused.file}").lstrip(": ")
+    assert message.startswith(outcome.reasons[0])
+    assert refused.file not in run.rows_read
+    assert run.lake.s3.get_object(Bucket=run.lake.bucket, Key=kept_as)["Body"].read() == refused.input
+
+
+def test_the_store_holds_what_is_accepted_once(run: Run) -> None:
+    taken = [placed for file in TAKEN.values() for placed in file]
+    assert run.stored == Counter([*PLAYS, *[event for placed in taken for event in placed.events]])
+    counts = {name: run.record[f"rows_{name}"] for name in ("read", "accepted", "duplicate", "rejected")}
+    assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
+    assert counts["accepted"] == run.stored.total()
+    assert counts["duplicate"] == sum(
+        outcome.kind == "duplicate" for placed in taken for outcome in placed.case.outcomes
+    )
+    assert set(run.refused) == {placed.file for placed in REFUSED}
+
+
+def test_the_tables_are_those_worked_out_in_plain_python(run: Run) -> None:
+    time = dt.datetime.fromisoformat(run.lake.record(layout.BatchFolder(BATCH).manifest)["time"])
+    expected = expected_tables(SONG_FILE, USER_FILE, [("all.csv", as_csv(run.stored))], time)
+    assert differences(expected.genre_level_kpis, run.tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, run.tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+
+
+def test_longer_ids_are_cut_to_what_the_warehouse_takes(run: Run) -> None:
+    for day, track in (("2024-06-23", "t" * 64), ("2024-06-22", "é" * 32)):
+        assert run.row(layout.GENRE_LEVEL_KPIS, day, "unknown")["most_popular_track_id"] == track
+
+
+@pytest.mark.parametrize("number", range(len(SONG_CASES)), ids=[case.name for case in SONG_CASES])
+def test_songs_count_as_the_page_says(run: Run, number: int) -> None:
+    said, hour = SONG_CASES[number].cells[0], hour_of_song(number)
+    usual = {**USUAL, "track_genre": f"g{number}"}
+    expected = {name: code(said, name) or "" if name in said else value for name, value in usual.items()}
+    assert (said == "as usual") == (expected == usual)
+
+    day = f"{hour:%Y-%m-%d}"
+    found = {
+        **run.row(layout.HOURLY_KPIS, day, str(hour.hour)),
+        **run.row(layout.GENRE_LEVEL_KPIS, day, expected["track_genre"]),
+    }
+
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("number", range(len(USER_CASES)), ids=[case.name for case in USER_CASES])
+def test_users_count_as_the_page_says(run: Run, number: int) -> None:
+    said, hour = USER_CASES[number].cells[0], hour_of_user(number)
+    found = run.row(layout.HOURLY_KPIS, f"{hour:%Y-%m-%d}", str(hour.hour))
+    assert found["most_engaged_age_group"] == ("" if said == "null" else said.strip("`"))
+
+
+def test_no_row_of_a_reference_table_costs_another(run: Run) -> None:
+    assert run.row(layout.GENRE_LEVEL_KPIS, "2021-01-01", "pop")["listen_count"] == f"{len(SONG_CASES)}"
+    hour = run.row(layout.HOURLY_KPIS, "2021-01-02", "10")
+    assert (hour["most_engaged_age_group"], hour["listen_count"]) == ("18-25", f"{len(USER_CASES)}")
+
+
+@pytest.mark.parametrize(("name", "section"), [("songs.csv", SONG_CASES), ("users.csv", USER_CASES)])
+def test_validation_warns_of_what_the_page_says(run: Run, name: str, section: Sequence[Case]) -> None:
+    (file,) = [file for file in run.validated if file["name"] == name]
+    told = Counter({unmet(problem["message"], name): problem["unexpected_count"] for problem in file["problems"]})
+    assert told == Counter(warning for case in section for warning in case.cells[1].split("; ") if warning)
+
+
+def unmet(message: str, name: str) -> str:
+    found = re.fullmatch(rf"{name}: (.*?) in [\d,]+ of [\d,]+ rows?: .*", message, re.DOTALL)
+    assert found, message
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def reference_lake(spark: SparkSession, environment: None) -> LakeOfEvents:
+    lake = LakeOfEvents(spark, bucket=f"malformed-{uuid.uuid4()}")
+    lake.land("plays.csv", HEADER + b"u1,t1,2024-06-25 10:00:00\n")
+    return lake
+
+
+def test_reference_files_are_refused_as_the_page_says(reference_lake: LakeOfEvents) -> None:
+    pairs = itertools.zip_longest(reference_files("songs", "refused"), reference_files("users", "refused"))
+    for number, pair in enumerate(pairs):
+        content = {case.cells[0]: case.content() for case in pair if case}
+        reference_lake.put(layout.SONGS, content.get("songs", SONGS))
+        reference_lake.put(layout.USERS, content.get("users", USERS))
+        with pytest.raises(DatasetsRefusedError) as refusal:
+            reference_lake.take_in(f"{BATCH}{number}")
+        told = re.findall(r"^ERROR   (songs|users)\.csv:? (.*)", str(refusal.value), re.MULTILINE)
+        for case in filter(None, pair):
+            table, (outcome,) = case.cells[0], Case("", "", case.cells[1:]).outcomes
+            messages = [message for of_table, message in told if of_table == table]
+            assert messages[0].startswith(outcome.reasons[0]), case.name
+
+
+def test_reference_files_are_read_as_the_page_says(reference_lake: LakeOfEvents) -> None:
+    song_files, user_files = list(reference_files("songs", "accepted")), list(reference_files("users", "accepted"))
+    for number, pair in enumerate(itertools.zip_longest(song_files, user_files)):
+        content = {case.cells[0]: case.content() for case in pair if case}
+        reference_lake.put(layout.SONGS, content.get("songs", SONGS))
+        reference_lake.put(layout.USERS, content.get("users", USERS))
+        reference_lake.take_in(f"{BATCH}-accepted-{number}")
+
+    for case, rows_of_file in read_together(reference_lake, song_files, SONG_COLUMNS, songs):
+        expected = {key.decode(): ("Song", "Ann", 60_000, "pop") for key in re.findall(rb"\bt\d\b", case.content())}
+        assert {row["track_id"]: tuple(row[1:5]) for row in rows_of_file} == expected, case.name
+    for case, rows_of_file in read_together(reference_lake, user_files, USER_COLUMNS, users):
+        ages = {row["user_id"]: row["user_age"] for row in rows_of_file}
+        assert ages["u1"] == 25, case.name
+        assert ages.keys() == {key.decode() for key in re.findall(rb"\bu\d\b", case.content())}, case.name
+
+
+def reference_files(table: str, kind: str) -> Iterator[Case]:
+    return (case for case in REFERENCES if case.cells[0] == table and case.cells[1].startswith(kind))
+
+
+def read_together(
+    lake: LakeOfEvents, files: Sequence[Case], columns: Sequence[str], shaped: Callable[[DataFrame], DataFrame]
+) -> list[tuple[Case, list[Row]]]:
+    """What the KPI jobs make of each file, in one query."""
+    frames = []
+    for number, case in enumerate(files):
+        lake.put(f"{number}.csv", case.content())
+        frames.append(shaped(read_csv(lake.spark, Bucket(lake.bucket), f"{number}.csv", columns)))
+    rows_of_all = reduce(
+        DataFrame.unionByName, [frame.withColumn("file", F.lit(number)) for number, frame in enumerate(frames)]
+    ).collect()
+    return [(case, [row for row in rows_of_all if row["file"] == number]) for number, case in enumerate(files)]
+
+
+REFERENCES = [
+    Case(name, "" if written == "(nothing)" else written.strip("`"), (table, outcome))
+    for name, table, written, outcome in rows(REFERENCE_FILES)
+]
+
+
+def test_the_page_has_the_cases_once() -> None:
+    for section in (ROWS, FILES, SONG_ROWS, USER_ROWS):
+        found = cases(section)
+        assert len({case.name for case in found}) == len({case.written for case in found}) == len(found)
+    assert len({(case.name, case.cells[0]) for case in REFERENCES}) == len(REFERENCES) > 20
+    assert len(PLACED) > 150
+
+
+def test_inputs_are_read_as_the_page_writes_them() -> None:
+    assert unescaped(r"a\n\r\t\0\\{b\x20*2}\xff\u00e9{,c*2}${x}") == b"a\n\r\t\0\\b b \xff\xc3\xa9,c,c${x}"
