@@ -228,7 +228,7 @@ def age_band(age: int | None) -> str | None:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of `text` without forbidden characters that has at most `limit` bytes of UTF-8, in whole characters."""
+    """The longest beginning of `text`, forbidden characters left out, that has at most `limit` bytes of UTF-8."""
     return "".join(letter for letter in text if letter not in FORBIDDEN).encode()[:limit].decode(errors="ignore")
 
 

@@ -481,8 +481,8 @@ def test_a_quote_left_open_in_a_reference_table_is_an_error() -> None:
 
     error = only(file_report(report, "songs.csv").errors)
     assert error.message == (
-        "songs.csv: a field begins with a quote and does not end with one in 1 of 11 rows: '10,track-10,A,\"Title,1,1000,pop' (line 11); "
-        "mend the file, land it and run again"
+        "songs.csv: a field begins with a quote and does not end with one in 1 of 11 rows: "
+        "'10,track-10,A,\"Title,1,1000,pop' (line 11); mend the file, land it and run again"
     )
 
 

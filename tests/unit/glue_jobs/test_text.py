@@ -67,7 +67,7 @@ def test_numbers_are_ascii_and_count_to_a_thousandth(spark: SparkSession) -> Non
         "Infinity": None,
         "1d": None,
         "٣": None,
-        "１": None,
+        "\uff11": None,
         "1\u2028": None,
     }
     rows = spark.createDataFrame([(text,) for text in expected], "text string")
