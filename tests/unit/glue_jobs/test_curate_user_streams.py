@@ -1,12 +1,15 @@
 """Which rows of a stream file are events, which are rejected and why, and that each event is accepted once."""
 
 import datetime as dt
+import io
+import random
 from collections.abc import Iterable
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
+from expectations.records import BLANKS, CsvFile
 from glue_jobs.curate_user_streams import judge_rows, new_events, parse_lines, without_headers
 from glue_jobs.curated_events import SCHEMA
 
@@ -89,6 +92,52 @@ def test_every_good_row_is_an_event_and_every_other_keeps_its_reason_and_raw_lin
         for row in rows
     ]
     assert outcomes == list(expected.values())
+
+
+def test_validation_and_curation_read_any_line_alike(spark: SparkSession) -> None:
+    dice = random.Random(5)
+    letters = [
+        *'u1"",,; \t\\\'#é😀',
+        *"\0\x0b\x1c\x85\u00a0\u2028\ufeff\ufffe\uffff",
+        '""',
+        '","',
+        "2024-06-25 10:00:00",
+    ]
+    fields = [
+        "u1",
+        '"u,1"',
+        '"u""1"',
+        'u"1',
+        '""',
+        '"u1" ',
+        ' "u1"',
+        '"u"1',
+        '"u1',
+        " u1 ",
+        "2024-06-25 10:00:00\u2028",
+    ]
+    lines = ["".join(dice.choices(letters, k=dice.randint(1, 14))) for _ in range(2000)]
+    lines += [",".join(dice.choices(fields, k=dice.choice((2, 3, 3, 3, 4)))) for _ in range(2000)]
+    lines = [line for line in lines if line.strip(BLANKS)]
+    rows = spark.createDataFrame([("file.csv", line) for line in lines], "source_file string, raw_line string")
+
+    found = parse_lines(rows, HEADER.split(",")).select("fault", "user_id", "track_id", "listen_time").collect()
+
+    assert [tuple(row) if row.fault is None else row.fault for row in found] == [as_validated(line) for line in lines]
+
+
+def as_validated(line: str) -> str | tuple[str | None, ...]:
+    file = CsvFile(io.BytesIO(f"{HEADER}\n{line}".encode()))
+    (chunk,) = file.chunks()
+    faults = {
+        "misplaced quote": file.misquoted,
+        "forbidden character": file.forbidden,
+        "wrong number of fields": file.misshapen,
+    }
+    for fault, found in faults.items():
+        if found.count:
+            return fault
+    return (None, *[column[0].strip(BLANKS) or None for column in chunk.columns])
 
 
 def test_columns_go_by_name_in_any_order_beside_others(spark: SparkSession) -> None:
