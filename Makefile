@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test soak query env airflow docs lint stop clean
+.PHONY: help setup run test soak benchmark query env airflow docs lint stop clean
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -15,7 +15,7 @@ export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
 export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
 unexport DATA PARAMS SQL
 TESTS ?= tests
-CODE := dags expectations glue_jobs sandbox tests
+CODE := benchmarks dags expectations glue_jobs sandbox tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2} /^#: /{print "                 " substr($$0, 4)}' Makefile
@@ -34,6 +34,10 @@ soak: ## Play made-up histories of runs, crashes and retries for 10 minutes
 #: SEED=n          the histories of one seed
 	@sh sandbox/setup.sh
 	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(PYTHON) -m pytest tests/properties/soak.py
+
+benchmark: ## Show that a year of history makes no day's run slower (some minutes)
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m benchmarks.year_of_history
 
 query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
 	$(SANDBOX) query

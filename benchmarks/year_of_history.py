@@ -1,0 +1,201 @@
+"""Does a year of daily runs make a day's run slower? `make benchmark` runs the same days with and without it.
+
+Two days are run. All events of the *punctual* day are of that day: its run is compared with one on an empty lake. The
+*usual* day brings late and repeated events of the seven days before, all of whose events its run has to compute again,
+however old the lake is: its run is compared with one after ten days.
+
+The exit status is 1 when a year makes either of them more than a quarter slower.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import median
+
+from music_streams import lake
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.day import Boto3Requests, Cost, Lake, batch_of
+from benchmarks.past import Events, Files, Past, dates_of, object_store
+from glue_jobs.session import spark_session
+from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws.spark_settings import java_home, spark_environment, spark_settings, write_settings
+from sandbox.sample_catalogue import Catalogue
+from sandbox.sample_events import DEFAULT_EVENTS, DEFAULT_FILES, FIRST_DAY, SampleEvents
+
+YEAR, TEN_DAYS = 365, 10
+TODAY = FIRST_DAY + timedelta(days=YEAR)
+EVENTS_OF_OLDER_DAYS = 1_000  # than the last ten, which are as large as today; today's run reads nothing of them
+ROUNDS = 5
+LIMIT = 1.25
+
+Costs = Mapping[str, Cost]
+"""Of each step of a run."""
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A day that is run with a year of history and without.
+
+    Attributes:
+        title: What is compared.
+        files: What lands on the day.
+        without: A lake, and the events that it holds.
+        year: The lake with a year of history, and the events that it holds.
+        costs: Of the runs so far, without and with.
+    """
+
+    title: str
+    files: Files
+    without: tuple[Lake, Events]
+    year: tuple[Lake, Events]
+    costs: list[tuple[Costs, Costs]] = field(default_factory=list)
+
+    def run(self, number: int) -> None:
+        """Run the day on both lakes, on this one and that one first in turns."""
+        costs = {}
+        for lake_of_events, events in [self.without, self.year][:: 1 if number % 2 else -1]:
+            with console.status(f"{self.title}: round {number} of {ROUNDS}, {lake_of_events.bucket}"):
+                costs[lake_of_events.bucket] = _run_day(lake_of_events, TODAY, self.files, events.copy())
+                lake_of_events.forget(TODAY)
+        if number:  # in the first round Java warms up
+            self.costs.append((costs[self.without[0].bucket], costs[self.year[0].bucket]))
+
+
+def main() -> int:
+    """Build the histories, run the days again and again, tell what they cost."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        AwsEndpoint(Path(folder) / "aws") as endpoint,
+        _spark(Path(folder), endpoint) as spark,
+    ):
+        requests = Boto3Requests()
+        empty, ten_days, year = (Lake(bucket, spark, requests) for bucket in ("empty", "ten-days", "year"))
+        sample = SampleEvents(_land_reference_tables(empty, ten_days, year))
+        with console.status("Building a year of history"):
+            of_ten_days, of_year = _build(endpoint, sample, {ten_days: TEN_DAYS, year: YEAR})
+        console.print(f"The year's runs have left {len(list(year.stored())):,} objects")
+        usual = _files(sample, TODAY, DEFAULT_EVENTS)
+        punctual = {name: _only_of(TODAY, content) for name, content in usual.items()}
+        comparisons = (
+            Comparison("Punctual day, on an empty lake → after a year", punctual, (empty, Events()), (year, of_year)),
+            Comparison("Usual day, after ten days → after a year", usual, (ten_days, of_ten_days), (year, of_year)),
+        )
+        for number in range(ROUNDS + 1):
+            for comparison in comparisons:
+                comparison.run(number)
+    ratios = [_tell(comparison) for comparison in comparisons]
+    return 1 if max(ratios) > LIMIT else 0
+
+
+@contextmanager
+def _spark(folder: Path, endpoint: AwsEndpoint) -> Iterator[SparkSession]:
+    settings = spark_settings(endpoint.url, folder / "scratch")
+    # A session that runs so many jobs compiles more than Java keeps by default; Java would stop compiling.
+    conf = write_settings(folder / "conf", settings, folder / "scratch", ["-XX:ReservedCodeCacheSize=256m"])
+    os.environ.update(endpoint.environment() | spark_environment(conf, java_home()))
+    with spark_session("benchmark") as spark:
+        yield spark
+
+
+def _land_reference_tables(*buckets: Lake) -> Catalogue:
+    catalogue = Catalogue()
+    with tempfile.TemporaryDirectory() as folder:
+        songs, users = Path(folder) / "songs.csv", Path(folder) / "users.csv"
+        catalogue.write_songs(songs)
+        catalogue.write_users(users)
+        for bucket in buckets:
+            bucket.s3.create_bucket(Bucket=bucket.bucket)
+            bucket.put(lake.SONGS, songs.read_bytes())
+            bucket.put(lake.USERS, users.read_bytes())
+    return catalogue
+
+
+def _build(endpoint: AwsEndpoint, sample: SampleEvents, days: Mapping[Lake, int]) -> list[Events]:
+    """Fill lakes with what the runs of so many days have left; the events that they hold then."""
+    histories = []
+    for bucket, number in days.items():
+        events = Events()
+        first = TODAY - timedelta(days=number)
+        _run_day(bucket, first, _files(sample, first, DEFAULT_EVENTS), events)
+        histories.append((Past(first, bucket, events), number, events))
+    endpoint.port = int(endpoint.url.rpartition(":")[2])  # Spark will look for it there
+    endpoint.stop()
+    store = object_store(endpoint.home)
+    for past, number, _ in histories:
+        for days_back in range(number - 1, 0, -1):
+            size = DEFAULT_EVENTS if days_back <= TEN_DAYS else EVENTS_OF_OLDER_DAYS
+            day = TODAY - timedelta(days=days_back)
+            past.write(store, day, _files(sample, day, size))
+    endpoint.start()
+    return [events for _, _, events in histories]
+
+
+def _only_of(day: date, content: bytes) -> bytes:
+    header, *rows = content.splitlines(keepends=True)
+    return header + b"".join(row for row in rows if day.isoformat().encode() in row)
+
+
+def _files(sample: SampleEvents, day: date, events: int) -> Files:
+    contents = sample.files(day, events, DEFAULT_FILES)
+    return {f"{day.isoformat()}_part{number}.csv": b"".join(pieces) for number, pieces in enumerate(contents, start=1)}
+
+
+def _run_day(bucket: Lake, day: date, files: Files, events: Events) -> Costs:
+    """Land and run a day; check that it has counted these files, the `events` before them, and nothing else."""
+    for name, content in files.items():
+        bucket.put(f"{lake.USER_STREAMS}/{name}", content)
+    costs = bucket.run(day)
+    new = events.accept(files.values())
+    record = bucket.record(lake.BatchFolder(batch_of(day)).curation_record)
+    assert record["accepted_by_date"] == {listen_date: len(rows) for listen_date, rows in new.items()}
+    assert record["dates"] == dates_of(files.values())
+    assert record["covers"] == []
+    for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS):
+        computed = bucket.record(lake.copy_manifest(kpis, batch_of(day)))["dates"]
+        plays = {listen_date: counts["plays"] for listen_date, counts in computed.items()}
+        assert plays == events.plays(record["dates"])
+    return costs
+
+
+def _tell(comparison: Comparison) -> float:
+    """Print what each step has cost (medians of the rounds); return how many times as long the day takes."""
+    table = Table("step", title=comparison.title)
+    for heading in ("seconds", "ratio", "CPU seconds", "ratio", "S3 requests", "of these listings"):
+        table.add_column(heading, justify="right")
+    rounds = comparison.costs
+    steps = {step: [(without[step], year[step]) for without, year in rounds] for step in rounds[0][0]}
+    day = [(Cost.total(without.values()), Cost.total(year.values())) for without, year in rounds]
+    for step, costs in [*steps.items(), ("the day", day)]:
+        without, year = (Cost.median(side) for side in zip(*costs, strict=True))
+        table.add_row(
+            step,
+            f"{without.seconds:.2f} → {year.seconds:.2f}",
+            f"{_ratio(costs, 'seconds'):.2f}",
+            f"{without.cpu_seconds:.2f} → {year.cpu_seconds:.2f}",
+            f"{_ratio(costs, 'cpu_seconds'):.2f}",
+            f"{without.requests:.0f} → {year.requests:.0f}",
+            f"{without.listings:.0f} → {year.listings:.0f}",
+        )
+    console.print(table)
+    ratio = _ratio(day, "cpu_seconds")
+    console.print(f"In CPU seconds a year makes it {ratio:.2f} times as long; {LIMIT} is allowed.\n")
+    return ratio
+
+
+def _ratio(costs: Sequence[tuple[Cost, Cost]], what: str) -> float:
+    """The median of the rounds' ratios: what else the machine does slows both runs of a round."""
+    return float(median(getattr(year, what) / getattr(without, what) for without, year in costs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
