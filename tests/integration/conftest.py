@@ -1,22 +1,48 @@
 """The whole sandbox for tests that need it: started once, stopped when all tests are done."""
 
-from collections.abc import Iterator, Mapping
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psutil
+import psycopg2
 import pytest
 from music_streams import lake
+from music_streams.batches import batch_id
 
-from sandbox import failure, summary, warehouse
+from sandbox import failure, warehouse
+from sandbox.airflow import DAG_ID
 from sandbox.follow import follow
 from sandbox.home import Home
-from sandbox.lifecycle import Sandbox
+from sandbox.lifecycle import Part, Sandbox
 from sandbox.pipeline_run import wait_for_quiet
-from sandbox.settings import BUCKET, SCHEMA_PREFIX
+from sandbox.processes import has_ended
+from sandbox.settings import BUCKET, DATABASE, DATABASE_USER, SCHEMA_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import JobRunTypeDef
     from mypy_boto3_s3 import S3Client
+
+Found = TypeVar("Found")
+
+PATIENCE_SECONDS = 240  # nothing that a test waits for takes longer, on a busy machine either
+POLL_SECONDS = 0.25
+MOMENT_SECONDS = 0.03  # between two looks at what soon passes
+MAKES_UP_COMMAND = "org.apache.spark.launcher.Main"  # a short-lived JVM of spark-submit, before Spark's own
+
+
+def wait_for(what: str, look: Callable[[], Found | None], *, every: float = POLL_SECONDS) -> Found:
+    """Look until there is something to see; fails when there is nothing for PATIENCE_SECONDS."""
+    began = time.monotonic()
+    while not (found := look()):
+        assert time.monotonic() - began < PATIENCE_SECONDS, f"waited {PATIENCE_SECONDS} s in vain for {what}"
+        time.sleep(every)
+    return found
 
 
 @dataclass(frozen=True)
@@ -37,7 +63,10 @@ class DagRunResult:
 
 
 class RunningSandbox:
-    """The pipeline as its users meet it: files land, a run is triggered, the warehouse is queried."""
+    """The pipeline as its users meet it: files land, a run is triggered, the warehouse is queried.
+
+    And as its enemies do: whatever process works for a run can be found and killed.
+    """
 
     bucket = BUCKET
 
@@ -62,16 +91,148 @@ class RunningSandbox:
     def run(self, params: Mapping[str, Any] | None = None) -> DagRunResult:
         """Trigger one DAG run and wait until it has ended."""
         wait_for_quiet(self.sandbox)
-        started = self.sandbox.airflow.trigger(params or {})
-        finished = follow(self.sandbox.airflow, started, lambda _tasks: None)
+        return self.end_of(self.trigger(params))
+
+    def trigger(self, params: Mapping[str, Any] | None = None) -> str:
+        """Start a DAG run; returns its id."""
+        return str(self.sandbox.airflow.trigger(params or {})["dag_run_id"])
+
+    def backfill(self, day: date) -> str:
+        """Start a backfill of one day, as the UI does; returns the id of its DAG run."""
+        moment = f"{day.isoformat()}T00:00:00Z"
+        body = {"dag_id": DAG_ID, "from_date": moment, "to_date": moment, "max_active_runs": 1}
+        self.sandbox.airflow.call("POST", "/api/v2/backfills", json=body)
+        parameters = {"run_type": "backfill", "logical_date_gte": moment, "logical_date_lte": moment}
+        (run,) = self.sandbox.airflow.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
+        return str(run["dag_run_id"])
+
+    def clear(self, run_id: str, *task_ids: str) -> None:
+        """Have these tasks of a run and all that follows them run again, as the UI's button does."""
+        body = {
+            "dag_run_id": run_id,
+            "task_ids": task_ids,
+            "include_downstream": True,
+            "only_failed": False,
+            "dry_run": False,
+        }
+        self.sandbox.airflow.call("POST", f"/api/v2/dags/{DAG_ID}/clearTaskInstances", json=body)
+
+    def end_of(self, run_id: str) -> DagRunResult:
+        """How the run ends; waits for that."""
+        finished = follow(self.sandbox.airflow, self.sandbox.airflow.run(run_id), lambda _tasks: None)
         failures = failure.diagnose(self.sandbox.home, finished.run_id, finished.tasks)
         return DagRunResult(
             state=finished.state,
             tasks={task.task_id: task.state for task in finished.tasks},
             errors={failed.task_id: failed.error for failed in failures},
-            run_id=finished.run_id,
-            batch_id=summary.batch_of(finished),
+            run_id=run_id,
+            batch_id=self.batch_of(run_id),
         )
+
+    def batch_of(self, run_id: str) -> str:
+        """The batch that a DAG run takes in."""
+        return batch_id(datetime.fromisoformat(self.sandbox.airflow.run(run_id)["run_after"]), run_id)
+
+    def task(self, run_id: str, task_id: str) -> Mapping[str, Any]:
+        """A task as Airflow's API describes it: `state`, `try_number`, `start_date`, `end_date`, …"""
+        path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}"
+        task: dict[str, Any] = self.sandbox.airflow.call("GET", path)
+        return task
+
+    def wait_for_task(self, run_id: str, task_id: str, *states: str) -> Mapping[str, Any]:
+        """The task, once it is in one of the states."""
+
+        def in_state() -> Mapping[str, Any] | None:
+            task = self.task(run_id, task_id)
+            return task if task["state"] in states else None
+
+        return wait_for(f"{task_id} to be {' or '.join(states)}", in_state)
+
+    def task_process(self, run_id: str, task_id: str) -> psutil.Process:
+        """The process of a task, once it runs. Its parent is the worker that supervises it."""
+
+        def started() -> psutil.Process | None:
+            task = self.task(run_id, task_id)
+            return psutil.Process(task["pid"]) if task["state"] == "running" else None
+
+        return wait_for(f"the process of {task_id}", started)
+
+    def wait_for_objects(self, prefix: str, part_of_key: str = "") -> list[str]:
+        """The keys below `music_streams/` and the prefix that hold the part, as soon as there is one."""
+
+        def written() -> list[str]:
+            return [key for key in self.keys(prefix) if part_of_key in key and "/_temporary/" not in key]
+
+        return wait_for(f"objects {prefix}…{part_of_key}", written, every=MOMENT_SECONDS)
+
+    def glue_runs(self, job: str, batch: str) -> list["JobRunTypeDef"]:
+        """The Glue runs of a job for a batch, the latest first."""
+        runs = self.glue.get_job_runs(JobName=job, MaxResults=100)["JobRuns"]
+        return [run for run in runs if run["Arguments"]["--batch_id"] == batch]
+
+    def wait_for_glue_run(self, job: str, batch: str, *, number: int, state: str = "RUNNING") -> str:
+        """The id of the batch's first, second, … run of a job, once it is in the state."""
+
+        def in_state() -> str | None:
+            runs = self.glue_runs(job, batch)[::-1]
+            if len(runs) < number:
+                return None
+            run = runs[number - 1]
+            assert run["JobRunState"] in {"WAITING", "STARTING", "RUNNING", state}, run
+            return run["Id"] if run["JobRunState"] == state else None
+
+        return wait_for(f"run {number} of {job} for batch {batch} to be {state}", in_state)
+
+    def spark(self, glue_run_id: str) -> "SparkProcesses":
+        """The processes of a Glue run, once its JVM is there."""
+        folder = str((self.sandbox.home.aws / "glue-runs" / glue_run_id).resolve())
+
+        def started() -> "SparkProcesses | None":
+            for jvm in (process for process in psutil.process_iter(["name"]) if process.info["name"] == "java"):
+                with suppress(psutil.NoSuchProcess):
+                    if jvm.cwd() == folder and MAKES_UP_COMMAND not in jvm.cmdline():
+                        driver = jvm.parent()
+                        assert driver is not None
+                        return SparkProcesses(driver, jvm)
+            return None
+
+        return wait_for(f"the JVM of Glue run {glue_run_id}", started)
+
+    def kill_aws(self, *, down_seconds: float = 0, seconds_per_minute: float = 60) -> None:
+        """Kill S3 and Glue, and start them again after so many seconds.
+
+        From then on Glue counts timeouts in minutes of `seconds_per_minute`.
+        """
+        kill(self.sandbox.processes.running()[Part.AWS])
+        time.sleep(down_seconds)  # it is this long that S3 is down: there is nothing to wait for
+        self.sandbox.seconds_per_glue_minute = seconds_per_minute
+        self.sandbox.start({Part.AWS})
+
+    @contextmanager
+    def postgres(self) -> Iterator[Any]:
+        """A session of the gateway's user on the PostgreSQL behind it, which commits each statement."""
+        session = wait_for("a session on PostgreSQL", self._postgres_session)
+        session.autocommit = True
+        try:
+            with session.cursor() as cursor:
+                yield cursor
+        finally:
+            session.close()
+
+    def _postgres_session(self) -> Any:
+        # By way of the open directory, since a socket's name has at most 107 characters.
+        directory = os.open(self.sandbox.home.redshift / "postgres", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return psycopg2.connect(
+                host=f"/proc/self/fd/{directory}",
+                dbname=DATABASE,
+                user=DATABASE_USER,
+                password=self.sandbox.home.secrets().redshift_password,
+            )
+        except psycopg2.OperationalError:
+            return None  # it recovers
+        finally:
+            os.close(directory)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a statement; the KPI tables are found without their schema."""
@@ -79,8 +240,13 @@ class RunningSandbox:
 
     def keys(self, prefix: str = "") -> list[str]:
         """The lake's keys below `music_streams/` and the prefix, without `music_streams/`."""
+        return list(self.etags(prefix))
+
+    def etags(self, prefix: str = "") -> dict[str, str]:
+        """The ETags of the lake's objects, by keys as `keys` gives them."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{lake.ROOT}/{prefix}")
-        return [entry["Key"].removeprefix(f"{lake.ROOT}/") for page in pages for entry in page.get("Contents", [])]
+        entries = [entry for page in pages for entry in page.get("Contents", [])]
+        return {entry["Key"].removeprefix(f"{lake.ROOT}/"): entry["ETag"].strip('"') for entry in entries}
 
     def empty(self) -> None:
         """Forget the lake and the warehouse, as if nothing had ever landed."""
@@ -89,6 +255,34 @@ class RunningSandbox:
             self.s3.delete_object(Bucket=BUCKET, Key=f"{lake.ROOT}/{key}")
         for schema in ("staging", "reporting"):
             self.query(f"drop schema if exists {SCHEMA_PREFIX}_{schema} cascade")
+
+
+@dataclass(frozen=True)
+class SparkProcesses:
+    """What runs for a Glue run: the Python driver, which is its script, and Java."""
+
+    driver: psutil.Process
+    jvm: psutil.Process
+
+    def suspend(self) -> None:
+        """Halt the run where it is."""
+        self.driver.suspend()
+        self.jvm.suspend()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.jvm.resume()
+        self.driver.resume()
+
+
+def kill(*processes: psutil.Process) -> None:
+    """Kill -9, all at once; fails when one of them has ended before."""
+    for process in processes:
+        process.suspend()
+    assert not any(has_ended(process) for process in processes), f"one of {processes} had ended before it was killed"
+    for process in processes:
+        process.kill()
+    wait_for(f"the end of {processes}", lambda: all(has_ended(process) for process in processes))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The whole pipeline on the whole sandbox: files land, the scheduler runs the DAG, and the tables are exact."""
 
-import csv
-import io
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -10,31 +8,17 @@ from music_streams import lake
 from music_streams.objects import read_json
 
 from sandbox.sample_catalogue import Catalogue
-from sandbox.sample_events import FIRST_DAY, write_sample_day
+from sandbox.sample_events import FIRST_DAY
 from tests.integration.conftest import RunningSandbox
-from tests.oracle import GENRE_KEY, HOUR_KEY, Expected, differences, expected_tables
+from tests.integration.exact_tables import assert_tables, day, streams, table
+from tests.oracle import Expected, expected_tables
 
 CATALOGUE = Catalogue(songs=2_000, users=500)
 EVENTS = 2_000
 
 
-def day(folder: Path, number: int) -> dict[str, bytes]:
-    """The files of a sample day, by their names in the landing prefix."""
-    write_sample_day(folder, FIRST_DAY + timedelta(days=number), events=EVENTS, catalogue=CATALOGUE)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
-
-
-def streams(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: content for name, content in files.items() if name.startswith("user_streams/")}
-
-
-def table(sandbox: RunningSandbox, name: str) -> str:
-    rows = sandbox.query(f"select * from {name} order by 1, 2")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys() if rows else ["listen_date"])
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def sample_day(folder: Path, number: int) -> dict[str, bytes]:
+    return day(folder, number, events=EVENTS, files=3, catalogue=CATALOGUE)
 
 
 def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes) -> Expected:
@@ -51,14 +35,13 @@ def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes)
 
 def assert_exact(sandbox: RunningSandbox, files: dict[str, bytes]) -> Expected:
     expected = expected_of_all_batches(sandbox, files["songs.csv"], files["users.csv"])
-    assert differences(expected.genre_level_kpis, table(sandbox, "genre_level_kpis"), GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, table(sandbox, "hourly_kpis"), HOUR_KEY) == ""
+    assert_tables(sandbox, expected)
     return expected
 
 
 def test_two_days_with_late_and_repeated_events_are_exact(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.empty()
-    first, second = day(tmp_path / "1", 0), day(tmp_path / "2", 1)
+    first, second = sample_day(tmp_path / "1", 0), sample_day(tmp_path / "2", 1)
 
     sandbox.land(first)
     run = sandbox.run()
@@ -94,7 +77,7 @@ def test_an_empty_bucket_ends_green(sandbox: RunningSandbox) -> None:
 @pytest.mark.parametrize("missing", ["songs.csv", "users.csv"])
 def test_streams_without_a_reference_table_load_nothing(sandbox: RunningSandbox, tmp_path: Path, missing: str) -> None:
     sandbox.empty()
-    files = day(tmp_path, 0)
+    files = sample_day(tmp_path, 0)
     del files[missing]
     sandbox.land(files)
     run = sandbox.run()
@@ -107,7 +90,7 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
     sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     sandbox.empty()
-    files = day(tmp_path, 0)
+    files = sample_day(tmp_path, 0)
     bad = {
         "user_streams/no-column.csv": b"user_id,listen_time\nu1,2024-06-25 10:00:00\n",
         "user_streams/empty.csv": b"",

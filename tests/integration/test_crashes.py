@@ -1,0 +1,273 @@
+"""Whatever is killed, stopped or down while a run works: the run is red or recovers, and its tables become exact.
+
+Crashes cost a run's latency each, so one run meets many of them. Each is shown to have happened.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from music_streams import lake
+from music_streams.objects import read_json
+
+from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
+from sandbox.lifecycle import Part
+from tests.integration.conftest import MOMENT_SECONDS, RunningSandbox, kill, wait_for
+from tests.integration.exact_tables import SMALL, History, day
+from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, LOAD_ROWS, MERGE, TRIGGER, WAIT
+
+pytestmark = pytest.mark.timeout(1200)  # many crashes, on a busy machine too
+
+OUTAGE_SECONDS = 20
+
+COPYING = "select pid from pg_stat_activity where state = 'active' and query like 'copy %stg_hourly_kpis__dbt_tmp%'"
+# A statement-level trigger halts the merge itself, after the transaction has locked the mart and deleted from it.
+HALT_MERGES = """
+create or replace function public.halt() returns trigger language plpgsql
+    as $$ begin perform pg_advisory_xact_lock(1); return null; end $$;
+create or replace trigger halt before insert or update on sandbox_reporting.genre_level_kpis
+    for each statement execute function public.halt();
+"""
+LET_MERGES_PASS = "drop trigger halt on sandbox_reporting.genre_level_kpis"
+MERGING = "select pid from pg_stat_activity where wait_event = 'advisory' and query ilike '%merge into%'"
+
+
+@pytest.fixture(scope="module")
+def history(sandbox: RunningSandbox) -> History:
+    """The history of this module's runs, which follow each other on one lake and one warehouse."""
+    return History(sandbox)
+
+
+def land_day(history: History, folder: Path, number: int) -> int:
+    """Land a sample day in enough files that moving them takes a while; returns their number."""
+    files = day(folder, number, events=480, files=48, catalogue=SMALL)
+    history.land(files)
+    return len(files) - 2
+
+
+def recover(sandbox: RunningSandbox, run_id: str, task_id: str) -> None:
+    """The task failed and succeeds by retry; or its run is red, and clearing the task makes it succeed."""
+    task = sandbox.wait_for_task(run_id, task_id, "success", "failed")
+    assert task["try_number"] > 1
+    if task["state"] == "failed":
+        assert sandbox.end_of(run_id).state == "failed"
+        sandbox.clear(run_id, task_id)
+        sandbox.wait_for_task(run_id, task_id, "success")
+
+
+def assert_lost(sandbox: RunningSandbox, run_id: str, states: Mapping[str, str]) -> None:
+    """The run is red since the Glue runs of these jobs ended so."""
+    run = sandbox.end_of(run_id)
+    assert run.state == "failed"
+    for job, state in states.items():
+        assert f"ended {state}" in run.errors[WAIT[job]]
+
+
+@pytest.fixture
+def glue_minutes_of_two_seconds(sandbox: RunningSandbox) -> Iterator[None]:
+    """Timeouts of Glue runs that a test can wait for."""
+    sandbox.kill_aws(seconds_per_minute=2)
+    for job in GLUE_JOBS:
+        set_timeout(sandbox, job, minutes=300)
+    yield
+    sandbox.kill_aws()
+
+
+def set_timeout(sandbox: RunningSandbox, job: str, *, minutes: int) -> None:
+    """Change the definition of a Glue job."""
+    sandbox.glue.update_job(JobName=job, JobUpdate={**glue_job(GLUE_JOBS[job]), "Timeout": minutes})
+
+
+def kill_glue_runs(sandbox: RunningSandbox, history: History, run_id: str) -> None:
+    """Kill each job's Spark in one process or both, and end Glue runs in all other ways there are."""
+    batch = sandbox.batch_of(run_id)
+
+    curation = sandbox.wait_for_glue_run(CURATION, batch, number=1)
+    spark = sandbox.spark(curation)
+    sandbox.wait_for_objects("curated/", f"attempt={curation}/")
+    kill(spark.jvm)
+    assert_lost(sandbox, run_id, {CURATION: "FAILED"})
+    assert sandbox.keys(f"batches/{batch}/curation.json") == []
+    history.assert_nothing_lost()
+
+    set_timeout(sandbox, CURATION, minutes=1)
+    sandbox.clear(run_id, TRIGGER[CURATION])
+    assert_lost(sandbox, run_id, {CURATION: "TIMEOUT"})
+    set_timeout(sandbox, CURATION, minutes=300)
+
+    sandbox.clear(run_id, TRIGGER[CURATION])
+    genre = sandbox.wait_for_glue_run(GENRE, batch, number=1)
+    hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=1)
+    kill(sandbox.spark(genre).driver)
+    sandbox.spark(hourly)
+    sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
+    assert_lost(sandbox, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"})
+
+    script = f"{ARTIFACTS}/glue_jobs/{GLUE_JOBS[GENRE]}"
+    content = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=script)["Body"].read()
+    sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=script)
+    sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
+    hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=2)
+    spark = sandbox.spark(hourly)
+    sandbox.wait_for_objects("output/", f"attempt={hourly}/")
+    kill(spark.driver, spark.jvm)
+    assert_lost(sandbox, run_id, {GENRE: "ERROR", HOURLY: "FAILED"})
+    assert sandbox.keys(f"output/hourly-kpis/batch_id={batch}/manifest.json") == []
+    sandbox.s3.put_object(Bucket=sandbox.bucket, Key=script, Body=content)
+    sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
+
+
+@contextmanager
+def halted_merges(sandbox: RunningSandbox) -> Iterator[None]:
+    """Merges into one of the marts halt as long as somebody holds the advisory lock 1."""
+    with sandbox.postgres() as postgres:
+        postgres.execute(HALT_MERGES)
+    yield
+    with sandbox.postgres() as postgres:
+        postgres.execute(LET_MERGES_PASS)
+
+
+def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
+    """Kill dbt in a COPY, then dbt, its session and the whole warehouse in a merge. Its task has no try left then."""
+    with halting_lock(sandbox):
+        task = sandbox.task_process(run_id, LOAD_ROWS[HOURLY])
+        aws = sandbox.sandbox.processes.running()[Part.AWS]
+        aws.suspend()  # so that COPY waits for its file
+        backend_of(sandbox, COPYING)
+        kill(dbt_of(task))
+        aws.resume()
+
+        task = sandbox.task_process(run_id, MERGE[GENRE])
+        backend_of(sandbox, MERGING)
+        kill(dbt_of(task))
+        wait_for("the merge to be rolled back", lambda: not rows_of(sandbox, MERGING))
+        assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 1
+
+        kill(backend_of(sandbox, MERGING))  # which ends all sessions, that of the lock too
+    with halting_lock(sandbox):
+        assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 2
+
+        backend_of(sandbox, MERGING)
+        gateway = sandbox.sandbox.processes.running()[Part.REDSHIFT]
+        kill(gateway, *gateway.children())
+    run = sandbox.end_of(run_id)
+    assert (run.state, run.tasks[MERGE[GENRE]]) == ("failed", "failed")
+    assert sandbox.task(run_id, MERGE[GENRE])["try_number"] == 3
+    assert sandbox.task(run_id, LOAD_ROWS[HOURLY])["try_number"] > 1
+    sandbox.sandbox.start({Part.REDSHIFT})
+
+
+@contextmanager
+def halting_lock(sandbox: RunningSandbox) -> Iterator[None]:
+    """Hold the lock that merges wait for."""
+    with sandbox.postgres() as postgres:
+        postgres.execute("select pg_advisory_lock(1)")
+        yield
+
+
+def rows_of(sandbox: RunningSandbox, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a question to PostgreSQL itself."""
+    with sandbox.postgres() as postgres:
+        postgres.execute(sql)
+        rows: list[tuple[Any, ...]] = postgres.fetchall()
+        return rows
+
+
+def backend_of(sandbox: RunningSandbox, sql: str) -> psutil.Process:
+    """PostgreSQL's process for the statement under way that a question finds, once there is one."""
+    ((pid,),) = wait_for(sql, lambda: rows_of(sandbox, sql))
+    return psutil.Process(pid)
+
+
+def dbt_of(task: psutil.Process) -> psutil.Process:
+    """The dbt that a task's process has started."""
+    children = task.children(recursive=True)
+    (dbt,) = [child for child in children if any(word.endswith("bin/dbt") for word in child.cmdline())]
+    return dbt
+
+
+def kill_move_files(sandbox: RunningSandbox, history: History, run_id: str, files: int) -> None:
+    """Kill the task when the first files are archived, and the worker with it when the first have left landing."""
+    batch = sandbox.batch_of(run_id)
+    archive, loaded_record = f"user-streams-archived/{batch}/", f"batches/{batch}/loaded.json"
+    task = sandbox.task_process(run_id, "move_files")
+    sandbox.wait_for_objects(archive)
+    kill(task)
+    assert 0 < len(sandbox.keys(archive)) < files
+    assert sandbox.keys(loaded_record) == []
+    history.assert_nothing_lost()
+
+    task = sandbox.task_process(run_id, "move_files")
+    landed = len(sandbox.keys("user_streams/"))
+    wait_for("a file that is gone", lambda: len(sandbox.keys("user_streams/")) < landed, every=MOMENT_SECONDS)
+    worker = task.parent()
+    assert worker is not None
+    kill(worker, task)
+    assert sandbox.keys("user_streams/") != []
+    assert sandbox.keys(loaded_record) != []
+    history.assert_nothing_lost()
+    assert sandbox.wait_for_task(run_id, "move_files", "success", "failed")["try_number"] == 3
+
+
+def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
+    sandbox: RunningSandbox, history: History, tmp_path: Path
+) -> None:
+    land_day(history, tmp_path, 0)
+    run_id = sandbox.trigger()
+    batch = sandbox.batch_of(run_id)
+
+    sandbox.wait_for_objects(f"batches/{batch}/input/")
+    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    recover(sandbox, run_id, "validate_datasets")
+
+    sandbox.spark(sandbox.wait_for_glue_run(CURATION, batch, number=1))
+    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    assert sandbox.end_of(run_id).state == "failed"
+    assert [run["JobRunState"] for run in sandbox.glue_runs(CURATION, batch)] == ["FAILED"]
+    sandbox.clear(run_id, TRIGGER[CURATION])
+
+    # One outage for two phases: one table is computed while the other is loaded.
+    sandbox.spark(sandbox.wait_for_glue_run(HOURLY, batch, number=1)).suspend()
+    sandbox.wait_for_task(run_id, LOAD_COUNTS[GENRE], "running")
+    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    recover(sandbox, run_id, LOAD_COUNTS[GENRE])
+    assert sandbox.end_of(run_id).state == "failed"
+    assert [run["JobRunState"] for run in sandbox.glue_runs(HOURLY, batch)] == ["FAILED"]
+    history.assert_nothing_lost()
+    sandbox.clear(run_id, TRIGGER[HOURLY])
+
+    sandbox.wait_for_objects(f"user-streams-archived/{batch}/")
+    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    history.assert_nothing_lost()
+    recover(sandbox, run_id, "move_files")
+
+    assert sandbox.end_of(run_id).state == "success"
+    history.assert_exact()
+    history.assert_all_archived()
+
+
+def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
+    sandbox: RunningSandbox, history: History, tmp_path: Path, glue_minutes_of_two_seconds: None
+) -> None:
+    if not history.loaded:
+        land_day(history, tmp_path / "0", 0)
+        assert sandbox.run().state == "success"
+    files = land_day(history, tmp_path / "1", 1)
+    run_id = sandbox.trigger()
+    batch = sandbox.batch_of(run_id)
+
+    kill_glue_runs(sandbox, history, run_id)
+    with halted_merges(sandbox):
+        kill_the_load(sandbox, run_id)
+    sandbox.clear(run_id, MERGE[GENRE])
+    kill_move_files(sandbox, history, run_id, files)
+
+    assert sandbox.end_of(run_id).state == "success"
+    history.assert_exact()
+    history.assert_all_archived()
+    record = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch).curation_record)
+    assert record is not None
+    assert record["attempt"] == sandbox.glue_runs(CURATION, batch)[0]["Id"]

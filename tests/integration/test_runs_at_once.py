@@ -1,0 +1,122 @@
+"""Runs that meet: DAG runs at work at once, Glue runs that outlive their tasks, old runs that are repeated."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+from music_streams import lake
+from music_streams.batches import owed_batches
+from music_streams.objects import read_json
+
+from sandbox.aws_account import GLUE_JOBS
+from sandbox.sample_events import FIRST_DAY
+from tests.integration.conftest import RunningSandbox, kill
+from tests.integration.exact_tables import SMALL, TABLES, History, day, streams, table
+from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, TRIGGER, WAIT
+
+pytestmark = pytest.mark.timeout(1200)  # some runs, on a busy machine too
+
+STAMPS = frozenset({"batch_id", "computed_at", "loaded_at"})
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Three DAG runs that were at work at once, and one that followed them."""
+
+    history: History
+    first: str
+    backfill: str
+    queued: str
+    newest: str
+
+
+@pytest.fixture(scope="module")
+def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Meeting:
+    """Two runs are triggered at once and a backfill joins them, while a Glue run whose task was killed goes on."""
+    history = History(sandbox)
+    folder = tmp_path_factory.mktemp("days")
+    days = [day(folder / str(number), number, events=400, files=2, catalogue=SMALL) for number in range(3)]
+    history.land(days[0])
+    first, queued = sandbox.trigger(), sandbox.trigger()
+    batch = sandbox.batch_of(first)
+    spark = sandbox.spark(sandbox.wait_for_glue_run(CURATION, batch, number=1))
+    spark.suspend()  # until all the others wait for it
+
+    kill(sandbox.task_process(first, WAIT[CURATION]))
+    sandbox.wait_for_task(first, WAIT[CURATION], "up_for_retry")
+    sandbox.clear(first, TRIGGER[CURATION])
+    sandbox.wait_for_glue_run(CURATION, batch, number=2, state="WAITING")
+
+    history.land(streams(days[1]))
+    backfill = sandbox.backfill(FIRST_DAY)
+    sandbox.wait_for_glue_run(CURATION, sandbox.batch_of(backfill), number=1, state="WAITING")
+    states = {run: sandbox.sandbox.airflow.run(run)["state"] for run in (first, backfill, queued)}
+    assert states == {first: "running", backfill: "running", queued: "queued"}
+
+    # The marts are shared, so one of two runs at once may fail. What is not owed is exact.
+    spark.resume()
+    ends = [sandbox.end_of(run) for run in (first, backfill, queued)]
+    history.assert_nothing_lost()
+    if not list(owed_batches(sandbox.s3, sandbox.bucket, besides="")):
+        history.assert_exact()
+    if ends[0].state == "failed":
+        sandbox.clear(first, TRIGGER[GENRE], TRIGGER[HOURLY])
+        assert sandbox.end_of(first).state == "success"
+
+    history.land(streams(days[2]))
+    newest = sandbox.run()
+    assert newest.state == "success", newest.errors
+    return Meeting(history, first, backfill, queued, newest.run_id)
+
+
+def test_one_more_run_after_runs_at_once_makes_all_tables_exact(meeting: Meeting) -> None:
+    meeting.history.assert_exact()
+    meeting.history.assert_all_archived()
+
+
+def test_the_runs_of_a_glue_job_follow_each_other(sandbox: RunningSandbox, meeting: Meeting) -> None:
+    for job in GLUE_JOBS:
+        runs = [
+            run
+            for dag_run in (meeting.first, meeting.backfill, meeting.newest)
+            for run in sandbox.glue_runs(job, sandbox.batch_of(dag_run))
+        ]
+        runs.sort(key=lambda run: run["StartedOn"])
+        assert len(runs) >= 3
+        assert [late["Id"] for early, late in pairwise(runs) if late["StartedOn"] < early["CompletedOn"]] == []
+
+
+def test_a_glue_run_that_outlives_its_task_commits_and_the_second_one_finds_the_commit(
+    sandbox: RunningSandbox, meeting: Meeting
+) -> None:
+    batch = sandbox.batch_of(meeting.first)
+    second, first = sandbox.glue_runs(CURATION, batch)
+    assert (first["JobRunState"], second["JobRunState"]) == ("SUCCEEDED", "SUCCEEDED")
+    record = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch).curation_record)
+    assert record is not None
+    assert record["attempt"] == first["Id"]
+
+
+@pytest.mark.parametrize(
+    "task_ids",
+    [
+        pytest.param(["test_kpis_reconcile"], id="from the reconciliation"),
+        pytest.param([LOAD_COUNTS[GENRE], LOAD_COUNTS[HOURLY]], id="from the loads, with what it computed then"),
+        pytest.param(["validate_datasets"], id="from the beginning"),
+    ],
+)
+def test_an_old_run_cleared_after_newer_ones_changes_nothing(
+    sandbox: RunningSandbox, meeting: Meeting, task_ids: list[str]
+) -> None:
+    newest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(sandbox.batch_of(meeting.newest)).curation_record)
+    assert newest is not None
+    assert newest["accepted_by_date"][FIRST_DAY.isoformat()] > 0  # which the old run's tables lack
+    before = [table(sandbox, name, without=STAMPS) for name in TABLES]
+
+    sandbox.clear(meeting.first, *task_ids)
+    run = sandbox.end_of(meeting.first)
+
+    assert run.state == "success", run.errors
+    assert [table(sandbox, name, without=STAMPS) for name in TABLES] == before
+    meeting.history.assert_exact()
+    meeting.history.assert_all_archived()
