@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import pytest
 from music_streams import lake
 from music_streams.batches import LANDED_NAME_LIMIT, NamesRefusedError
@@ -150,12 +149,11 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
 
 
 def test_more_files_than_one_listing_holds_all_count_and_are_all_archived(landing: World) -> None:
-    count = 105  # S3 lists 1,000 at once; with so many a run takes minutes (test_batches.py pins 1,005)
+    count = 1_005  # S3 lists 1,000 at once
     in_parallel(lambda number: landing.land(f"{number:04d}.csv", content(number)), range(count))
 
     batch = landing.new_batch()
-    with listings_of(landing, 25):
-        landing.run(batch)
+    landing.run(batch)
 
     assert_all_is_well(landing, events=count + 1)
     assert len(names(landing, lake.BatchFolder(batch.batch_id).archive)) == count
@@ -192,24 +190,6 @@ def just_before(world: World, operation: str, key: str, act: Callable[[], None])
     finally:
         world.s3.meta.events.unregister(f"provide-client-params.s3.{operation}", handler)
     assert moments == [key]
-
-
-@contextmanager
-def listings_of(world: World, keys: int) -> Iterator[None]:
-    """Let S3 list so many keys at once, to the clients of the steps too."""
-
-    def handler(params: dict[str, Any], **_: object) -> None:
-        params["MaxKeys"] = keys
-
-    assert boto3.DEFAULT_SESSION is not None
-    emitters = (world.s3.meta.events, boto3.DEFAULT_SESSION.events)
-    for events in emitters:
-        events.register("provide-client-params.s3.ListObjectsV2", handler)
-    try:
-        yield
-    finally:
-        for events in emitters:
-            events.unregister("provide-client-params.s3.ListObjectsV2", handler)
 
 
 @contextmanager

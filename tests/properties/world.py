@@ -96,8 +96,7 @@ class World:
 
     def forget(self) -> None:
         """Start anew: no object, no table."""
-        for found in list(list_objects(self.s3, BUCKET, "")):
-            self.s3.delete_object(Bucket=BUCKET, Key=found.key)
+        boto3.resource("s3").Bucket(BUCKET).objects.delete()
         for layer in ("staging", "reporting"):
             self._execute(f"drop schema if exists {SCHEMA_PREFIX}_{layer} cascade")
         self.batches, self.landed = [], []
