@@ -153,7 +153,11 @@ class RunningSandbox:
 
         def started() -> psutil.Process | None:
             task = self.task(run_id, task_id)
-            return psutil.Process(task["pid"]) if task["state"] == "running" else None
+            if task["state"] == "running":
+                with suppress(psutil.NoSuchProcess):  # it was killed, and Airflow does not know yet
+                    process = psutil.Process(task["pid"])
+                    return None if has_ended(process) else process
+            return None
 
         return wait_for(f"the process of {task_id}", started)
 
