@@ -22,6 +22,7 @@ DAG_ID = "data_validation_and_kpi_computation"
 USER = "admin"
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "airflow")
 REQUEST_SECONDS = 30
+TRIES_ON_LOCKED_DATABASE = 5
 DATABASE_SECONDS = 240
 GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
 
@@ -215,6 +216,12 @@ class Client:
         answer = self._request(method, path, arguments)
         if answer.status_code == requests.codes.unauthorized:
             self._log_in()
+            answer = self._request(method, path, arguments)
+        for _ in range(TRIES_ON_LOCKED_DATABASE):
+            if answer.status_code != requests.codes.internal_server_error:
+                break
+            # SQLite refuses a transaction that wants to write when another has written since it began to read.
+            time.sleep(0.2)
             answer = self._request(method, path, arguments)
         if not answer.ok:
             raise SandboxError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}")

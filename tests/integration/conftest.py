@@ -17,7 +17,7 @@ from music_streams.batches import batch_id
 from sandbox import failure, warehouse
 from sandbox.airflow import DAG_ID
 from sandbox.follow import follow
-from sandbox.home import Home
+from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.pipeline_run import wait_for_quiet
 from sandbox.processes import has_ended
@@ -99,11 +99,17 @@ class RunningSandbox:
 
     def backfill(self, day: date) -> str:
         """Start a backfill of one day, as the UI does; returns the id of its DAG run."""
+        airflow = self.sandbox.airflow
         moment = f"{day.isoformat()}T00:00:00Z"
         body = {"dag_id": DAG_ID, "from_date": moment, "to_date": moment, "max_active_runs": 1}
-        self.sandbox.airflow.call("POST", "/api/v2/backfills", json=body)
+        try:
+            airflow.call("POST", "/api/v2/backfills", json=body)
+        except SandboxError:  # its database was locked, and left a backfill without a run
+            for backfill in airflow.call("GET", "/api/v2/backfills", params={"dag_id": DAG_ID})["backfills"]:
+                airflow.call("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
+            airflow.call("POST", "/api/v2/backfills", json=body)
         parameters = {"run_type": "backfill", "logical_date_gte": moment, "logical_date_lte": moment}
-        (run,) = self.sandbox.airflow.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
+        (run,) = airflow.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
         return str(run["dag_run_id"])
 
     def clear(self, run_id: str, *task_ids: str) -> None:
@@ -268,15 +274,18 @@ class SparkProcesses:
     driver: psutil.Process
     jvm: psutil.Process
 
-    def suspend(self) -> None:
-        """Halt the run where it is."""
-        self.driver.suspend()
-        self.jvm.suspend()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self.jvm.resume()
-        self.driver.resume()
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Halt the run where it is; it goes on afterwards, unless it was killed."""
+        processes = (self.driver, self.jvm)
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in reversed(processes):
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
 
 def kill(*processes: psutil.Process) -> None:

@@ -230,9 +230,9 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
     sandbox.clear(run_id, TRIGGER[CURATION])
 
     # One outage for two phases: one table is computed while the other is loaded.
-    sandbox.spark(sandbox.wait_for_glue_run(HOURLY, batch, number=1)).suspend()
-    sandbox.wait_for_task(run_id, LOAD_COUNTS[GENRE], "running")
-    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    with sandbox.spark(sandbox.wait_for_glue_run(HOURLY, batch, number=1)).suspended():
+        sandbox.wait_for_task(run_id, LOAD_COUNTS[GENRE], "running")
+        sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
     recover(sandbox, run_id, LOAD_COUNTS[GENRE])
     assert sandbox.end_of(run_id).state == "failed"
     assert [run["JobRunState"] for run in sandbox.glue_runs(HOURLY, batch)] == ["FAILED"]

@@ -40,21 +40,19 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
     first, queued = sandbox.trigger(), sandbox.trigger()
     batch = sandbox.batch_of(first)
     spark = sandbox.spark(sandbox.wait_for_glue_run(CURATION, batch, number=1))
-    spark.suspend()  # until all the others wait for it
+    with spark.suspended():  # until all the others wait for it
+        kill(sandbox.task_process(first, WAIT[CURATION]))
+        sandbox.wait_for_task(first, WAIT[CURATION], "up_for_retry")
+        sandbox.clear(first, TRIGGER[CURATION])
+        sandbox.wait_for_glue_run(CURATION, batch, number=2, state="WAITING")
 
-    kill(sandbox.task_process(first, WAIT[CURATION]))
-    sandbox.wait_for_task(first, WAIT[CURATION], "up_for_retry")
-    sandbox.clear(first, TRIGGER[CURATION])
-    sandbox.wait_for_glue_run(CURATION, batch, number=2, state="WAITING")
-
-    history.land(streams(days[1]))
-    backfill = sandbox.backfill(FIRST_DAY)
-    sandbox.wait_for_glue_run(CURATION, sandbox.batch_of(backfill), number=1, state="WAITING")
-    states = {run: sandbox.sandbox.airflow.run(run)["state"] for run in (first, backfill, queued)}
-    assert states == {first: "running", backfill: "running", queued: "queued"}
+        history.land(streams(days[1]))
+        backfill = sandbox.backfill(FIRST_DAY)
+        sandbox.wait_for_glue_run(CURATION, sandbox.batch_of(backfill), number=1, state="WAITING")
+        states = {run: sandbox.sandbox.airflow.run(run)["state"] for run in (first, backfill, queued)}
+        assert states == {first: "running", backfill: "running", queued: "queued"}
 
     # The marts are shared, so one of two runs at once may fail. What is not owed is exact.
-    spark.resume()
     ends = [sandbox.end_of(run) for run in (first, backfill, queued)]
     history.assert_nothing_lost()
     if not list(owed_batches(sandbox.s3, sandbox.bucket, besides="")):
