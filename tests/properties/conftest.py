@@ -10,8 +10,8 @@ from pyspark.sql import SparkSession
 
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.redshift.warehouse import Warehouse
-from tests.properties.warm_dbt import REPOSITORY, WarmDbt
 from tests.properties.world import BUCKET, SCHEMA_PREFIX, World
+from tests.warm_dbt import REPOSITORY, WarmDbt
 
 PASSWORD = "of-no-use-elsewhere"
 
@@ -33,6 +33,7 @@ def world(spark: SparkSession, aws: AwsEndpoint, tmp_path_factory: pytest.TempPa
             "REDSHIFT_PASSWORD": PASSWORD,
             "DBT_PROFILES_DIR": str(home),
             "DBT_TARGET": "sandbox",
+            "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",  # as the DAG does
             "DBT_TARGET_PATH": str(home / "target"),
             "DBT_LOG_PATH": str(home / "logs"),
         }.items():

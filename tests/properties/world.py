@@ -29,7 +29,7 @@ from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_ou
 from sandbox.redshift.warehouse import Warehouse
 from tests.death import Death
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
-from tests.properties.warm_dbt import DbtError, WarmDbt
+from tests.warm_dbt import WarmDbt
 
 BUCKET = "music-streams-properties"
 SCHEMA_PREFIX = "properties"
@@ -202,11 +202,9 @@ class World:
         self._dbt(batch, dies_after, "build", "--select", f"tag:{kpi}", "--exclude", "tag:reconciliation")
 
     def _dbt(self, batch: Batch, dies_after: int | None, *arguments: str) -> None:
-        environment = {"MUSIC_STREAMS_BATCH_ID": batch.batch_id, "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}
-        try:
-            self.dbt(*arguments, environment=environment, dies_after=dies_after)
-        except DbtError as error:
-            raise StepError(f"{batch.batch_id}: {error}") from error
+        invocation = self.dbt(*arguments, batch_id=batch.batch_id, dies_after=dies_after)
+        if not invocation.success:
+            raise StepError(f"{batch.batch_id}: dbt {' '.join(arguments)}: {invocation.complaint}")
 
     def _finish(self, batch: Batch, _: int | None) -> None:
         finish_batch(self.s3, BUCKET, batch.batch_id)

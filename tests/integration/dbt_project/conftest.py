@@ -7,22 +7,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import redshift_connector
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
 from moto.server import ThreadedMotoServer
 from redshift_connector.core import Connection
 from redshift_connector.error import Error
 
 from tests.integration.dbt_project.lake_of_kpis import LakeOfKpis
+from tests.warm_dbt import REPOSITORY, WarmDbt
 
-ROOT = Path(__file__).parents[3]
 BUCKET = "music-streams-dbt-tests"
 
 
@@ -30,7 +27,7 @@ BUCKET = "music-streams-dbt-tests"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     """The environment that `make env` exports, but for the batch."""
     home = tmp_path_factory.mktemp("dbt")
-    shutil.copy(ROOT / "profiles.yml.example", home / "profiles.yml")
+    shutil.copy(REPOSITORY / "profiles.yml.example", home / "profiles.yml")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "AWS_ACCESS_KEY_ID": "testing",
@@ -79,7 +76,7 @@ def gateway(
     with (home / "gateway.log").open("w+b") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox.redshift", "--home", str(home / "home"), "--port", str(port)],
-            cwd=ROOT,
+            cwd=REPOSITORY,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -150,58 +147,8 @@ def warehouse(gateway: Connection) -> Warehouse:
     return empty
 
 
-@dataclass
-class Invocation:
-    """What one dbt command did."""
-
-    success: bool
-    exception: str
-    statuses: dict[str, str] = field(default_factory=dict)
-    messages: dict[str, str] = field(default_factory=dict)
-    failures: dict[str, int] = field(default_factory=dict)
-    statements: dict[str, list[str]] = field(default_factory=dict)
-
-    def named(self, status: str) -> set[str]:
-        """Names of the nodes that ended so, e.g. `fail`."""
-        return {name for name, ended in self.statuses.items() if ended == status}
-
-    @property
-    def failed_rows(self) -> dict[str, int]:
-        """The failed tests, and how many rows each complained about."""
-        return {name: self.failures[name] for name in self.named("fail")}
-
-
-class Dbt:
-    """dbt with this project and a manifest parsed once."""
-
-    def __init__(self, environment: pytest.MonkeyPatch) -> None:
-        self.environment = environment
-        parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(ROOT)])
-        assert parsed.success, parsed.exception
-        assert isinstance(parsed.result, Manifest)
-        self.manifest = parsed.result
-
-    def __call__(self, *arguments: str, batch_id: str | None = None) -> Invocation:
-        statements: dict[str, list[str]] = {}
-
-        def note(event: Any) -> None:
-            if event.info.name == "SQLQuery":
-                statements.setdefault(event.data.node_info.node_name, []).append(event.data.sql.strip())
-
-        with self.environment.context() as patch:
-            if batch_id is not None:
-                patch.setenv("MUSIC_STREAMS_BATCH_ID", batch_id)
-            unused: Manifest = self.manifest.deepcopy()  # type: ignore[no-untyped-call]
-            runner = dbtRunner(manifest=unused, callbacks=[note])
-            outcome = runner.invoke([*arguments, "--quiet", "--project-dir", str(ROOT)])
-        invocation = Invocation(outcome.success, str(outcome.exception or ""), statements=statements)
-        for result in getattr(outcome.result, "results", []):
-            invocation.statuses[result.node.name] = str(result.status)
-            invocation.messages[result.node.name] = result.message or ""
-            invocation.failures[result.node.name] = getattr(result, "failures", 0) or 0
-        return invocation
-
-
 @pytest.fixture(scope="package")
-def dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Dbt:
-    return Dbt(environment)
+def dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Iterator[WarmDbt]:
+    warm = WarmDbt()
+    yield warm
+    warm.close()

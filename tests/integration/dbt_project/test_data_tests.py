@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from music_streams import lake
 
-from tests.integration.dbt_project.conftest import Dbt, Invocation, Warehouse
+from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, Row, genre_level_kpis, hourly_kpis
+from tests.warm_dbt import Invocation, WarmDbt
 
 BATCH = Batch("20240604T000000Z-00000001", datetime(2024, 6, 4, 12, 0, 0))  # noqa: DTZ001 - as in the warehouse
 OTHER = Batch("20240603T000000Z-00000002", datetime(2024, 6, 3, 12, 0, 0))  # noqa: DTZ001
 
 
-def group(dbt: Dbt, kpi: str, batch: Batch = BATCH) -> Invocation:
+def group(dbt: WarmDbt, kpi: str, batch: Batch = BATCH) -> Invocation:
     """What the DAG's task group of a KPI runs."""
     selection = ["--select", f"tag:{kpi}", "--exclude", "tag:reconciliation"]
     return dbt("build", *selection, "--exclude-resource-type", "unit_test", batch_id=batch.batch_id)
@@ -29,7 +30,7 @@ def one_hour(day: int, **broken: Any) -> list[Row]:
     return [{**row, **broken} for row in hourly_kpis(BATCH, {date(2024, 6, day): {7: 1}})]
 
 
-def test_clean_kpis_pass_every_test(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_clean_kpis_pass_every_test(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 2, "unknown": 1}}))
     nobody = {"top_artist": None, "top_artist_listen_count": None, "most_engaged_age_group": None}
     kpi_lake.write(
@@ -46,7 +47,7 @@ def test_clean_kpis_pass_every_test(kpi_lake: LakeOfKpis, warehouse: Warehouse, 
 
 
 def test_every_test_of_genre_level_staging_fails_on_what_breaks_it(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     duplicate_key = 2 * one_play(1, popularity_index=0.5)
     rows = [
@@ -83,7 +84,7 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it(
 
 
 def test_every_test_of_hourly_staging_fails_on_what_breaks_it(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     rows = [
         *2 * one_hour(1),
@@ -133,7 +134,7 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it(
     ],
 )
 def test_staging_that_differs_from_the_counts_keeps_the_mart_unloaded(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt, counts: str, complaints: int
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, counts: str, complaints: int
 ) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
     lines = [f"{line},{BATCH.batch_id},2024-06-04 12:00:00\n" for line in counts.splitlines()]
@@ -147,7 +148,9 @@ def test_staging_that_differs_from_the_counts_keeps_the_mart_unloaded(
     assert not warehouse.rows("select 1 from information_schema.tables where table_schema = 'dbt_tests_reporting'")
 
 
-def test_counts_of_one_date_come_once_and_from_one_batch(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_counts_of_one_date_come_once_and_from_one_batch(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
     lines = [f"2024-06-01,1,3,{batch.batch_id},2024-06-04 12:00:00\n" for batch in (BATCH, OTHER)]
     csv = "listen_date,row_count,play_count,batch_id,computed_at\n" + "".join(lines)
@@ -161,7 +164,7 @@ def test_counts_of_one_date_come_once_and_from_one_batch(kpi_lake: LakeOfKpis, w
     }
 
 
-def test_a_key_that_is_twice_in_a_mart_is_found(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_a_key_that_is_twice_in_a_mart_is_found(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
     group(dbt, "genre_level_kpis")
     warehouse.execute(
@@ -174,7 +177,7 @@ def test_a_key_that_is_twice_in_a_mart_is_found(kpi_lake: LakeOfKpis, warehouse:
 
 
 def test_marts_that_count_different_plays_do_not_reconcile(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     june_1, june_2 = date(2024, 6, 1), date(2024, 6, 2)
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}}))
@@ -188,7 +191,7 @@ def test_marts_that_count_different_plays_do_not_reconcile(
 
 
 def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     june_1, june_2 = date(2024, 6, 1), date(2024, 6, 2)
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}}))
@@ -205,7 +208,7 @@ def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
 
 
 def test_a_run_does_not_reconcile_while_a_kpi_is_staged_from_an_earlier_batch(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     plays = date(2024, 6, 1)
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, OTHER, genre_level_kpis(OTHER, {plays: {"rock": 3}}))

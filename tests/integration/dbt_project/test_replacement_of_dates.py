@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from music_streams import lake
 
-from tests.integration.dbt_project.conftest import Dbt, Invocation, Warehouse
+from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
+from tests.warm_dbt import Invocation, WarmDbt
 
 JUNE_1 = date(2024, 6, 1)
 JUNE_2 = date(2024, 6, 2)
@@ -24,7 +25,7 @@ Genres = Mapping[date, Mapping[str, int]]
 
 
 @pytest.fixture
-def load_genres(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> Any:
+def load_genres(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> Any:
     """Loads a batch's genre level KPIs, as the DAG's task group does, but for the data tests."""
 
     def load(batch: Batch, plays: Genres, *arguments: str) -> Invocation:
@@ -34,7 +35,7 @@ def load_genres(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> Any:
     return load
 
 
-def test_the_first_batch_fills_both_marts(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_the_first_batch_fills_both_marts(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
     genre_rows = genre_level_kpis(FIRST, {JUNE_1: {"rock": 3, "unknown": 1}, JUNE_2: {"jazz": 2}})
     hour_rows = hourly_kpis(FIRST, {JUNE_1: {0: 1, 23: 3}, JUNE_2: {12: 2}})
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_rows)
@@ -126,7 +127,7 @@ def test_each_date_is_judged_on_its_own_and_others_stay_untouched(load_genres: A
 
 
 def test_a_merge_that_fails_takes_the_deletion_back(
-    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt
+    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
     before = warehouse.mart("genre_level_kpis")
@@ -188,7 +189,7 @@ def test_staging_is_built_beside_and_swapped_in_one_transaction(load_genres: Any
     ]
 
 
-def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: Warehouse, dbt: WarmDbt) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
     before = warehouse.mart("genre_level_kpis")
 
@@ -202,7 +203,7 @@ def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: W
 
 
 @pytest.mark.parametrize("model", ["stg_genre_level_kpis", "genre_level_kpis"])
-def test_a_run_without_a_batch_says_what_to_set(load_genres: Any, dbt: Dbt, model: str) -> None:
+def test_a_run_without_a_batch_says_what_to_set(load_genres: Any, dbt: WarmDbt, model: str) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
 
     run = dbt("run", "--select", model)
@@ -211,13 +212,13 @@ def test_a_run_without_a_batch_says_what_to_set(load_genres: Any, dbt: Dbt, mode
     assert "No batch to load: set MUSIC_STREAMS_BATCH_ID" in run.messages[model]
 
 
-def test_a_batch_id_that_could_break_out_of_its_quotes_is_refused(warehouse: Warehouse, dbt: Dbt) -> None:
+def test_a_batch_id_that_could_break_out_of_its_quotes_is_refused(warehouse: Warehouse, dbt: WarmDbt) -> None:
     run = dbt("run", "--select", "stg_genre_level_kpis", batch_id="x'; drop table t; --")
 
     assert "is no batch id" in run.messages["stg_genre_level_kpis"]
 
 
-def test_the_batch_may_come_as_a_var(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt) -> None:
+def test_the_batch_may_come_as_a_var(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
 
     assert dbt(
@@ -229,7 +230,7 @@ def test_the_batch_may_come_as_a_var(kpi_lake: LakeOfKpis, warehouse: Warehouse,
 
 @pytest.mark.parametrize("lost", ["manifest.json", "counts.csv", "attempt=jr_1/part-00001.parquet"])
 def test_a_missing_file_fails_and_leaves_staging_as_it_was(
-    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: Dbt, lost: str
+    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, lost: str
 ) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, LATER, genre_level_kpis(LATER, {JUNE_1: {"rock": 4, "jazz": 1}}))
@@ -262,13 +263,13 @@ def test_a_full_refresh_does_not_empty_the_mart(load_genres: Any, warehouse: War
 
 
 @pytest.mark.parametrize("command", [["compile"], ["docs", "generate"]], ids=["compile", "docs"])
-def test_compiling_and_documenting_need_no_batch(load_genres: Any, dbt: Dbt, command: list[str]) -> None:
+def test_compiling_and_documenting_need_no_batch(load_genres: Any, dbt: WarmDbt, command: list[str]) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
 
     assert dbt(*command).success
 
 
-def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt: Dbt) -> None:
+def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt: WarmDbt) -> None:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
     kpi_lake.write(lake.HOURLY_KPIS, FIRST, hourly_kpis(FIRST, {JUNE_1: {0: 3}}))
     dbt("run", "--select", "staging", batch_id=FIRST.batch_id)
