@@ -15,6 +15,8 @@ export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
 export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
 unexport DATA PARAMS SQL
 TESTS ?= tests
+# More than two cores can feed: tests of the whole sandbox wait most of their time. Each may take 4 GB.
+WORKERS ?= 3
 CODE := benchmarks dags expectations glue_jobs sandbox tests
 
 help: ## This list
@@ -27,7 +29,7 @@ run: ## Run the whole pipeline once, on the next day of sample data
 
 test: ## Run all tests (TESTS=path for some of them)
 	@sh sandbox/setup.sh
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
 
 soak: ## Play made-up histories of runs, crashes and retries for 10 minutes
 #: MINUTES=n       for as long as that; a failure prints its seed

@@ -147,7 +147,7 @@ operations = st.one_of(
     st.builds(Retry, st.integers(0, 3)),
     st.builds(Repeat, st.integers(0, 5), st.integers(0, len(STEPS) - 1)),
 )
-histories = st.lists(operations, min_size=2, max_size=7)
+histories = st.lists(operations, min_size=2, max_size=6)
 
 
 class History:
