@@ -288,6 +288,22 @@ class SparkProcesses:
                     process.resume()
 
 
+def halt_when(process: psutil.Process, what: str, look: Callable[[], Any]) -> None:
+    """Suspend a process as soon as there is something to see.
+
+    It goes on for a moment between two looks only, so that it cannot get far ahead of what is seen on a busy machine.
+    """
+
+    def after_a_moment() -> bool:
+        process.resume()
+        time.sleep(MOMENT_SECONDS)
+        process.suspend()
+        assert not has_ended(process), f"{process} ended before there was {what}"
+        return bool(look())
+
+    wait_for(what, after_a_moment, every=0)
+
+
 def kill(*processes: psutil.Process) -> None:
     """Kill -9, all at once; fails when one of them has ended before."""
     for process in processes:

@@ -15,7 +15,7 @@ from music_streams.objects import read_json
 
 from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
 from sandbox.lifecycle import Part
-from tests.integration.conftest import MOMENT_SECONDS, RunningSandbox, kill, wait_for
+from tests.integration.conftest import RunningSandbox, halt_when, kill, wait_for
 from tests.integration.exact_tables import SMALL, History, day
 from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, LOAD_ROWS, MERGE, TRIGGER, WAIT
 
@@ -194,7 +194,7 @@ def kill_move_files(sandbox: RunningSandbox, history: History, run_id: str, file
     batch = sandbox.batch_of(run_id)
     archive, loaded_record = f"user-streams-archived/{batch}/", f"batches/{batch}/loaded.json"
     task = sandbox.task_process(run_id, "move_files")
-    sandbox.wait_for_objects(archive)
+    halt_when(task, "an archived file", lambda: sandbox.keys(archive))
     kill(task)
     assert 0 < len(sandbox.keys(archive)) < files
     assert sandbox.keys(loaded_record) == []
@@ -202,7 +202,7 @@ def kill_move_files(sandbox: RunningSandbox, history: History, run_id: str, file
 
     task = sandbox.task_process(run_id, "move_files")
     landed = len(sandbox.keys("user_streams/"))
-    wait_for("a file that is gone", lambda: len(sandbox.keys("user_streams/")) < landed, every=MOMENT_SECONDS)
+    halt_when(task, "a file that is gone", lambda: len(sandbox.keys("user_streams/")) < landed)
     worker = task.parent()
     assert worker is not None
     kill(worker, task)
