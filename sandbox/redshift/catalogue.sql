@@ -6,6 +6,49 @@ begin
     raise exception using message = message, errcode = state;
 end $$;
 
+create or replace function pg_catalog.sandbox_too_long() returns boolean language plpgsql as $$
+begin
+    raise exception 'Value too long for character type' using errcode = '22001';
+end $$;
+
+-- avg() as on Redshift, which leaves integers integers. It hides no function of pg_catalog: the gateway adds the schema.
+
+create schema if not exists pg_redshift;
+
+grant usage on schema pg_redshift to public;
+
+create or replace function pg_redshift.avg_add(state numeric[], value bigint) returns numeric[]
+language sql immutable strict return array[state[1] + 1, state[2] + value];
+
+create or replace function pg_redshift.avg_end(state numeric[]) returns bigint
+language sql immutable strict return trunc(state[2] / nullif(state[1], 0))::bigint;
+
+create or replace function pg_redshift.avg_add(state numeric[], value integer) returns numeric[]
+language sql immutable strict return array[state[1] + 1, state[2] + value];
+
+create or replace function pg_redshift.avg_add(state numeric[], value smallint) returns numeric[]
+language sql immutable strict return array[state[1] + 1, state[2] + value];
+
+create or replace aggregate pg_redshift.avg(bigint) (
+    sfunc = pg_redshift.avg_add, stype = numeric[], initcond = '{0,0}', finalfunc = pg_redshift.avg_end
+);
+
+create or replace aggregate pg_redshift.avg(integer) (
+    sfunc = pg_redshift.avg_add, stype = numeric[], initcond = '{0,0}', finalfunc = pg_redshift.avg_end
+);
+
+create or replace aggregate pg_redshift.avg(smallint) (
+    sfunc = pg_redshift.avg_add, stype = numeric[], initcond = '{0,0}', finalfunc = pg_redshift.avg_end
+);
+
+create or replace aggregate pg_redshift.avg(numeric) (
+    sfunc = numeric_avg_accum, stype = internal, finalfunc = numeric_avg
+);
+
+create or replace aggregate pg_redshift.avg(double precision) (
+    sfunc = float8_accum, stype = double precision[], initcond = '{0,0,0}', finalfunc = float8_avg
+);
+
 -- Functions. Dateparts stand bare in Redshift; the gateway quotes them.
 
 create or replace function pg_catalog.sandbox_datepart(part text) returns text language plpgsql immutable strict as $$

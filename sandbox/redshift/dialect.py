@@ -1,7 +1,7 @@
 """What Redshift's SQL becomes on PostgreSQL, and what is refused.
 
 Edits are made on masked text, never inside literals, quoted names or comments. What is neither known to work alike on
-both nor handled here is refused: PostgreSQL accepts much that Redshift does not.
+both nor handled here is refused; what PostgreSQL accepts and Redshift does not is listed in not_in_redshift.toml.
 """
 
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sandbox.redshift.copy_command import CopyCommand, parse_copy
 from sandbox.redshift.errors import NOT_SUPPORTED, RefusedError
+from sandbox.redshift.not_in_redshift import CONSTRUCTS
 from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText, literal, mask
 
 
@@ -47,34 +48,10 @@ _STATEMENTS = _pattern(
     rf"alter\s+table\s+{QUALIFIED_NAME}\s+(?:rename|add\s+column|drop\s+column|owner\s+to)\b",
     r"$",
 )
-_POSTGRESQL_ONLY = _pattern(
-    r"\bon\s+conflict\b",
-    r"\breturning\b",
-    r"\bdistinct\s+on\s*\(",
-    r"\bfilter\s*\(\s*where\b",
-    r"\b(?:from|join)\s*\(\s*values\b",
-    r"\bfor\s+(?:no\s+key\s+)?(?:update|share)\b",
-    r"\btablesample\b",
-    r"\blateral\b",
-    r"\bas\s+(?:not\s+)?materialized\b",
-    r"::\s*(?:json|jsonb|uuid|bytea|inet|xml|money)\b",
-    r"::\s*\w+\s*\[",
-    r"\barray\s*\[",
-    r"\b(?:string_agg|array_agg|unnest|generate_series|generate_subscripts|format|gen_random_uuid|age|make_\w+)\s*\(",
-    r"\b(?:to_json|json_agg|json_build\w*|json_object_agg|json_each\w*|jsonb_\w+|row_to_json|xml\w+)\s*\(",
-    r"\b(?:regexp_matches|regexp_split_to_\w+|quote_nullable|encode|convert_to|overlay|justify_\w+)\s*\(",
-    r"\b(?:clock_timestamp|statement_timestamp|transaction_timestamp|pg_sleep|nextval|currval|width_bucket)\s*\(",
-)
-_NOT_IN_MERGE = _pattern(r"\bmatched\s+and\b", r"\bmatched\s+by\b", r"\bdo\s+nothing\b", r"\bremove\s+duplicates\b")
+_REMOVE_DUPLICATES = _pattern(r"merge\b.*\bremove\s+duplicates$")
 
+_ALTER_TABLE = _pattern(r"alter\s+table\b")
 _QUERY_OF_TABLE = _pattern(r"\bas\s*(?:\(\s*)*(?:select|with)\b")
-_NOT_IN_TABLE = _pattern(
-    r"(?<=[\w\x02])\s+(?:serial|bigserial|jsonb?|uuid|bytea|money|inet|xml)\b",
-    r"\[",
-    r"\bcheck\s*\(",
-    r"\b(?:partition\s+by|inherits|tablespace|on\s+commit|using|generated|collate)\b",
-    r"\bwith\s*\(",
-)
 _CONSTRAINT = rf"(?:\bconstraint\s+{NAME}\s+)?"
 _TABLE_EDITS = [
     (_pattern(old), new)
@@ -95,6 +72,11 @@ _TABLE_EDITS = [
         # The sizes that Redshift gives to types without one.
         (r"(?<=[\w\x02])(\s+)(?:varchar|character\s+varying|nvarchar|text)\b(?!\s*\()", r"\1varchar(256)"),
         (r"(?<=[\w\x02])(\s+)(?:numeric|decimal)\b(?!\s*\()", r"\1numeric(18,0)"),
+        # n in varchar(n) counts bytes.
+        (
+            rf"((?:[(,]|\badd\s+column)\s*({NAME})\s+)(?:varchar|character\s+varying|nvarchar)\s*\(\s*(\d+)\s*\)",
+            r"\1varchar(\3) check (coalesce(octet_length(\2), 0) <= \3 or pg_catalog.sandbox_too_long())",
+        ),
     )
 ]
 _EDITS = [
@@ -104,6 +86,7 @@ _EDITS = [
         (r"(::\s*|\bas\s+)(?:numeric|decimal)\b(?!\s*\()", r"\1numeric(18,0)"),
         (r"\bsysdate\b", "pg_catalog.sysdate()"),
         (r"\bnvl\s*\(", "coalesce("),
+        (r"(?<![\w.\x02])avg\s*\(", "pg_redshift.avg("),
         (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z]+)\s*,", r"\1('\2',"),
         (r"\)\s*with\s+no\s+schema\s+binding$", ")"),
         (r"^((?:set|reset|show)\s+)query_group\b", r"\1redshift.query_group"),
@@ -127,32 +110,39 @@ def refusal_statement(refusal: RefusedError) -> str:
     return f"select pg_catalog.sandbox_refuse({literal(refusal.text)}, {literal(refusal.sqlstate)})"
 
 
+def refuse_what_redshift_lacks(text: SqlText) -> None:
+    """Searches one statement for the constructs that Redshift does not have.
+
+    Raises:
+        RefusedError: it has one; the text tells what to write instead, and where Amazon says so.
+    """
+    definition, _ = _definition_and_rest(text.code)
+    for construct in CONSTRUCTS:
+        if found := construct.compiled.search(definition if construct.definition else text.code):
+            part = " ".join(text.restore(found[0]).split())
+            raise RefusedError(
+                f"Redshift does not take `{part}`: {construct.says}; see {construct.source}", NOT_SUPPORTED
+            )
+
+
 def _edited(text: SqlText) -> str:
     code = text.code
-    if not _STATEMENTS.match(code):
+    if not _STATEMENTS.match(code) or _REMOVE_DUPLICATES.match(code):
         raise RefusedError(
             f"the sandbox's warehouse does not know statements like: {text.restore(code)[:200]}", NOT_SUPPORTED
         )
-    _refuse_if(_POSTGRESQL_ONLY.search(code))
-    if code[:5].lower() == "merge":
-        _refuse_if(_NOT_IN_MERGE.search(code))
-    if _CREATE_TABLE.match(code):
-        code = _table_without_redshifts_attributes(code)
+    refuse_what_redshift_lacks(text)
+    definition, rest = _definition_and_rest(code)
+    for old, new in _TABLE_EDITS:
+        definition = old.sub(new, definition)
+    code = definition + rest
     for old, new in _EDITS:
         code = old.sub(new, code)
     return code
 
 
-def _table_without_redshifts_attributes(code: str) -> str:
-    query = _QUERY_OF_TABLE.search(code)
-    start_of_query = query.start() if query else len(code)
-    definition = code[:start_of_query]
-    _refuse_if(_NOT_IN_TABLE.search(definition))
-    for old, new in _TABLE_EDITS:
-        definition = old.sub(new, definition)
-    return definition + code[start_of_query:]
-
-
-def _refuse_if(found: re.Match[str] | None) -> None:
-    if found:
-        raise RefusedError(f"not supported on Redshift, or not known to the sandbox: {found[0].strip()}", NOT_SUPPORTED)
+def _definition_and_rest(code: str) -> tuple[str, str]:
+    """What defines a table's columns, and what follows it: the query of a CREATE TABLE AS, or any other statement."""
+    if _CREATE_TABLE.match(code) and (query := _QUERY_OF_TABLE.search(code)):
+        return code[: query.start()], code[query.start() :]
+    return (code, "") if _CREATE_TABLE.match(code) or _ALTER_TABLE.match(code) else ("", code)

@@ -39,21 +39,31 @@ def mask(sql: str) -> SqlText:
     Raises:
         RefusedError: there are several statements.
     """
+    statements = mask_all(sql)
+    if len(statements) > 1:
+        raise RefusedError("cannot insert multiple commands into a prepared statement", SYNTAX_ERROR)
+    return statements[0] if statements else SqlText("", ())
+
+
+def mask_all(sql: str) -> list[SqlText]:
+    """Masks statements that semicolons part.
+
+    Raises:
+        RefusedError: there are characters that the placeholders are made of.
+    """
     masked: list[str] = []
 
     def out_of_the_way(found: re.Match[str]) -> str:
         if found["comment"]:
             return " "
-        masked.append(found[0])
+        # Redshift folds quoted names to lower case, too: their ASCII letters, that is.
+        masked.append(found[0].encode().lower().decode() if found[0][0] == '"' else found[0])
         return f"\x01{len(masked) - 1}\x02"
 
     if re.search("[\x01\x02]", _OUT_OF_THE_WAY.sub("", sql)):
         raise RefusedError("syntax error: a control character outside quotes", SYNTAX_ERROR)
     code = _OUT_OF_THE_WAY.sub(out_of_the_way, sql)
-    statements = [statement for statement in code.split(";") if statement.strip()]
-    if len(statements) > 1:
-        raise RefusedError("cannot insert multiple commands into a prepared statement", SYNTAX_ERROR)
-    return SqlText(statements[0].strip() if statements else "", tuple(masked))
+    return [SqlText(statement.strip(), tuple(masked)) for statement in code.split(";") if statement.strip()]
 
 
 def literal(text: str) -> str:

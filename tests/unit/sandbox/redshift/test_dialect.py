@@ -70,9 +70,22 @@ def test_only_the_head_of_a_table_from_a_query_is_edited() -> None:
 
 
 def test_columns_named_like_types_keep_their_names() -> None:
-    assert words("create table t (text varchar(8), numeric text, varchar int)") == (
-        "create table t (text varchar(8), numeric varchar(256), varchar int)"
+    assert words("create table t (text bigint, numeric numeric, varchar int)") == (
+        "create table t (text bigint, numeric numeric(18,0), varchar int)"
     )
+
+
+def test_a_varchar_column_has_its_width_in_bytes() -> None:
+    fits = "check (coalesce(octet_length({}), 0) <= {} or pg_catalog.sandbox_too_long())"
+    assert words('create table t (i int, "V" character varying(8) not null, text text)') == (
+        f'create table t (i int, "v" varchar(8) {fits.format(chr(34) + "v" + chr(34), 8)} not null,'
+        f" text varchar(256) {fits.format('text', 256)})"
+    )
+    assert words("alter table t add column v varchar(3)").endswith(f"varchar(3) {fits.format('v', 3)}")
+
+
+def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
+    assert words('select "Some Name", "ŻÓŁW a""B" from "T"') == 'select "some name", "ŻÓŁw a""b" from "t"'
 
 
 @pytest.mark.parametrize(
@@ -88,6 +101,7 @@ def test_columns_named_like_types_keep_their_names() -> None:
         ),
         ("set query_group to 'a'", "set redshift.query_group to 'a'"),
         ("create view v as ( select 1 ) with no schema binding;", "create view v as ( select 1 )"),
+        ('select avg(i), t.avg, "avg"(1)', 'select pg_redshift.avg(i), t.avg, "avg"(1)'),
         ("select sysdate", "select pg_catalog.sysdate()"),
         ("select invl(1), dateadded(day, 1)", "select invl(1), dateadded(day, 1)"),
     ],
