@@ -19,6 +19,7 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
+from cosmos.operators.local import DbtDocsS3LocalOperator
 from music_streams import lake, tasks
 from music_streams.batches import batch_id
 from music_streams.dbt import check_staged_rows_against, raise_what_dbt_found
@@ -194,6 +195,21 @@ with DAG(
         execution_timeout=timedelta(hours=1),
     )
 
+    publish_dbt_docs = DbtDocsS3LocalOperator(
+        task_id="publish_dbt_docs",
+        project_dir=SETTINGS.dbt_project_dir,
+        profile_config=DBT_PROFILE,
+        dbt_executable_path=SETTINGS.dbt_executable,
+        invocation_mode=InvocationMode.SUBPROCESS,
+        connection_id=None,
+        bucket_name=SETTINGS.bucket,
+        folder_dir=lake.DBT_DOCS,
+        dbt_cmd_flags=["--static"],  # one page that needs no other file: it is replaced as a whole
+        env=DBT_ENVIRONMENT,
+        install_deps=False,
+        emit_datasets=False,
+    )
+
     for kpi, job_name, output_prefix in KPIS:
         trigger_kpi_job = GlueJobOperator(
             task_id=f"trigger_spark_{kpi}_job_task",
@@ -233,4 +249,4 @@ with DAG(
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]
     trigger_curation >> wait_for_curation
-    test_kpis_reconcile >> move_files
+    test_kpis_reconcile >> move_files >> publish_dbt_docs

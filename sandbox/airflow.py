@@ -9,14 +9,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import requests
+from music_streams import lake
 
 from sandbox.home import REPOSITORY, Home, SandboxError, Secrets, write_whole
 from sandbox.processes import NotReadyError, Server
-from sandbox.settings import HOST, VIRTUAL_ENVIRONMENT, Ports
+from sandbox.settings import BUCKET, HOST, VIRTUAL_ENVIRONMENT, Ports
 
 DAG_ID = "data_validation_and_kpi_computation"
 USER = "admin"
@@ -25,6 +26,13 @@ REQUEST_SECONDS = 30
 TRIES_ON_LOCKED_DATABASE = 5
 DATABASE_SECONDS = 240
 GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
+
+# What the DAG publishes, as an entry in the menu of Airflow's UI.
+DBT_DOCS = {
+    "name": "dbt docs",
+    "dir": f"s3://{BUCKET}/{lake.DBT_DOCS}",
+    "index": PurePosixPath(lake.DBT_DOCS_PAGE).name,
+}
 
 API_SERVER = "airflow-api-server"
 SCHEDULER = "airflow-scheduler"
@@ -73,6 +81,7 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "COSMOS__ENABLE_TELEMETRY": False,
         "COSMOS__CACHE_DIR": folder / "cosmos",
         "COSMOS__ENABLE_DAG_VERSIONING": False,
+        "COSMOS__DBT_DOCS_PROJECTS": json.dumps({"music_streams": DBT_DOCS}),
     }
     return {
         "AIRFLOW_HOME": str(folder),

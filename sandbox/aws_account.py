@@ -11,6 +11,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from music_streams import lake
 
 from sandbox.home import REPOSITORY, Secrets
 from sandbox.processes import NotReadyError
@@ -29,6 +30,22 @@ GLUE_JOBS = {
     "hourly-kpis": "hourly_kpis.py",
 }
 TIMEOUT_MINUTES = 30
+
+# A browser shows the pages of a run without credentials; nothing else of the lake.
+PAGES_ARE_PUBLIC = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": [
+                f"arn:aws:s3:::{BUCKET}/{lake.BatchFolder('*').validation}/*",
+                f"arn:aws:s3:::{BUCKET}/{lake.DBT_DOCS_PAGE}",
+            ],
+        }
+    ],
+}
 
 # Neither AWS_PROFILE nor the files in ~/.aws are looked at.
 OF_NO_USER = {
@@ -84,6 +101,7 @@ class Account:
         """Make what is missing and bring the Glue jobs to the code of the repository."""
         if BUCKET not in {bucket["Name"] for bucket in self.s3.list_buckets()["Buckets"]}:
             self.s3.create_bucket(Bucket=BUCKET)
+        self.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(PAGES_ARE_PUBLIC))
         self._make_role(COPY_ROLE, "redshift.amazonaws.com")
         self._make_role(GLUE_ROLE, "glue.amazonaws.com")
         for script in GLUE_JOBS.values():

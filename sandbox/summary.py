@@ -43,6 +43,7 @@ STEPS = (
     ("load hourly_kpis (dbt)", ("write_hourly_kpis_to_redshift",)),
     ("test that the tables agree (dbt)", ("test_kpis_reconcile",)),
     ("archive", ("move_files",)),
+    ("publish the docs (dbt)", ("publish_dbt_docs",)),
 )
 
 
@@ -288,6 +289,8 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
         "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
         "logs of Glue runs": str(sandbox.home.aws / "glue-runs"),
     }
+    if any(True for _ in list_objects(s3, BUCKET, lake.DBT_DOCS_PAGE)):
+        places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{lake.DBT_DOCS_PAGE}"
     if run.succeeded:
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     for name, place in places.items():

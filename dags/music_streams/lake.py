@@ -18,6 +18,8 @@ QUARANTINED_FILES = f"{ROOT}/quarantine/files"
 GENRE_LEVEL_KPIS = f"{ROOT}/output/genre_level_kpis"
 HOURLY_KPIS = f"{ROOT}/output/hourly-kpis"
 ARCHIVE = f"{ROOT}/user-streams-archived"
+DBT_DOCS = f"{ROOT}/dbt_docs"
+DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"

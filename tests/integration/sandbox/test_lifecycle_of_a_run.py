@@ -1,12 +1,15 @@
 """`make run` as the user types it, and a run whose sandbox is killed under it."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import requests
 from music_streams import lake
 from music_streams.objects import list_objects
 
@@ -28,6 +31,7 @@ STREAMS = b"""user_id,track_id,listen_time
 2,t2,2024-06-25 11:00:00
 2,,2024-06-25 12:00:00
 """
+DOCS_IN_AIRFLOW = "/cosmos/music_streams/dbt_docs_index.html"
 PLAYS = "select cast(listen_date as varchar) as day, sum(listen_count) as plays from {} group by 1 order by 1"
 
 
@@ -87,6 +91,14 @@ def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox
     ):
         assert fact in told
     assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
+    places = dict(re.findall(r"^  (\w[\w ]*\w)  +(http\S+)", result.stdout, re.MULTILINE))
+    assert set(places) == {"validation pages", "dbt docs", "Airflow"}
+    for link in places.values():
+        requests.get(link, timeout=30).raise_for_status()
+    assert "ng-app" in requests.get(f"{sandbox.sandbox.ports.airflow_url}{DOCS_IN_AIRFLOW}", timeout=30).text
+    (archived,) = sandbox.keys("user-streams-archived/")
+    event_file = f"{sandbox.sandbox.ports.aws_endpoint}/{sandbox.bucket}/{lake.ROOT}/{archived}"
+    assert requests.get(event_file, timeout=30).status_code == HTTPStatus.FORBIDDEN
 
 
 def test_a_run_that_fails_names_the_task_its_error_and_its_log(sandbox: RunningSandbox, tmp_path: Path) -> None:

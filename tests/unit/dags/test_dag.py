@@ -57,6 +57,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
         *HOURLY,
         "test_kpis_reconcile",
         "move_files",
+        "publish_dbt_docs",
     }
     assert set(dag.task_group.children) - outside_groups == {GENRE_GROUP, HOURLY_GROUP}
     assert upstream_of(dag, "validate_datasets") == set()
@@ -68,6 +69,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
     assert upstream_of(dag, GENRE[1]) == {GENRE[0]}
     assert upstream_of(dag, HOURLY[1]) == {HOURLY[0]}
     assert upstream_of(dag, "move_files") == {"test_kpis_reconcile"}
+    assert upstream_of(dag, "publish_dbt_docs") == {"move_files"}
 
 
 def test_each_mart_is_written_after_its_own_job_only(dag: "DAG") -> None:
