@@ -110,12 +110,17 @@ def refusal_statement(refusal: RefusedError) -> str:
     return f"select pg_catalog.sandbox_refuse({literal(refusal.text)}, {literal(refusal.sqlstate)})"
 
 
-def refuse_what_redshift_lacks(text: SqlText) -> None:
-    """Searches one statement for the constructs that Redshift does not have.
+def refuse_what_is_not_redshifts(text: SqlText) -> None:
+    """Judges one statement, but for a COPY.
 
     Raises:
-        RefusedError: it has one; the text tells what to write instead, and where Amazon says so.
+        RefusedError: the sandbox does not know its kind, or Redshift does not have one of its constructs; then the text
+            tells what to write instead, and where Amazon says so.
     """
+    if not _STATEMENTS.match(text.code) or _REMOVE_DUPLICATES.match(text.code):
+        raise RefusedError(
+            f"the sandbox's warehouse does not know statements like: {text.restore(text.code)[:200]}", NOT_SUPPORTED
+        )
     definition, _ = _definition_and_rest(text.code)
     for construct in CONSTRUCTS:
         if found := construct.compiled.search(definition if construct.definition else text.code):
@@ -126,13 +131,8 @@ def refuse_what_redshift_lacks(text: SqlText) -> None:
 
 
 def _edited(text: SqlText) -> str:
-    code = text.code
-    if not _STATEMENTS.match(code) or _REMOVE_DUPLICATES.match(code):
-        raise RefusedError(
-            f"the sandbox's warehouse does not know statements like: {text.restore(code)[:200]}", NOT_SUPPORTED
-        )
-    refuse_what_redshift_lacks(text)
-    definition, rest = _definition_and_rest(code)
+    refuse_what_is_not_redshifts(text)
+    definition, rest = _definition_and_rest(text.code)
     for old, new in _TABLE_EDITS:
         definition = old.sub(new, definition)
     code = definition + rest
