@@ -102,6 +102,7 @@ class LakeOfKpis:
     def __init__(self, s3: Any, bucket: str) -> None:
         self.s3 = s3
         self.bucket = bucket
+        self._written: set[str] = set()
 
     def write(self, prefix: str, batch: Batch, rows: Sequence[Row], *, counted: Iterable[Row] | None = None) -> None:
         """Write a batch's KPIs below `prefix`, in two parts; the counts tell of the rows `counted`, if these differ."""
@@ -111,10 +112,24 @@ class LakeOfKpis:
         self.put(f"{folder}/{lake.MANIFEST}", json.dumps({"entries": entries}).encode())
 
     def put(self, key: str, body: bytes) -> None:
+        self._written.add(key)
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def refuse_unless_empty(self) -> None:
+        """The batches of the tests must meet no others, least of all a pipeline's."""
+        for prefix in SCHEMAS:
+            if self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{prefix}/", MaxKeys=1)["KeyCount"]:
+                raise RuntimeError(
+                    f"s3://{self.bucket}/{prefix}/ holds KPIs already: name a bucket that only these tests use."
+                    " If a killed run of theirs has left them, delete them."
+                )
+
+    def delete_all_written(self) -> None:
+        for key in self._written:
+            self.delete(key)
 
     def _write_part(self, prefix: str, folder: str, part: int, rows: Sequence[Row]) -> dict[str, Any]:
         key = f"{folder}/attempt=jr_1/part-{part:05}.parquet"

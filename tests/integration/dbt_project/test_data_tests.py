@@ -145,7 +145,7 @@ def test_staging_that_differs_from_the_counts_keeps_the_mart_unloaded(
 
     assert run.failed_rows == {"matches_counts_stg_genre_level_kpis_ref_stg_genre_level_kpi_counts_": complaints}
     assert run.statuses["genre_level_kpis"] == "skipped"
-    assert not warehouse.rows("select 1 from information_schema.tables where table_schema = 'dbt_tests_reporting'")
+    assert not warehouse.rows(f"select 1 from information_schema.tables where table_schema = '{warehouse.reporting}'")
 
 
 def test_counts_of_one_date_come_once_and_from_one_batch(
@@ -168,7 +168,7 @@ def test_a_key_that_is_twice_in_a_mart_is_found(kpi_lake: LakeOfKpis, warehouse:
     kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
     group(dbt, "genre_level_kpis")
     warehouse.execute(
-        "insert into dbt_tests_reporting.genre_level_kpis (select * from dbt_tests_reporting.genre_level_kpis)"
+        f"insert into {warehouse.reporting}.genre_level_kpis (select * from {warehouse.reporting}.genre_level_kpis)"
     )
 
     run = dbt("test", "--select", "genre_level_kpis", "--exclude", "tag:reconciliation", "test_type:unit")
@@ -199,8 +199,8 @@ def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
     group(dbt, "genre_level_kpis")
     group(dbt, "hourly_kpis")
     for mart in ("genre_level_kpis", "hourly_kpis"):
-        warehouse.execute(f"delete from dbt_tests_reporting.{mart} where listen_date = '2024-06-01'")
-        warehouse.execute(f"update dbt_tests_reporting.{mart} set listen_count = 2")
+        warehouse.execute(f"delete from {warehouse.reporting}.{mart} where listen_date = '2024-06-01'")
+        warehouse.execute(f"update {warehouse.reporting}.{mart} set listen_count = 2")
 
     run = dbt("test", "--select", "tag:reconciliation", batch_id=BATCH.batch_id)
 

@@ -1,5 +1,6 @@
 """How the marts take a batch: a date as a whole or not at all, and never an older state of it."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -162,7 +163,9 @@ def test_nothing_reads_before_the_mart_is_locked_and_one_transaction_holds_all(l
     ]
 
 
-def test_staging_is_built_beside_and_swapped_in_one_transaction(load_genres: Any) -> None:
+def test_staging_is_built_beside_and_swapped_in_one_transaction(
+    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse
+) -> None:
     run = load_genres(FIRST, {JUNE_1: {"rock": 3}})
 
     statements = _first_words(run.statements["stg_genre_level_kpis"])
@@ -170,18 +173,18 @@ def test_staging_is_built_beside_and_swapped_in_one_transaction(load_genres: Any
         "BEGIN",
         "drop table",
         "create table",
-        "copy dev",
+        f"copy {warehouse.database}",
         "drop table",
         "alter table",
         "COMMIT",
     ]
     copy = next(sql for sql in run.statements["stg_genre_level_kpis"] if "copy " in sql)
     assert copy.split("copy ")[1].split() == [
-        '"dev"."dbt_tests_staging"."stg_genre_level_kpis__dbt_tmp"',
+        f'"{warehouse.database}"."{warehouse.staging}"."stg_genre_level_kpis__dbt_tmp"',
         "from",
-        f"'s3://music-streams-dbt-tests/{lake.GENRE_LEVEL_KPIS}/batch_id={FIRST.batch_id}/manifest.json'",
+        f"'s3://{kpi_lake.bucket}/{lake.GENRE_LEVEL_KPIS}/batch_id={FIRST.batch_id}/manifest.json'",
         "iam_role",
-        "'arn:aws:iam::123456789012:role/copy'",
+        f"'{os.environ['MUSIC_STREAMS_COPY_ROLE_ARN']}'",
         "format",
         "as",
         "parquet",
@@ -240,7 +243,9 @@ def test_a_missing_file_fails_and_leaves_staging_as_it_was(
     run = dbt("run", "--select", model, batch_id=LATER.batch_id)
 
     assert run.statuses == {model: "error"}
-    assert warehouse.rows(f"select distinct batch_id from dbt_tests_staging.{model}") == [{"batch_id": FIRST.batch_id}]
+    assert warehouse.rows(f"select distinct batch_id from {warehouse.staging}.{model}") == [
+        {"batch_id": FIRST.batch_id}
+    ]
 
 
 @pytest.mark.parametrize("loaded_before", [False, True], ids=["first run", "later run"])
