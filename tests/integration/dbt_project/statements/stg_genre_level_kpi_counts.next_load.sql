@@ -1,0 +1,48 @@
+select pg_backend_pid();
+
+BEGIN;
+
+/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpi_counts"} */
+drop table if exists "dev"."sandbox_staging"."stg_genre_level_kpi_counts__dbt_tmp";
+
+create table "dev"."sandbox_staging"."stg_genre_level_kpi_counts__dbt_tmp"
+  (
+    listen_date date,
+    row_count bigint,
+    play_count bigint,
+    batch_id varchar(64),
+    computed_at timestamp
+    );
+
+/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpi_counts"} */
+copy "dev"."sandbox_staging"."stg_genre_level_kpi_counts__dbt_tmp"
+from 's3://music-streams-dbt-tests/music_streams/output/genre_level_kpis/batch_id=20240605T000000Z-00000002/counts.csv'
+iam_role 'arn:aws:iam::123456789012:role/copy'
+format as csv
+ignoreheader 1
+timeformat 'auto';
+
+/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpi_counts"} */
+drop table if exists "dev"."sandbox_staging"."stg_genre_level_kpi_counts";
+
+alter table "dev"."sandbox_staging"."stg_genre_level_kpi_counts__dbt_tmp" rename to "stg_genre_level_kpi_counts";
+
+/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpi_counts"} */
+    comment on table "dev"."sandbox_staging"."stg_genre_level_kpi_counts" is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+-- dbt-redshift reads the catalogue
+
+-- dbt-redshift reads the catalogue
+
+/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpi_counts"} */
+    comment on column "dev"."sandbox_staging"."stg_genre_level_kpi_counts".listen_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpi_counts".row_count is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpi_counts".play_count is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpi_counts".batch_id is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpi_counts".computed_at is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+COMMIT;
