@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from moto.server import ThreadedMotoServer
 
+from sandbox.redshift.s3_files import local_copy
 from sandbox.redshift.warehouse import Warehouse
 from tests.integration.sandbox.redshift.client import run
 
@@ -117,3 +119,26 @@ def session(open_session: Callable[[], Any]) -> Any:
 def statements(warehouse: Warehouse) -> Callable[[], list[dict[str, Any]]]:
     """The statements that the gateway has logged."""
     return lambda: [json.loads(line) for line in warehouse.statements.read_text().splitlines()]
+
+
+class Download:
+    """What a test does with a download that is held up."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+
+@pytest.fixture
+def download(monkeypatch: pytest.MonkeyPatch) -> Iterator[Download]:
+    """Holds up every COPY at its first file, until it is told to go on."""
+    held_up = Download()
+
+    def slow_local_copy(*arguments: Any) -> Any:
+        held_up.begun.set()
+        assert held_up.may_go_on.wait(60)
+        return local_copy(*arguments)
+
+    monkeypatch.setattr("sandbox.redshift.copy_load.local_copy", slow_local_copy)
+    yield held_up
+    held_up.may_go_on.set()

@@ -1,6 +1,9 @@
 """The unmodified dbt-redshift does its work on the gateway."""
 
 import json
+import signal
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +14,8 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from sandbox.redshift.warehouse import Warehouse
-from tests.integration.sandbox.redshift.client import run
-from tests.integration.sandbox.redshift.conftest import PASSWORD, Lake
+from tests.integration.sandbox.redshift.client import gateway_threads, run, wait_for, wait_for_end
+from tests.integration.sandbox.redshift.conftest import PASSWORD, Download, Lake
 
 FILES = {
     "dbt_project.yml": """
@@ -42,6 +45,14 @@ FILES = {
         {% if is_incremental() %}
         where day >= (select dateadd(day, -1, max(day)) from {{ this }})
         {% endif %}
+        """,
+    "models/copied.sql": """
+        {{ config(materialized='table', enabled=var('copied', false), pre_hook=[
+            "create table {{ target.schema }}.copied_before (day date, track varchar(16), plays bigint)",
+            "copy {{ target.schema }}.copied_before from '{{ var('manifest') }}' iam_role default "
+            "format parquet manifest",
+        ]) }}
+        select * from {{ target.schema }}.copied_before
         """,
     "models/by_track.sql": """
         {{ config(materialized='view', bind=false) }}
@@ -77,9 +88,17 @@ class SmallProject:
 
     def run(self, *words: str, manifest: str = "") -> Any:
         """Runs one dbt command."""
+        return dbtRunner().invoke(self._command(*words, manifest=manifest))
+
+    def start(self, *words: str, **variables: object) -> subprocess.Popen[str]:
+        """Starts one dbt command as a process of its own."""
+        program = Path(sys.executable).with_name("dbt")
+        return subprocess.Popen([program, *self._command(*words, **variables)], stdout=subprocess.PIPE, text=True)
+
+    def _command(self, *words: str, **variables: object) -> list[str]:
         places = ["--project-dir", str(self.path), "--profiles-dir", str(self.path), "--target", "t"]
         places += ["--target-path", str(self.path / "target"), "--log-path", str(self.path / "logs")]
-        return dbtRunner().invoke([*words, "--quiet", "--vars", json.dumps({"manifest": manifest}), *places])
+        return [*words, "--quiet", "--vars", json.dumps(variables), *places]
 
 
 @pytest.fixture
@@ -93,7 +112,7 @@ def dbt(warehouse: Warehouse, schema: str, tmp_path: Path) -> SmallProject:
         "dbname": "dev",
         "schema": schema,
         "sslmode": "disable",
-        "threads": 4,
+        "threads": 8,
         "retries": 0,
         "query_group": "nightly",
     }
@@ -105,15 +124,18 @@ def dbt(warehouse: Warehouse, schema: str, tmp_path: Path) -> SmallProject:
     return SmallProject(tmp_path)
 
 
+def manifest(lake: Lake, name: str, tracks: list[str], plays: list[int]) -> str:
+    """Stores plays of one day, and the manifest that names them."""
+    days = pa.array(["2024-06-25"] * len(tracks)).cast(pa.date32())
+    parquet = lake.put_parquet(name, {"d": days, "t": pa.array(tracks), "p": pa.array(plays)})
+    return lake.put_manifest(parquet, name=f"{name}.json")
+
+
 def test_build_merge_and_document(
     dbt: SmallProject, lake: Lake, session: Any, schema: str, statements: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    def manifest(name: str, day: str, tracks: list[str], plays: list[int]) -> str:
-        columns = {"d": pa.array([day] * len(tracks)).cast(pa.date32()), "t": pa.array(tracks), "p": pa.array(plays)}
-        return lake.put_manifest(lake.put_parquet(name, columns), name=f"{name}.json")
-
     for name, tracks, plays in (("first", ["a", "b"], [1, 2]), ("second", ["b", "c"], [20, 3])):
-        built = dbt.run("build", manifest=manifest(name, "2024-06-25", tracks, plays))
+        built = dbt.run("build", manifest=manifest(lake, name, tracks, plays))
         assert built.success, [(result.node.name, result.message) for result in built.result if result.failures]
         assert len(built.result) == 7
     assert run(session, "select track, plays from by_track order by track") == [("a", 1), ("b", 20), ("c", 3)]
@@ -132,3 +154,40 @@ def test_build_merge_and_document(
     logged = [entry["sql"] for entry in statements() if schema in entry["sql"]]
     assert any("diststyle key distkey (day)" in sql and "backup no" in sql for sql in logged)
     assert [entry["outcome"] for entry in statements() if schema in entry["sql"]].count("COPY") == 2
+
+
+def test_ctrl_c_during_a_copy_and_a_merge_leaves_nothing_behind(
+    dbt: SmallProject,
+    lake: Lake,
+    open_session: Callable[[], Any],
+    schema: str,
+    download: Download,
+) -> None:
+    download.may_go_on.set()
+    plays = manifest(lake, "plays", ["a", "b"], [1, 2])
+    assert dbt.run("run", "--select", "staged", "daily", manifest=plays).success
+    owner, observer = open_session(), open_session()
+    observer.autocommit = True
+    threads = gateway_threads(at_most=1000)
+    run(owner, "update daily set plays = 0 where track = 'b'")  # the merge waits for this row
+    download.begun.clear()
+    download.may_go_on.clear()
+
+    interrupted = dbt.start("run", "--select", "daily", "copied", manifest=plays, copied=True)
+    assert download.begun.wait(60)
+    sessions = "select pid from pg_stat_activity where state = 'active' and query like %s"
+    merge = wait_for(lambda: run(observer, sessions, "%merge into%DBT_INTERNAL_SOURCE%"))
+    copy = run(observer, sessions, f"copy {schema}.copied_before%")
+    interrupted.send_signal(signal.SIGINT)
+    for ((backend,),) in (merge, copy):
+        wait_for_end(backend)
+    download.may_go_on.set()
+    interrupted.communicate(timeout=60)
+
+    assert interrupted.returncode not in (0, -signal.SIGINT)
+    gateway_threads(at_most=threads)
+    owner.rollback()
+    run(owner, "lock table daily, staged, landed")
+    assert run(owner, "select track, plays from daily order by track") == [("a", 1), ("b", 2)]
+    tables = "select table_name from information_schema.tables where table_schema = %s order by table_name"
+    assert run(owner, tables, schema) == [("daily",), ("landed",), ("staged",)]

@@ -2,19 +2,24 @@
 
 import socket
 import struct
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
-import psutil
+import pyarrow as pa
 import pytest
 from redshift_connector.error import InterfaceError, ProgrammingError
 
 from sandbox.redshift.warehouse import Warehouse
-from tests.integration.sandbox.redshift.client import connect, error, run
-from tests.integration.sandbox.redshift.conftest import PASSWORD, Lake
+from tests.integration.sandbox.redshift.client import (
+    connect,
+    error,
+    gateway_threads,
+    run,
+    wait_for_activity,
+    wait_for_end,
+)
+from tests.integration.sandbox.redshift.conftest import PASSWORD, Download, Lake
 
 ENDLESS = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000000000) select count(*) from n"
 SSL_REQUEST, CANCEL_REQUEST = 80877103, 80877102
@@ -85,13 +90,38 @@ def test_twelve_sessions_work_at_once(open_session: Callable[[], Any]) -> None:
     assert run(first, "select count(*) from t") == [(240,)]
 
 
+def test_eight_sessions_load_and_query_at_once(open_session: Callable[[], Any], lake: Lake) -> None:
+    rows, rounds = 30_000, 3
+    copies = []
+    for worker in range(8):
+        url = lake.put_parquet(f"{worker}.parquet", {"w": pa.array([worker] * rows), "i": pa.array(range(rows))})
+        manifest = lake.put_manifest(url, name=f"{worker}.json")
+        copies.append(f"copy t from '{manifest}' iam_role default format parquet manifest")
+    run(first := open_session(), "create table t (worker bigint, i bigint)")
+    first.commit()
+
+    def work(worker: int) -> list[tuple[int, int]]:
+        session = open_session()
+        seen = []
+        for _ in range(rounds):
+            run(session, copies[worker])
+            seen += run(session, f"select count(*), sum(i) from t where worker = {worker}")
+            session.commit()
+        return seen
+
+    with ThreadPoolExecutor(8) as workers:
+        for seen in workers.map(work, range(8)):
+            assert seen == [(n * rows, n * sum(range(rows))) for n in range(1, rounds + 1)]
+    assert run(first, "select count(*) from t") == [(8 * rounds * rows,)]
+
+
 def test_a_cancel_request_ends_the_running_statement(warehouse: Warehouse, session: Any) -> None:
     run(session, "create table t (i int)")
     session.commit()
     with ThreadPoolExecutor(1) as worker, socket.create_connection(("127.0.0.1", warehouse.port)) as client:
         backend = run(session, "select pg_backend_pid()")[0][0]
         running = worker.submit(error, session, ENDLESS)
-        _wait_for_activity(warehouse, backend)
+        wait_for_activity(warehouse, backend)
         client.sendall(struct.pack("!ii", 16, CANCEL_REQUEST) + session._backend_key_data)
         assert client.recv(1) == b""
         assert running.result(timeout=30).startswith("57014")
@@ -126,7 +156,7 @@ def test_a_client_that_vanishes_in_a_transaction_leaves_no_session_and_no_lock(
     leaver._usock.shutdown(socket.SHUT_RDWR)
     run(other, "lock t")  # waits until the transaction is gone
     assert run(other, "select count(*) from t") == [(0,)]
-    _wait_for_end(backend)
+    wait_for_end(backend)
 
 
 def test_a_client_that_vanishes_while_its_statement_runs_leaves_no_session(
@@ -136,10 +166,10 @@ def test_a_client_that_vanishes_while_its_statement_runs_leaves_no_session(
     backend = run(leaver, "select pg_backend_pid()")[0][0]
     with ThreadPoolExecutor(1) as worker:
         running = worker.submit(run, leaver, ENDLESS)
-        _wait_for_activity(warehouse, backend)
+        wait_for_activity(warehouse, backend)
         leaver._usock.shutdown(socket.SHUT_RDWR)
         assert isinstance(running.exception(timeout=30), InterfaceError)
-    _wait_for_end(backend)
+    wait_for_end(backend)
 
 
 @pytest.mark.parametrize("ended_by", ["cancel", "hanging up"])
@@ -154,7 +184,7 @@ def test_a_copy_that_waits_for_a_lock_can_be_ended(
     backend = run(loader, "select pg_backend_pid()")[0][0]
     with ThreadPoolExecutor(1) as worker, socket.create_connection(("127.0.0.1", warehouse.port)) as client:
         running = worker.submit(run, loader, copy)
-        _wait_for_activity(warehouse, backend, "copy t")
+        wait_for_activity(warehouse, backend, "copy t")
         if ended_by == "cancel":
             client.sendall(struct.pack("!ii", 16, CANCEL_REQUEST) + loader._backend_key_data)
             assert "canceling statement" in str(running.exception(timeout=30))
@@ -162,23 +192,77 @@ def test_a_copy_that_waits_for_a_lock_can_be_ended(
         else:
             loader._usock.shutdown(socket.SHUT_RDWR)
             assert isinstance(running.exception(timeout=30), InterfaceError)
-            _wait_for_end(backend)
+            wait_for_end(backend)
     assert run(owner, "select count(*) from t") == [(0,)]
 
 
-def _wait_for_activity(warehouse: Warehouse, backend: int, statement: str = "with recursive") -> None:
-    """Returns when the statement runs."""
-    observer = warehouse.connect()
-    observer.autocommit = True
-    running = f"pid = {backend} and state = 'active' and query like '{statement}%'"
-    query = f"select count(*) from pg_stat_activity where {running}"
-    deadline = time.monotonic() + 30
-    while run(observer, query) == [(0,)]:
-        assert time.monotonic() < deadline
-    observer.close()
+@pytest.mark.parametrize("ended_by", ["cancel", "terminate", "hanging up"])
+def test_a_copy_that_is_ended_half_way_leaves_nothing_behind(
+    warehouse: Warehouse, open_session: Callable[[], Any], lake: Lake, download: Download, ended_by: str
+) -> None:
+    threads = gateway_threads(at_most=1000)
+    loader, other = open_session(), open_session()
+    run(other, "create table t (i int)")
+    run(other, "create table u (i int)")
+    other.commit()
+    backend = run(loader, "select pg_backend_pid()")[0][0]
+    run(loader, "insert into u values (1)")
+    copy = f"copy t from '{lake.put('f.csv', b'1')}' iam_role default format csv"
+    with ThreadPoolExecutor(1) as worker, socket.create_connection(("127.0.0.1", warehouse.port)) as client:
+        running = worker.submit(run, loader, copy)
+        assert download.begun.wait(30)
+        if ended_by == "cancel":
+            client.sendall(struct.pack("!ii", 16, CANCEL_REQUEST) + loader._backend_key_data)
+            assert client.recv(1) == b""
+        elif ended_by == "terminate":
+            assert run(other, f"select pg_terminate_backend({backend})") == [(True,)]
+            wait_for_end(backend)
+        else:
+            loader._usock.shutdown(socket.SHUT_RDWR)
+        download.may_go_on.set()
+        failure = running.exception(timeout=30)
+    if ended_by == "cancel":
+        assert "canceling statement" in str(failure)
+        assert error(loader, "select 1").startswith("25P02")
+        loader.rollback()
+        run(loader, copy)
+        assert run(loader, "select i from t") == [(1,)]
+        loader.rollback()
+    else:
+        assert isinstance(failure, InterfaceError)
+        wait_for_end(backend)
+        gateway_threads(at_most=threads + 1)  # that of `other`
+    run(other, "lock table t, u")
+    assert run(other, "select i from t union all select i from u") == []
 
 
-def _wait_for_end(backend: int) -> None:
-    """Returns when the PostgreSQL session, which is a process, has ended."""
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(backend).wait(30)
+@pytest.mark.parametrize("ended_by", ["terminate", "hanging up"])
+def test_a_merge_that_is_ended_half_way_leaves_nothing_behind(
+    warehouse: Warehouse, open_session: Callable[[], Any], ended_by: str
+) -> None:
+    threads = gateway_threads(at_most=1000)
+    merger, owner = open_session(), open_session()
+    run(owner, "create table t as (select 1 as i, 1 as v union all select 2, 1)")
+    run(owner, "create table u as (select 1 as i, 2 as v union all select 2, 2 union all select 3, 2)")
+    owner.commit()
+    run(owner, "update t set v = 0 where i = 2")
+    backend = run(merger, "select pg_backend_pid()")[0][0]
+    run(merger, "delete from t where i = 1")
+    merge = (
+        "merge into t using u on t.i = u.i when matched then update set v = u.v"
+        " when not matched then insert values (u.i, u.v)"
+    )
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(run, merger, merge)
+        wait_for_activity(warehouse, backend, "merge into t")
+        if ended_by == "terminate":
+            killer = open_session()
+            assert run(killer, f"select pg_terminate_backend({backend})") == [(True,)]
+        else:
+            merger._usock.shutdown(socket.SHUT_RDWR)
+        assert isinstance(running.exception(timeout=30), (InterfaceError, ProgrammingError))
+    wait_for_end(backend)
+    gateway_threads(at_most=threads + (2 if ended_by == "terminate" else 1))
+    owner.rollback()
+    run(owner, "lock table t")
+    assert run(owner, "select i, v from t order by i") == [(1, 1), (2, 1)]
