@@ -20,7 +20,7 @@ def profile(target: str | None = None) -> Profile:
     """A target, by default the one that DBT_TARGET names, filled in from the environment.
 
     Raises:
-        DbtProfileError: a variable is missing, or there is no such target; the message names it.
+        DbtRuntimeError: a variable is missing, or there is no such target; the message names it.
     """
     set_invocation_context(os.environ)
     set_from_args(Namespace(), None)

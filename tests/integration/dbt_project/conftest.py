@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
-from dbt.exceptions import DbtProfileError
+from dbt_common.exceptions import DbtRuntimeError
 from moto.server import ThreadedMotoServer
 from redshift_connector.core import Connection
 
@@ -65,7 +65,7 @@ def _complaint() -> str:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MUSIC_STREAMS_SCHEMA_PREFIX", "test")
             profile(target)
-    except DbtProfileError as error:
+    except DbtRuntimeError as error:
         return f"dbt says of the target {target}: {' '.join(str(error).split())}"
     return ""
 

@@ -55,7 +55,7 @@ def test_schemas_carry_the_prefix_outside_production(manifest: Manifest) -> None
 
 
 def test_schemas_carry_no_prefix_in_production(dbt: Dbt) -> None:
-    manifest = dbt.parsed("--no-partial-parse", variables={**PRODUCTION, "MUSIC_STREAMS_SCHEMA_PREFIX": "ignored"})
+    manifest = dbt.parsed("--no-partial-parse", variables=PRODUCTION)
 
     assert {model.schema for model in models(manifest).values()} == {"staging", "reporting"}
 

@@ -1,0 +1,164 @@
+"""The targets of profiles.yml.example: what each asks for, how each connects, which schemas each may write to."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redshift_connector
+from dbt.adapters.redshift.connections import RedshiftCredentials, get_connection_method
+from dbt.exceptions import DbtProfileError
+from dbt_common.exceptions import DbtRuntimeError
+from jinja2 import Environment
+
+from tests.dbt_profile import profile
+from tests.unit.dbt_project.conftest import OURS, ROOT, Dbt
+
+SERVERLESS = "kpis.123456789012.eu-west-1.redshift-serverless.amazonaws.com"
+CLUSTER = "kpis.abc123.eu-west-1.redshift.amazonaws.com"
+DATABASE = {"REDSHIFT_DATABASE": "analytics"}
+USER, PASSWORD = {"REDSHIFT_USER": "anna"}, {"REDSHIFT_PASSWORD": "secret"}
+REGION = {"AWS_REGION": "eu-west-1"}
+
+MACRO = ROOT / "dbt_project" / "macros" / "generate_schema_name.sql"
+
+# All that each target needs; docs/warehouse.md says the same.
+NEEDED: dict[str, dict[str, str]] = {
+    "sandbox": {},
+    "prod": {"REDSHIFT_HOST": SERVERLESS, **DATABASE, **REGION},
+    "dev_password": {"REDSHIFT_HOST": CLUSTER, **DATABASE, **USER, **PASSWORD},
+    "dev_serverless_iam": {"REDSHIFT_HOST": SERVERLESS, **DATABASE, **REGION, **USER},
+    "dev_serverless_role": {"REDSHIFT_HOST": SERVERLESS, **DATABASE, **REGION},
+    "dev_cluster_iam": {"REDSHIFT_HOST": CLUSTER, **DATABASE, **REGION, "REDSHIFT_CLUSTER": "kpis", **USER},
+    "dev_cluster_role": {"REDSHIFT_HOST": CLUSTER, **DATABASE, **REGION, "REDSHIFT_CLUSTER": "kpis"},
+}
+LOGIN: dict[str, dict[str, Any]] = {
+    "sandbox": {"ssl": False, "user": "sandbox", "host": "127.0.0.1", "port": 5439},
+    "prod": {"iam": True, "is_serverless": True, "db_user": None, "group_federation": False},
+    "dev_password": {"user": "anna", "password": "secret", "is_serverless": False},
+    "dev_serverless_iam": {"iam": True, "is_serverless": True, "db_user": "anna"},
+    "dev_serverless_role": {"iam": True, "is_serverless": True, "db_user": None, "group_federation": False},
+    "dev_cluster_iam": {"iam": True, "cluster_identifier": "kpis", "db_user": "anna", "is_serverless": False},
+    "dev_cluster_role": {"iam": True, "cluster_identifier": "kpis", "db_user": None, "group_federation": True},
+}
+
+
+@pytest.fixture
+def environment() -> Iterator[pytest.MonkeyPatch]:
+    """An environment that holds none of our variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            patch.delenv(name)
+        yield patch
+
+
+def credentials(target: str, environment: pytest.MonkeyPatch) -> RedshiftCredentials:
+    for name, value in NEEDED[target].items():
+        environment.setenv(name, value)
+    found = profile(target).credentials
+    assert isinstance(found, RedshiftCredentials)
+    return found
+
+
+@pytest.mark.parametrize("target", NEEDED)
+def test_a_target_connects_by_its_own_method_with_its_own_variables_only(
+    target: str, environment: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    environment.setattr(redshift_connector, "connect", lambda **options: asked.update(options) or redshift_connector)
+
+    found = credentials(target, environment)
+    get_connection_method(found)()
+
+    assert asked.items() >= LOGIN[target].items()
+    assert found.retries == 0
+    if target != "sandbox":
+        assert (asked["ssl"], asked["sslmode"]) == (True, "verify-full")
+        assert asked["database"] == "analytics"
+
+
+@pytest.mark.parametrize(("target", "variable"), [(target, name) for target in NEEDED for name in NEEDED[target]])
+def test_a_missing_variable_is_named(target: str, variable: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setitem(NEEDED, target, {name: value for name, value in NEEDED[target].items() if name != variable})
+
+    with pytest.raises(DbtRuntimeError, match=f"Env var required but not provided: '{variable}'"):
+        credentials(target, environment)
+
+
+def test_every_target_is_tested() -> None:
+    with pytest.raises(DbtProfileError) as error:
+        profile("no such target")
+    for target in NEEDED:
+        assert f" - {target}" in str(error.value)
+    assert str(error.value).count(" - ") == len(NEEDED)
+
+
+class RefusedError(Exception):
+    """dbt's compiler error."""
+
+
+class ReturnedError(Exception):
+    """What a macro returns, as in dbt."""
+
+
+def schema(target: str, prefix: str, layer: str | None, exported: str = "") -> str:
+    """The schema that the project's own macro gives to a node whose config says `schema: layer`."""
+
+    def answer(name: str) -> None:
+        raise ReturnedError(name)
+
+    def refuse(text: str) -> None:
+        raise RefusedError(text)
+
+    template = Environment(extensions=["jinja2.ext.do"]).from_string(MACRO.read_text())
+    macro: Any = template.make_module(
+        {
+            "target": {"name": target, "schema": prefix},
+            "env_var": lambda _name, default: exported or default,
+            "exceptions": {"raise_compiler_error": refuse},
+            "modules": {"re": re},
+            "return": answer,
+        }
+    )
+    with pytest.raises(ReturnedError) as returned:
+        macro.generate_schema_name(layer, None)
+    return str(returned.value)
+
+
+def test_only_the_target_prod_writes_to_schemas_without_a_prefix() -> None:
+    layers = ("staging", "reporting", "test_failures", None)
+    production = [schema("prod", "reporting", layer) for layer in layers]
+
+    assert production == ["staging", "reporting", "test_failures", "reporting"]
+    for prefix in (*production, "dev_anna", "test", "s", "_".join(production)):
+        others = [schema("dev_password", prefix, layer, exported=prefix) for layer in layers]
+        assert others[:2] == [f"{prefix}_staging", f"{prefix}_reporting"]
+        assert not {*others} & {*production}
+
+
+@pytest.mark.parametrize("prefix", [" ", "Dev", "dev-anna", "1st", '"', "a.b", "_", "é", "dev\n"])
+def test_a_prefix_that_cannot_begin_a_name_is_refused(prefix: str) -> None:
+    with pytest.raises(RefusedError, match="cannot begin the names of schemas: set MUSIC_STREAMS_SCHEMA_PREFIX"):
+        schema("dev_password", prefix, "staging")
+
+
+def test_an_empty_prefix_is_refused() -> None:
+    with pytest.raises(RefusedError, match="MUSIC_STREAMS_SCHEMA_PREFIX is not set"):
+        schema("sandbox", "", "staging")
+
+
+def test_a_target_of_ones_own_that_is_named_prod_is_refused() -> None:
+    with pytest.raises(
+        RefusedError, match="its profile says `schema: dev_anna`: give a target of your own another name"
+    ):
+        schema("prod", "dev_anna", "staging")
+
+
+def test_prod_is_refused_where_a_prefix_is_exported(dbt: Dbt) -> None:
+    variables = {**NEEDED["prod"], "DBT_TARGET": "prod", "MUSIC_STREAMS_SCHEMA_PREFIX": "dev_anna"}
+
+    parsed = dbt("parse", "--no-partial-parse", variables=variables)
+
+    assert not parsed.success
+    assert "MUSIC_STREAMS_SCHEMA_PREFIX is 'dev_anna', as for a build of your own" in str(parsed.exception)
