@@ -249,7 +249,7 @@ def _songs(content: bytes) -> dict[str, Song]:
             artists=frozenset(artist for part in row["artists"].split(";") if (artist := part.strip(BLANKS))),
             name=row["track_name"] or None,
             duration_ms=duration if duration is not None and 0 <= duration <= LONGEST_MS else None,
-            genre=cut(row["track_genre"], GENRE_BYTES) if row["track_genre"].strip(BLANKS) else UNKNOWN,
+            genre=cut(row["track_genre"], GENRE_BYTES).rstrip(" ") if row["track_genre"].strip(BLANKS) else UNKNOWN,
         )
     return songs
 

@@ -143,8 +143,8 @@ def test_a_track_without_a_genre_counts_as_unknown_but_has_a_name_and_artists() 
     assert hour_row(expected, 10)["top_artist"] == "Ada"
 
 
-def test_a_genre_of_blanks_is_none_but_blanks_around_a_genre_stay() -> None:
-    songs = "track_id,artists,track_name,duration_ms,track_genre\na,X,x,1000, \nb,X,x,1000, pop\n"
+def test_a_genre_of_blanks_is_none_and_of_blanks_around_a_genre_only_trailing_spaces_go() -> None:
+    songs = "track_id,artists,track_name,duration_ms,track_genre\na,X,x,1000, \nb,X,x,1000, pop  \n"
     expected = tables("1,a,2024-06-25 10:00:00", "1,b,2024-06-25 10:00:00", songs=songs)
     assert {genre for _, genre in expected.genre_level_kpis} == {"unknown", " pop"}
 
