@@ -49,6 +49,17 @@ create or replace aggregate pg_redshift.avg(double precision) (
     sfunc = float8_accum, stype = double precision[], initcond = '{0,0,0}', finalfunc = float8_avg
 );
 
+-- EXTRACT, which is a whole number but for a timestamp with a time zone.
+
+create or replace function pg_redshift.date_part(part text, moment timestamp) returns integer
+language sql immutable strict return trunc(pg_catalog.date_part(part, moment));
+
+create or replace function pg_redshift.date_part(part text, day date) returns integer
+language sql immutable strict return trunc(pg_catalog.date_part(part, day));
+
+create or replace function pg_redshift.date_part(part text, moment timestamptz) returns double precision
+language sql stable strict return pg_catalog.date_part(part, moment);
+
 -- Functions. Dateparts stand bare in Redshift; the gateway quotes them.
 
 create or replace function pg_catalog.sandbox_datepart(part text) returns text language plpgsql immutable strict as $$

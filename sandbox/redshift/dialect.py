@@ -87,6 +87,7 @@ _EDITS = [
         (r"\bsysdate\b", "pg_catalog.sysdate()"),
         (r"\bnvl\s*\(", "coalesce("),
         (r"(?<![\w.\x02])avg\s*\(", "pg_redshift.avg("),
+        (r"\bextract\s*\(\s*([a-z]+)\s+from\b", r"pg_redshift.date_part('\1',"),
         (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z]+)\s*,", r"\1('\2',"),
         (r"\)\s*with\s+no\s+schema\s+binding$", ")"),
         (r"^((?:set|reset|show)\s+)query_group\b", r"\1redshift.query_group"),

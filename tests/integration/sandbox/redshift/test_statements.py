@@ -98,6 +98,9 @@ def test_types_without_a_size_have_redshifts(session: Any) -> None:
         ("datediff(hour, '2024-06-25 00:59:59', '2024-06-25 01:00:00')", 1),
         ("datediff(min, '2024-06-25 00:00:59', '2024-06-25 00:01:00')", 1),
         ("datediff(seconds, '2024-06-25 00:00:00.9', '2024-06-25 00:00:01.1')", 1),
+        ("extract(hour from '2024-06-25 03:00:00'::timestamp) / 2", 1),
+        ("extract(dow from '2024-06-23'::date) / 2", 0),
+        ("date_part(hour, '2024-06-25 03:00:00'::timestamp) / 2", 1.5),
         ("date_part(dow, '2024-06-23'::date)::int", 0),
         ("convert_timezone('Europe/Warsaw', '2024-06-25 12:00:00')", datetime(2024, 6, 25, 14)),  # noqa: DTZ001
         (

@@ -102,6 +102,7 @@ def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
         ("set query_group to 'a'", "set redshift.query_group to 'a'"),
         ("create view v as ( select 1 ) with no schema binding;", "create view v as ( select 1 )"),
         ('select avg(i), t.avg, "avg"(1)', 'select pg_redshift.avg(i), t.avg, "avg"(1)'),
+        ("select extract( hour from x) from y", "select pg_redshift.date_part('hour', x) from y"),
         ("select sysdate", "select pg_catalog.sysdate()"),
         ("select invl(1), dateadded(day, 1)", "select invl(1), dateadded(day, 1)"),
     ],
