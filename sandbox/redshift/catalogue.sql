@@ -187,4 +187,41 @@ from pg_catalog.pg_class as relation
 inner join pg_catalog.pg_namespace as namespace on relation.relnamespace = namespace.oid
 where relation.relkind = 'r' and namespace.nspname not like 'pg\_%' and namespace.nspname <> 'information_schema';
 
-grant select on pg_catalog.svv_external_columns, pg_catalog.svv_table_info to public;
+drop view if exists pg_catalog.svv_relation_privileges;
+
+-- A role that may log in is a user of Redshift; every other one is taken for a role, groups too.
+create view pg_catalog.svv_relation_privileges as
+select
+    namespace.nspname::text as namespace_name,
+    relation.relname::text as relation_name,
+    granted.privilege_type::text as privilege_type,
+    granted.grantee::integer as identity_id,
+    coalesce(identity.rolname, 'public')::text as identity_name,
+    case when identity.oid is null then 'public' when identity.rolcanlogin then 'user' else 'role' end as identity_type,
+    granted.is_grantable as admin_option
+from pg_catalog.pg_class as relation
+inner join pg_catalog.pg_namespace as namespace on relation.relnamespace = namespace.oid
+cross join lateral aclexplode(relation.relacl) as granted
+left join pg_catalog.pg_roles as identity on granted.grantee = identity.oid
+where relation.relkind in ('r', 'v');
+
+drop view if exists pg_catalog.svv_schema_privileges;
+
+create view pg_catalog.svv_schema_privileges as
+select
+    namespace.nspname::text as namespace_name,
+    granted.privilege_type::text as privilege_type,
+    granted.grantee::integer as identity_id,
+    coalesce(identity.rolname, 'public')::text as identity_name,
+    case when identity.oid is null then 'public' when identity.rolcanlogin then 'user' else 'role' end as identity_type,
+    granted.is_grantable as admin_option
+from pg_catalog.pg_namespace as namespace
+cross join lateral aclexplode(namespace.nspacl) as granted
+left join pg_catalog.pg_roles as identity on granted.grantee = identity.oid;
+
+grant select on
+    pg_catalog.svv_external_columns,
+    pg_catalog.svv_table_info,
+    pg_catalog.svv_relation_privileges,
+    pg_catalog.svv_schema_privileges
+to public;

@@ -44,10 +44,14 @@ _STATEMENTS = _pattern(
     _TRUNCATE.pattern,
     r"create\s+(?:or\s+replace\s+)?view\b",
     r"(?:create|drop)\s+schema\b",
+    rf"(?:create|drop)\s+(?:role|group)\s+{NAME}$",
     r"drop\s+(?:table|view)\b",
     rf"alter\s+table\s+{QUALIFIED_NAME}\s+(?:rename|add\s+column|drop\s+column|owner\s+to)\b",
     r"$",
 )
+_GRANT = _pattern(r"(?:grant|revoke)\b")
+# PostgreSQL has roles alone, which it names without telling what they are.
+_GRANTEE = _pattern(r"(\b(?:to|from)\s+|,\s*)(?:role|group)\s+")
 _REMOVE_DUPLICATES = _pattern(r"merge\b.*\bremove\s+duplicates$")
 
 _ALTER_TABLE = _pattern(r"alter\s+table\b")
@@ -137,6 +141,8 @@ def _edited(text: SqlText) -> str:
     for old, new in _TABLE_EDITS:
         definition = old.sub(new, definition)
     code = definition + rest
+    if _GRANT.match(code):
+        code = _GRANTEE.sub(r"\1", code)
     for old, new in _EDITS:
         code = old.sub(new, code)
     return code

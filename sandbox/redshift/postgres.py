@@ -193,7 +193,7 @@ class Postgres:
 def _definitions(password: str, search_path: list[str]) -> list[str]:
     schemas = ", ".join('"' + schema.replace('"', '""') + '"' for schema in search_path)
     return [
-        f"alter role {USER} password {literal(password)}",
+        f"alter role {USER} createrole password {literal(password)}",
         f"alter role {USER} set search_path = {schemas}",
         *(f"alter role {USER} set {name} = {literal(value)}" for name, value in _ROLE_SETTINGS.items()),
         _CATALOGUE.read_text(),

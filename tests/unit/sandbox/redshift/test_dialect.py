@@ -104,6 +104,9 @@ def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
         ('select avg(i), t.avg, "avg"(1)', 'select pg_redshift.avg(i), t.avg, "avg"(1)'),
         ("select extract( hour from x) from y", "select pg_redshift.date_part('hour', x) from y"),
         ("select sysdate", "select pg_catalog.sysdate()"),
+        ("grant select on s.t to role analysts, GROUP bi, ann", "grant select on s.t to analysts, bi, ann"),
+        ('revoke usage on schema s from role "analysts"', 'revoke usage on schema s from "analysts"'),
+        ("select 1 from role r", "select 1 from role r"),
         ("select invl(1), dateadded(day, 1)", "select invl(1), dateadded(day, 1)"),
     ],
 )
