@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import cached_property
 
-from sandbox import airflow, dbt_project, warehouse
+from sandbox import airflow, dbt_project, dbt_server, warehouse
 from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
@@ -16,6 +16,7 @@ from sandbox.settings import (
     Ports,
     chosen_ports,
     dag_variables,
+    dbt_programs,
     inherited_environment,
     manifest_path,
     server_variables,
@@ -153,11 +154,13 @@ class Sandbox:
         return server_variables(self.home, ports) | dag_variables(self.home) | airflow.variables(self.home, ports)
 
     def _airflow_servers(self, ports: Ports) -> list[Server]:
-        return airflow.servers(self.home, ports, self._airflow_variables(ports))
+        variables = self._airflow_variables(ports)
+        return [*airflow.servers(self.home, ports, variables), dbt_server.server(dbt_programs(self.home), variables)]
 
     def _start_airflow(self, ports: Ports) -> list[Server]:
         servers = self._airflow_servers(ports)
         dbt_project.write_profile(self.home)
+        dbt_server.write_program(self.home.folder("dbt/bin"))
         with ThreadPoolExecutor() as pool:
             manifest = pool.submit(dbt_project.build_manifest, self.home, self.environment(), self._say)
             if not all(self.processes.up_to_date(server) for server in servers):

@@ -162,12 +162,17 @@ def server_variables(home: Home, ports: Ports) -> dict[str, str]:
 def dag_variables(home: Home) -> dict[str, str]:
     """The DAG's settings."""
     return {
-        "MUSIC_STREAMS_DBT_EXECUTABLE": str(VIRTUAL_ENVIRONMENT / "bin" / "dbt"),
+        "MUSIC_STREAMS_DBT_EXECUTABLE": str(dbt_programs(home) / "dbt"),
         "MUSIC_STREAMS_DBT_PROJECT_DIR": str(project_path(home)),
         "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
         "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
     }
+
+
+def dbt_programs(home: Home) -> Path:
+    """Where the program lies that the DAG starts for dbt, and the socket of the server that it asks."""
+    return home.dbt / "bin"
 
 
 def project_path(home: Home) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from music_streams import lake
 from music_streams.objects import read_json
 
+from sandbox import dbt_server
 from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
 from sandbox.lifecycle import Part
 from tests.integration.conftest import RunningSandbox, halt_when, kill, wait_for
@@ -137,12 +138,12 @@ def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
         aws = sandbox.sandbox.processes.running()[Part.AWS]
         aws.suspend()  # so that COPY waits for its file
         backend_of(sandbox, COPYING)
-        kill(dbt_of(task))
+        kill(dbt_of(sandbox, task))
         aws.resume()
 
         task = sandbox.task_process(run_id, MERGE[GENRE])
         backend_of(sandbox, MERGING)
-        kill(dbt_of(task))
+        kill(dbt_of(sandbox, task))
         wait_for("the merge to be rolled back", lambda: not rows_of(sandbox, MERGING))
         assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 1
 
@@ -182,10 +183,12 @@ def backend_of(sandbox: RunningSandbox, sql: str) -> psutil.Process:
     return psutil.Process(pid)
 
 
-def dbt_of(task: psutil.Process) -> psutil.Process:
-    """The dbt that a task's process has started."""
+def dbt_of(sandbox: RunningSandbox, task: psutil.Process) -> psutil.Process:
+    """The dbt that works for a task's process: it has the directory of the program that the task has started."""
     children = task.children(recursive=True)
-    (dbt,) = [child for child in children if any(word.endswith("bin/dbt") for word in child.cmdline())]
+    (program,) = [child for child in children if any(word.endswith("bin/dbt") for word in child.cmdline())]
+    forks = sandbox.sandbox.processes.running()[dbt_server.NAME].children()
+    (dbt,) = [fork for fork in forks if fork.cwd() == program.cwd()]
     return dbt
 
 

@@ -25,6 +25,7 @@ SERVERS = {
     "airflow-scheduler",
     "airflow-dag-processor",
     "airflow-triggerer",
+    "dbt",
 }
 
 

@@ -1,0 +1,140 @@
+"""dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER` forks a process for each command.
+
+A run of the DAG starts eight of them. `FOLDER/dbt` is the program to start in place of dbt's own (dbt_client.py).
+"""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.dbt_client import SOCKET
+from sandbox.home import REPOSITORY, write_whole
+from sandbox.processes import NotReadyError, Server, python
+
+NAME = "dbt"
+CLIENT = Path(__file__).with_name("dbt_client.py")
+# Whatever a command imports beyond these, each fork imports for itself.
+IMPORTED = ("dbt.adapters.redshift", "dbt.cli.main", "dbt.task.build", "dbt.task.docs.generate", "dbt.task.test")
+
+
+def server(folder: Path, environment: Mapping[str, str]) -> Server:
+    """The server of the folder's program."""
+    return Server(
+        name=NAME,
+        command=python("-m", "sandbox.dbt_server", str(folder)),
+        environment=environment,
+        check=lambda _started: check(folder),
+        sources=[Path(__file__), REPOSITORY / "uv.lock"],
+        grace=0,  # it holds nothing
+        working_directory=REPOSITORY,
+    )
+
+
+def write_program(folder: Path) -> Path:
+    """Put the program `dbt` into the folder; returns it."""
+    program = folder / NAME
+    # -IS: it needs no packages, and starts in milliseconds without them.
+    write_whole(program, f"#!{sys.executable} -IS\n{CLIENT.read_text()}")
+    program.chmod(0o700)
+    return program
+
+
+def check(folder: Path) -> None:
+    """Readiness.
+
+    Raises:
+        NotReadyError: nothing listens yet.
+    """
+    with socket.socket(socket.AF_UNIX) as probe, address(folder) as name:
+        try:
+            probe.connect(name)
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            raise NotReadyError(f"nothing listens on {folder / SOCKET}") from error
+
+
+@contextmanager
+def address(folder: Path) -> Iterator[str]:
+    """The folder's socket by a name of less than 108 characters."""
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET}"
+    finally:
+        os.close(directory)
+
+
+def next_client(folder: Path) -> socket.socket:
+    """Fork a process for each client, until the end; returns in the forks only, with their client."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    (folder / SOCKET).unlink(missing_ok=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the forks
+    with socket.socket(socket.AF_UNIX) as listener:
+        with address(folder) as name:
+            listener.bind(name)
+        listener.listen()
+        while True:
+            client, _ = listener.accept()
+            if os.fork() == 0:
+                return client
+            client.close()
+
+
+def serve_as_dbt(client: socket.socket) -> int:
+    """Be what the client would be if it were dbt itself; returns the exit status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    command = take_over_from(client)
+    if not command:
+        return 0
+    ended = threading.Event()
+    threading.Thread(target=die_with, args=[client, ended], daemon=True).start()
+    status = run(command)
+    sys.stdout.flush()
+    ended.set()
+    client.sendall(bytes([status]))
+    return status
+
+
+def take_over_from(client: socket.socket) -> list[str]:
+    """Take the client's streams, directory and environment; returns its command, none when it only tried the door."""
+    length, streams, _, _ = socket.recv_fds(client, 8, 3)
+    if not length:
+        return []
+    with client.makefile("rb") as content:
+        request = json.loads(content.read(int.from_bytes(length, "big")))
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = [NAME, *request["arguments"]]
+    return sys.argv
+
+
+def die_with(client: socket.socket, ended: threading.Event) -> None:
+    """Kill this process when the client has gone before the end."""
+    client.recv(1)
+    if not ended.is_set():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(command: list[str]) -> int:
+    """Run dbt's command; returns its exit status."""
+    from dbt.cli.main import cli  # noqa: PLC0415 - whoever only asks for the server's state needs no dbt
+
+    try:
+        cli.main(command[1:], prog_name=command[0])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(serve_as_dbt(next_client(Path(sys.argv[1]))))

@@ -1,0 +1,128 @@
+"""The sandbox's `dbt`, which has a warm server run its commands, is dbt's own program to whoever starts it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox import dbt_server
+from sandbox.home import REPOSITORY
+from sandbox.processes import NotReadyError
+from tests.integration.conftest import kill, wait_for
+
+PROJECT = "{name: small, version: '1.0', profile: small, model-paths: [models]}"
+PROFILE = """
+small:
+  target: deaf
+  outputs:
+    deaf: {{type: redshift, host: 127.0.0.1, port: {}, user: u, password: p, dbname: d, schema: s}}
+"""
+LIST = ("ls", "--quiet", "--output", "json", "--output-keys", "alias")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("longer than the name of a socket may be " * 4)
+    dbt_server.write_program(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[psutil.Process]:
+    with subprocess.Popen([sys.executable, "-m", "sandbox.dbt_server", folder], cwd=REPOSITORY) as process:
+        wait_for("the server", lambda: serves(folder))
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+def serves(folder: Path) -> bool:
+    try:
+        dbt_server.check(folder)
+    except NotReadyError:
+        return False
+    return True
+
+
+@pytest.fixture
+def deaf_warehouse() -> Iterator[int]:
+    """The port of a warehouse that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, deaf_warehouse: int) -> Path:
+    """A project of one model, whose name is the environment's business."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "dbt_project.yml").write_text(PROJECT)
+    (tmp_path / "profiles.yml").write_text(PROFILE.format(deaf_warehouse))
+    (tmp_path / "models" / "one.sql").write_text("{{ config(alias=env_var('ALIAS')) }} select 1 as one")
+    return tmp_path
+
+
+def dbt(folder: Path, project: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    """Start the program in the project's directory."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
+    return subprocess.Popen(
+        [folder / "dbt", *arguments],
+        cwd=project,
+        env={**kept, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def working_for(server: psutil.Process, project: Path) -> psutil.Process:
+    """The fork that works in the project's directory, once there is one."""
+    forks = wait_for("dbt", lambda: [fork for fork in server.children() if fork.cwd() == str(project)])
+    assert len(forks) == 1
+    return forks[0]
+
+
+def test_a_command_has_its_own_arguments_directory_environment_streams_and_status(
+    server: psutil.Process, folder: Path, project: Path
+) -> None:
+    aliases = ("plain", "Ümläut $HOME 'x'")
+    commands = [dbt(folder, project, *LIST, ALIAS=alias) for alias in aliases]  # side by side
+    without = dbt(folder, project, *LIST)
+    wrong = dbt(folder, project, "ls", "--nosuch")
+
+    for alias, command in zip(aliases, commands, strict=True):
+        said, complained = command.communicate()
+        assert (json.loads(said), complained, command.returncode) == ({"alias": alias}, "", 0)
+    assert "Env var required but not provided: 'ALIAS'" in without.communicate()[0]
+    assert without.returncode == 2
+    assert "No such option: --nosuch" in wrong.communicate()[1]
+    assert wrong.returncode == 2
+    wait_for("the end of all forks", lambda: not server.children())
+
+
+def test_whoever_kills_the_program_kills_its_dbt(server: psutil.Process, folder: Path, project: Path) -> None:
+    program = dbt(folder, project, "build", ALIAS="a")
+    fork = working_for(server, project)
+    program.kill()
+    wait_for("the end of its dbt", lambda: not fork.is_running())
+    program.communicate()
+
+
+def test_a_program_whose_dbt_is_killed_dies_of_that(server: psutil.Process, folder: Path, project: Path) -> None:
+    program = dbt(folder, project, "build", ALIAS="a")
+    kill(working_for(server, project))
+    program.communicate()
+    assert program.returncode == -signal.SIGKILL
+
+
+def test_without_the_server_the_program_is_dbt_itself(folder: Path, project: Path, tmp_path: Path) -> None:
+    alone = dbt_server.write_program(tmp_path).parent
+    program = dbt(alone, project, *LIST, ALIAS="itself")
+    said, _ = program.communicate()
+    assert "itself" in said
+    assert program.returncode == 0
