@@ -6,6 +6,7 @@ A run of the DAG starts eight of them. `FOLDER/dbt` is the program to start in p
 import importlib
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -40,8 +41,9 @@ def server(folder: Path, environment: Mapping[str, str]) -> Server:
 def write_program(folder: Path) -> Path:
     """Put the program `dbt` into the folder; returns it."""
     program = folder / NAME
-    # -IS: it needs no packages, and starts in milliseconds without them.
-    write_whole(program, f"#!{sys.executable} -IS\n{CLIENT.read_text()}")
+    # -IS: it needs no packages, and starts in milliseconds without them. A plain #! could not quote Python's path.
+    start = f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} -IS \"$0\" \"$@\"\n' '''\n"
+    write_whole(program, start + CLIENT.read_text())
     program.chmod(0o700)
     return program
 
