@@ -35,7 +35,8 @@ _CREATE_TABLE = _pattern(r"create\s+(?:(?:local\s+)?temp(?:orary)?\s+)?table\b")
 _TRUNCATE = _pattern(rf"truncate\s+(?:table\s+)?{QUALIFIED_NAME}$")
 _STATEMENTS = _pattern(
     r"\(*\s*(?:select|with)\b",
-    r"(?:insert|update|delete|analyze|comment|grant|revoke|set|reset|show)\b",
+    r"(?:insert|update|delete|analyze|comment|grant|revoke|set|reset)\b",
+    r"show\s+\w+$",
     r"explain\b(?!\s*(?:analyze|verbose|\())",
     rf"merge\s+into\s+{QUALIFIED_NAME}\s+using\b",
     r"(?:start\s+transaction|(?:begin|commit|end|rollback|abort)(?:\s+(?:work|transaction))?)$",

@@ -225,10 +225,9 @@ def test_what_redshift_or_the_sandbox_does_not_know_is_refused_inside_the_transa
     assert run(session, "select 1") == [(1,)]
 
 
-def test_an_unknown_statement_fails_with_its_text(session: Any) -> None:
-    assert error(session, "vacuum sort only t to 75 percent") == (
-        "0A000: the sandbox's warehouse does not know statements like: vacuum sort only t to 75 percent"
-    )
+@pytest.mark.parametrize("statement", ["vacuum sort only t to 75 percent", "SHOW TABLES FROM SCHEMA dev.s"])
+def test_an_unknown_statement_fails_with_its_text(session: Any, statement: str) -> None:
+    assert error(session, statement) == f"0A000: the sandbox's warehouse does not know statements like: {statement}"
 
 
 def test_a_refused_statement_with_values_is_refused_too(session: Any) -> None:
