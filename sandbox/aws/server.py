@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
 from moto.backends import SERVICE_NAMES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.exceptions import S3ClientError
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from sandbox.aws import glue
+from sandbox.aws import glue, redshift
 from sandbox.aws.credentials import ACCOUNT_ID, aws_environment
 from sandbox.aws.glue_runs import CannotFetchError, GlueRuns
 from sandbox.aws.object_store import ObjectStore
@@ -51,12 +50,17 @@ class AwsServer:
         s3 = S3(ObjectStore(home / "s3"))
         s3.install()
 
-        def create_app(service: SERVICE_NAMES) -> Flask:
+        secret = os.environ.get("REDSHIFT_PASSWORD", "")
+        if secret:
+            redshift.install(secret)
+
+        def create_app(service: SERVICE_NAMES) -> Any:
+            if service == redshift.SERVERLESS:
+                return redshift.serverless(secret)
             app: Any = create_backend_app(service)
             if service == "s3":
                 app.wsgi_app = s3.wrap(app.wsgi_app)
-            flask: Flask = app
-            return flask
+            return app
 
         # Listens, but does not serve yet: what follows needs the port.
         self._http: BaseWSGIServer = make_server(

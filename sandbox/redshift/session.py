@@ -1,6 +1,5 @@
 """One client's session: statements are translated, sent to the PostgreSQL session behind, and their answers relayed."""
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +13,6 @@ from sandbox.redshift.errors import NOT_SUPPORTED, RefusedError, in_redshifts_wo
 from sandbox.redshift.statement_log import StatementLog
 from sandbox.redshift.wire import Channel, DisconnectedError, message
 
-# What Redshift reports. No server_protocol_version is announced: versions 1 and 2 have encodings of Redshift's own.
-SERVER_VERSION = b"8.0.2"
-_STARTUP_PARAMETERS = ("user", "database", "application_name", "client_encoding", "options")
-_MD5_PASSWORD = 5
 _MESSAGES_AT_A_TIME = 1000
 _KNOWN_MESSAGES = (wire.PARSE, wire.BIND, wire.DESCRIBE, wire.EXECUTE, wire.CLOSE, wire.SYNC, wire.QUERY)
 
@@ -50,44 +45,28 @@ class Answer:
 
 
 class Session:
-    """A client that has asked for a session, and the PostgreSQL session that it gets."""
+    """A client that has logged in, and the PostgreSQL session that it got."""
 
     def __init__(
-        self, client: Channel, backend: Backend, copy: Callable[[Backend, CopyCommand], None], log: StatementLog
+        self,
+        number: int,
+        client: Channel,
+        backend: Backend,
+        copy: Callable[[Backend, CopyCommand], None],
+        log: StatementLog,
     ) -> None:
-        self._client, self._backend, self._copy, self._log = client, backend, copy, log
+        self._number, self._client, self._backend, self._copy, self._log = number, client, backend, copy, log
         self._statements: dict[bytes, Statement] = {}
         self._portals: dict[bytes, Statement] = {}
-        self._number = 0
 
-    def run(self, startup_body: bytes) -> None:
-        """Logs the client in and serves it until it leaves.
+    def run(self) -> None:
+        """Serves the client until it leaves.
 
         Raises:
             DisconnectedError: the client or PostgreSQL went away.
         """
-        words = startup_body.rstrip(b"\0").decode(errors="replace").split("\0")
-        asked = dict(zip(words[::2], words[1::2], strict=False))
-        self._backend.send(wire.startup({name: asked[name] for name in _STARTUP_PARAMETERS if name in asked}))
-        self._log_in()
         while batch := self._next_batch():
             self._serve(batch)
-
-    def _log_in(self) -> None:
-        """PostgreSQL checks the password; the gateway only passes the messages on."""
-        while True:
-            kind, body = self._backend.read_message()
-            if kind == wire.PARAMETER_STATUS and body.startswith(b"server_version\0"):
-                body = b"server_version\0" + SERVER_VERSION + b"\0"
-            elif kind == wire.BACKEND_KEY:
-                (self._number,) = struct.unpack_from("!i", body)
-            self._client.send(message(kind, body))
-            if kind == wire.AUTHENTICATION and struct.unpack_from("!i", body)[0] == _MD5_PASSWORD:
-                self._backend.send(message(*self._client.read_message()))
-            if kind == wire.ERROR:
-                raise DisconnectedError("login refused")
-            if kind == wire.READY:
-                return
 
     def _next_batch(self) -> Batch | None:
         """The messages up to the point where the client waits for an answer; None when it says goodbye."""

@@ -17,12 +17,14 @@ from sandbox.redshift.errors import WarehouseError
 from sandbox.redshift.gateway import Gateway
 from sandbox.redshift.postgres import DATABASE, USER, Postgres
 from sandbox.redshift.statement_log import StatementLog
+from sandbox.redshift.tls import server_context
 
 
 class Warehouse:
     """A Redshift for one machine: on 127.0.0.1, user `sandbox`, database `dev`, its data below `home`.
 
     COPY reads S3 with boto3, which is configured by the environment (AWS_ENDPOINT_URL, …) at the time of `start`.
+    Clients that ask for TLS get it; with SSL_CERT_FILE=`certificate_authority` they can verify who serves them.
     """
 
     def __init__(self, home: Path, port: int, password: str, schema_prefix: str = "") -> None:
@@ -41,6 +43,11 @@ class Warehouse:
         """The JSON lines that tell every statement since the last start, see `StatementLog`."""
         return self.home / "statements.jsonl"
 
+    @property
+    def certificate_authority(self) -> Path:
+        """What signed the certificate, made anew at every start."""
+        return self.home / "ca.pem"
+
     def start(self) -> Self:
         """Returns when a login has succeeded.
 
@@ -55,9 +62,12 @@ class Warehouse:
             except BlockingIOError as error:
                 raise WarehouseError(f"another warehouse runs on {self.home}: stop it first") from error
             copy = partial(load, boto3.client("s3"))
+            tls = server_context(self.certificate_authority)
             log = started.enter_context(closing(StatementLog(self.statements)))
             try:
-                gateway = started.enter_context(Gateway(self.port, self._postgres.connect, copy, log))
+                gateway = started.enter_context(
+                    Gateway(self.port, self._postgres.connect, copy, log, tls=tls, secret=self._password)
+                )
             except OSError as error:
                 raise WarehouseError(f"127.0.0.1:{self.port} cannot be used: {error.strerror}") from error
             self.port = gateway.server_address[1]

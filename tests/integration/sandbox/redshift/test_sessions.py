@@ -22,7 +22,7 @@ from tests.integration.sandbox.redshift.client import (
 from tests.integration.sandbox.redshift.conftest import PASSWORD, Download, Lake
 
 ENDLESS = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000000000) select count(*) from n"
-SSL_REQUEST, CANCEL_REQUEST = 80877103, 80877102
+CANCEL_REQUEST = 80877102
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,6 @@ def test_only_the_user_with_the_password_gets_into_the_database(
 def test_the_user_is_no_superuser(session: Any) -> None:
     assert run(session, "select usesuper from pg_user where usename = current_user") == [(False,)]
     assert error(session, "select pg_read_file('/etc/passwd')").startswith("42501")
-
-
-def test_a_client_that_asks_for_tls_is_told_to_go_on_without(warehouse: Warehouse) -> None:
-    with socket.create_connection(("127.0.0.1", warehouse.port)) as client:
-        client.sendall(struct.pack("!ii", 8, SSL_REQUEST))
-        assert client.recv(1) == b"N"
-        parameters = b"user\0sandbox\0database\0dev\0\0"
-        client.sendall(struct.pack("!ii", len(parameters) + 8, 196608) + parameters)
-        assert client.recv(1) == b"R"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""How a client gets its session: with a password that PostgreSQL checks, or with one that AWS has handed out."""
+
+import hashlib
+import struct
+
+from sandbox.redshift import wire
+from sandbox.redshift.backend import Backend
+from sandbox.redshift.postgres import USER
+from sandbox.redshift.temporary_passwords import IDENTITIES, complaint
+from sandbox.redshift.wire import Channel, DisconnectedError, cstring, message
+
+# What Redshift reports. No server_protocol_version is announced: versions 1 and 2 have encodings of Redshift's own.
+SERVER_VERSION = b"8.0.2"
+_STARTUP_PARAMETERS = ("user", "database", "application_name", "client_encoding", "options")
+_CLEARTEXT_PASSWORD, _MD5_PASSWORD = 3, 5
+
+
+def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, *, encrypted: bool) -> int:
+    """Logs the client in and returns the session's number; `secret` is the password of PostgreSQL's user.
+
+    Raises:
+        DisconnectedError: the client was refused, or one of the two went away.
+    """
+    words = startup_body.rstrip(b"\0").decode(errors="replace").split("\0")
+    asked = dict(zip(words[::2], words[1::2], strict=False))
+    identity = asked.get("user", "").startswith(IDENTITIES)
+    if identity:
+        _check_identity(client, asked["user"], secret, encrypted)
+        asked["user"] = USER  # privileges are not emulated
+    backend.send(wire.startup({name: asked[name] for name in _STARTUP_PARAMETERS if name in asked}))
+    number = 0
+    while True:
+        kind, body = backend.read_message()
+        wants_password = kind == wire.AUTHENTICATION and struct.unpack_from("!i", body)[0] == _MD5_PASSWORD
+        if wants_password and identity:
+            backend.send(message(wire.PASSWORD, cstring(_answer(secret, body[4:]))))
+            continue
+        if kind == wire.PARAMETER_STATUS and body.startswith(b"server_version\0"):
+            body = b"server_version\0" + SERVER_VERSION + b"\0"
+        elif kind == wire.BACKEND_KEY:
+            (number,) = struct.unpack_from("!i", body)
+        client.send(message(kind, body))
+        if wants_password:
+            backend.send(message(*client.read_message()))
+        if kind == wire.ERROR:
+            raise DisconnectedError("login refused")
+        if kind == wire.READY:
+            return number
+
+
+def _check_identity(client: Channel, user: str, secret: str, encrypted: bool) -> None:
+    refusal = f'user "{user}" must connect with TLS (sslmode verify-full): no temporary password goes unencrypted'
+    if encrypted:
+        client.send(message(wire.AUTHENTICATION, struct.pack("!i", _CLEARTEXT_PASSWORD)))
+        refusal = complaint(user, client.read_message()[1].rstrip(b"\0").decode(errors="replace"), secret)
+    if refusal:
+        client.send(message(wire.ERROR, wire.error("28000", refusal, "FATAL")))
+        raise DisconnectedError(refusal)
+
+
+def _answer(secret: str, salt: bytes) -> str:
+    """The answer to PostgreSQL's question for an MD5 password."""
+    inner = hashlib.md5(f"{secret}{USER}".encode(), usedforsecurity=False).hexdigest()
+    return "md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest()
