@@ -41,6 +41,7 @@ def wait_for(rows: Callable[[], list[Any]]) -> list[Any]:
     deadline = time.monotonic() + 30
     while not (found := rows()):
         assert time.monotonic() < deadline
+        threading.Event().wait(0.01)  # the gateway's threads, in this process, want to run as well
     return found
 
 
