@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test soak benchmark query env airflow docs lint stop clean
+.PHONY: help setup run test test-redshift soak benchmark query env airflow docs lint stop clean
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -20,7 +20,7 @@ WORKERS ?= 3
 CODE := benchmarks dags expectations glue_jobs sandbox tests
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2} /^#: /{print "                 " substr($$0, 4)}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2} /^#: /{print "                     " substr($$0, 4)}' Makefile
 
 run: ## Run the whole pipeline once, on the next day of sample data
 #: DATA=folder     with your songs.csv, users.csv, user_streams/*.csv (what has landed before may be left out)
@@ -30,6 +30,11 @@ run: ## Run the whole pipeline once, on the next day of sample data
 test: ## Run all tests (TESTS=path for some of them)
 	@sh sandbox/setup.sh
 	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
+
+test-redshift: TESTS = tests/integration/dbt_project
+test-redshift: ## Run the dbt tests on a real Redshift, which variables name: see docs/warehouse.md
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m pytest --named-cluster --durations 15 $(TESTS)
 
 soak: ## Play made-up histories of runs, crashes and retries for 10 minutes
 #: MINUTES=n       for as long as that; a failure prints its seed

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sandbox_only(reason): needs what no real cluster has")
-    if on_named_cluster(config) and (complaint := _complaint()):
+    if on_named_cluster(config) and (complaint := complaint_about_the_cluster()):
         pytest.exit(f"No cluster to test on: {complaint}. See docs/warehouse.md.", returncode=2)
 
 
@@ -53,7 +53,7 @@ def on_named_cluster(config: pytest.Config) -> bool:
     return bool(config.getoption("--named-cluster", default=False))  # unknown when pytest starts further up
 
 
-def _complaint() -> str:
+def complaint_about_the_cluster() -> str:
     """Why the variables name no cluster that tests may run on."""
     missing = [name for name in (NAMED_TARGET, NAMED_BUCKET) if not os.environ.get(name)]
     if missing:

@@ -22,6 +22,7 @@ USER, PASSWORD = {"REDSHIFT_USER": "anna"}, {"REDSHIFT_PASSWORD": "secret"}
 REGION = {"AWS_REGION": "eu-west-1"}
 
 MACRO = ROOT / "dbt_project" / "macros" / "generate_schema_name.sql"
+DOCS = ROOT / "docs" / "warehouse.md"
 
 # All that each target needs; docs/warehouse.md says the same.
 NEEDED: dict[str, dict[str, str]] = {
@@ -162,3 +163,10 @@ def test_prod_is_refused_where_a_prefix_is_exported(dbt: Dbt) -> None:
 
     assert not parsed.success
     assert "MUSIC_STREAMS_SCHEMA_PREFIX is 'dev_anna', as for a build of your own" in str(parsed.exception)
+
+
+@pytest.mark.parametrize("target", [target for target in NEEDED if target != "sandbox"])
+def test_the_docs_name_what_a_target_needs(target: str) -> None:
+    (row,) = re.findall(rf"^\| `{target}` \| [^|]* \| (.*(?:REDSHIFT).*) \|$", DOCS.read_text(), re.MULTILINE)
+
+    assert set(re.findall(r"`(\w+)`", row)) == set(NEEDED[target])
