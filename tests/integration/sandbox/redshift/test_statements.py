@@ -147,6 +147,18 @@ def test_what_looks_like_a_refused_construct_and_is_right_works(session: Any) ->
         session.rollback()
 
 
+def test_postgresql_takes_every_refused_construct_which_is_why_there_is_a_list(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("t", "u"):
+        run(session, f"create table {name} (i int, s varchar(20), d date)")
+    session.commit()
+    monkeypatch.setattr("sandbox.redshift.dialect.CONSTRUCTS", ())
+    for construct in CONSTRUCTS:
+        run(session, construct.refused)
+        session.rollback()
+
+
 def test_unknown_dateparts_are_refused(session: Any) -> None:
     assert "datepart week" in error(session, "select datediff(week, '2024-01-01', '2024-01-09')")
     session.rollback()
