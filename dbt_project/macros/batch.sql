@@ -35,7 +35,8 @@
         {%- set batch_id = required_batch_id() -%}
         {%- for staged in staged_relations -%}
             {%- set foreign_batches = run_query(
-                "select distinct batch_id from " ~ staged ~ " where batch_id <> '" ~ batch_id ~ "' order by batch_id"
+                "select distinct batch_id from " ~ staged ~ " where batch_id is null or batch_id <> '" ~ batch_id
+                ~ "' order by batch_id"
             ).columns[0].values() -%}
             {%- if foreign_batches -%}
                 {%- do exceptions.raise_compiler_error(

@@ -50,6 +50,8 @@
     {%- set taken = arg_dict['temp_relation'] -%}
     {%- set period = config.meta_require('replaced_by') -%}
 
+    {#- A statement of its own: of several in one, only the first carries the query comment. -#}
+    {%- call statement('delete_vanished_keys') -%}
     delete from {{ mart }}
     where {{ period }} in (select {{ period }} from {{ taken }})
     and not exists (
@@ -59,7 +61,8 @@
             {% for column in arg_dict['unique_key'] -%}
             taken.{{ column }} = {{ mart }}.{{ column }}{{ ' and' if not loop.last }}
             {% endfor %}
-    );
+    )
+    {%- endcall -%}
 
     {{ default__get_incremental_merge_sql(arg_dict) }}
 

@@ -16,21 +16,27 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
+    {% call statement('drop_leftover') -%}
+        drop table if exists {{ beside }}
+    {%- endcall %}
+
     {% call statement('create_beside') -%}
-        drop table if exists {{ beside }};
         create table {{ beside }}
         {{ get_table_columns_and_constraints() }}
         {{ dist(config.get('dist')) }}
-        {{ sort(config.get('sort_type'), config.get('sort')) }};
+        {{ sort(config.get('sort_type'), config.get('sort')) }}
     {%- endcall %}
 
     {% call statement('main') -%}
         {{ sql }}
     {%- endcall %}
 
+    {% call statement('drop_old') -%}
+        drop table if exists {{ target_relation }}
+    {%- endcall %}
+
     {% call statement('swap') -%}
-        drop table if exists {{ target_relation }};
-        alter table {{ beside }} rename to {{ adapter.quote(target_relation.identifier) }};
+        alter table {{ beside }} rename to {{ adapter.quote(target_relation.identifier) }}
     {%- endcall %}
 
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=False) -%}
@@ -82,5 +88,17 @@
             "MUSIC_STREAMS_BUCKET is not set: it names the bucket that the raw KPIs are copied from."
         ) -%}
     {%- endif -%}
+
+{%- endmacro %}
+
+
+{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. -#}
+{% macro last_computed_at(kpis) -%}
+
+    select max(computed_at) from {{ api.Relation.create(
+        database=target.dbname,
+        schema=generate_schema_name('staging', none) | trim,
+        identifier='stg_' ~ kpis.identifier
+    ) }}
 
 {%- endmacro %}

@@ -1,5 +1,6 @@
 """What the data tests catch: clean KPIs pass all of them, and each fails on the rows that break it."""
 
+import re
 from datetime import date, datetime
 from typing import Any
 
@@ -30,11 +31,33 @@ def one_hour(day: int, **broken: Any) -> list[Row]:
     return [{**row, **broken} for row in hourly_kpis(BATCH, {date(2024, 6, day): {7: 1}})]
 
 
-def test_clean_kpis_pass_every_test(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 2, "unknown": 1}}))
+def broken_counts(prefix: str, rows: list[Row]) -> bytes:
+    """Counts of the rows, and lines with everything that counts must not be."""
+    lines = [f"{row['listen_date']},1,{row['listen_count']},{BATCH.batch_id},2024-06-04 12:00:00" for row in rows]
+    lines += [f"{lines[0]}", f",0,0,{OTHER.batch_id},2024-06-04 12:00:00"]
+    return "\n".join(["listen_date,row_count,play_count,batch_id,computed_at", *lines, ""]).encode()
+
+
+def stored_rows(run: Invocation, warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
+    """The rows in the tables that the run's tests wrote, by test."""
+    schema = f'"{warehouse.database}"."{warehouse.test_failures}"'
+    written = re.compile(rf'(?:insert into|drop table if exists) ({schema}."\w+")')
+    tables = {
+        name: match[1]
+        for name, statements in run.statements.items()
+        for sql in statements
+        for match in written.finditer(sql)
+    }
+    return {name: warehouse.rows(f"select * from {table}") for name, table in tables.items()}
+
+
+def test_clean_kpis_pass_every_test_and_none_writes_a_table(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 4, "unknown": 1}}))
     nobody = {"top_artist": None, "top_artist_listen_count": None, "most_engaged_age_group": None}
     kpi_lake.write(
-        lake.HOURLY_KPIS, BATCH, [{**row, **nobody} for row in hourly_kpis(BATCH, {date(2024, 6, 1): {0: 3}})]
+        lake.HOURLY_KPIS, BATCH, [{**row, **nobody} for row in hourly_kpis(BATCH, {date(2024, 6, 1): {0: 5}})]
     )
 
     genres, hours = group(dbt, "genre_level_kpis"), group(dbt, "hourly_kpis")
@@ -44,9 +67,13 @@ def test_clean_kpis_pass_every_test(kpi_lake: LakeOfKpis, warehouse: Warehouse, 
     assert hours.success, hours.messages
     assert reconciliation.success, reconciliation.messages
     assert len(reconciliation.named("pass")) == 3
+    assert genres.named("warn") | hours.named("warn") == set()
+    assert not warehouse.rows(
+        f"select 1 from information_schema.tables where table_schema = '{warehouse.test_failures}'"
+    )
 
 
-def test_every_test_of_genre_level_staging_fails_on_what_breaks_it(
+def test_every_test_of_genre_level_staging_fails_on_what_breaks_it_and_stores_the_rows(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     duplicate_key = 2 * one_play(1, popularity_index=0.5)
@@ -61,8 +88,17 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it(
         *one_play(8, popularity_index=1.1),
         *one_play(9, average_duration=-0.001),
         *one_play(10, batch_id=OTHER.batch_id),
+        *one_play(11, batch_id=None),
+        *one_play(12, most_popular_track_id=None),
+        *one_play(13, computed_at=None),
+        *one_play(14, track_genre="unknown", popularity_index=0.21),
     ]
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, rows, counted=[row for row in rows if row["listen_date"]])
+    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, rows, counted=[])
+    counted = [row for row in rows if row["listen_date"] and row["listen_count"] is not None]
+    kpi_lake.put(
+        f"{lake.GENRE_LEVEL_KPIS}/batch_id={BATCH.batch_id}/counts.csv",
+        broken_counts(lake.GENRE_LEVEL_KPIS, counted[1:]),
+    )
 
     run = group(dbt, "genre_level_kpis")
 
@@ -74,16 +110,37 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it(
         "in_range_stg_genre_level_kpis_1__unique_listeners": 2,
         "not_above_stg_genre_level_kpis_listen_count__unique_listeners": 1,
         "in_range_stg_genre_level_kpis_0__1__popularity_index": 2,
-        "sums_to_one_per_date_stg_genre_level_kpis_popularity_index": 2,
+        "sums_to_one_per_date_stg_genre_level_kpis_popularity_index": 3,
         "in_range_stg_genre_level_kpis_0__average_duration__True": 1,
-        "one_batch_stg_genre_level_kpis_": 2,
-        "matches_counts_stg_genre_level_kpis_ref_stg_genre_level_kpi_counts_": 1,
+        "not_null_stg_genre_level_kpis_most_popular_track_id": 1,
+        "not_null_stg_genre_level_kpis_computed_at": 1,
+        "one_batch_stg_genre_level_kpis_": 3,
+        "matches_counts_stg_genre_level_kpis_ref_stg_genre_level_kpi_counts_": 5,
+        "not_null_stg_genre_level_kpi_counts_listen_date": 1,
+        "unique_stg_genre_level_kpi_counts_listen_date": 1,
+        "in_range_stg_genre_level_kpi_counts_1__row_count": 1,
         "in_range_stg_genre_level_kpi_counts_1__play_count": 2,
+        "one_batch_stg_genre_level_kpi_counts_": 2,
     }
+    assert run.named("warn") == {"unknown_genre_has_at_most_a_fifth_of_the_plays_of_a_date"}
+    assert run.named("pass") == set()
     assert run.statuses["genre_level_kpis"] == "skipped"
+    stored = stored_rows(run, warehouse)
+    assert {name: len(found) for name, found in stored.items()} == {
+        **run.failed_rows,
+        **dict.fromkeys(run.named("warn"), 1),
+    }
+    (duplicate,) = stored["unique_combination_stg_genre_level_kpis_listen_date__track_genre"]
+    assert duplicate.pop("tested_at")
+    assert duplicate == {
+        "tested_batch_id": BATCH.batch_id,
+        "listen_date": date(2024, 6, 1),
+        "track_genre": "rock",
+        "row_count": 2,
+    }
 
 
-def test_every_test_of_hourly_staging_fails_on_what_breaks_it(
+def test_every_test_of_hourly_staging_fails_on_what_breaks_it_and_stores_the_rows(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     rows = [
@@ -100,14 +157,20 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it(
         *one_hour(11, diversity_index=1.5),
         *one_hour(12, most_engaged_age_group="65+"),
         *one_hour(13, batch_id=OTHER.batch_id),
+        *one_hour(14, computed_at=None),
+        *one_hour(15, listen_date=None),
     ]
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, rows)
+    kpi_lake.write(lake.HOURLY_KPIS, BATCH, rows, counted=[])
+    kpi_lake.put(
+        f"{lake.HOURLY_KPIS}/batch_id={BATCH.batch_id}/counts.csv", broken_counts(lake.HOURLY_KPIS, rows[1:-1])
+    )
 
     run = group(dbt, "hourly_kpis")
 
     ages = next(name for name in run.statuses if name.startswith("accepted_values_stg_hourly_kpis"))
     assert run.failed_rows == {
         "unique_combination_stg_hourly_kpis_listen_date__listen_hour": 1,
+        "not_null_stg_hourly_kpis_listen_date": 1,
         "not_null_stg_hourly_kpis_listen_hour": 1,
         "in_range_stg_hourly_kpis_0__23__listen_hour": 3,
         "in_range_stg_hourly_kpis_1__listen_count": 1,
@@ -118,10 +181,46 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it(
         "not_above_stg_hourly_kpis_listen_count__top_artist_listen_count": 1,
         "in_range_stg_hourly_kpis_0__1__diversity_index": 2,
         ages: 1,
+        "not_null_stg_hourly_kpis_computed_at": 1,
         "one_batch_stg_hourly_kpis_": 2,
-        "in_range_stg_hourly_kpi_counts_1__play_count": 1,
+        "matches_counts_stg_hourly_kpis_ref_stg_hourly_kpi_counts_": 4,
+        "not_null_stg_hourly_kpi_counts_listen_date": 1,
+        "unique_stg_hourly_kpi_counts_listen_date": 1,
+        "in_range_stg_hourly_kpi_counts_1__row_count": 1,
+        "in_range_stg_hourly_kpi_counts_1__play_count": 2,
+        "one_batch_stg_hourly_kpi_counts_": 2,
     }
+    assert run.named("pass") == set()
     assert run.statuses["hourly_kpis"] == "skipped"
+    assert {name: len(found) for name, found in stored_rows(run, warehouse).items()} == run.failed_rows
+
+
+def test_what_a_run_stored_stays_when_other_runs_fail_pass_or_select_other_columns(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    first = group_of_one_broken_row(kpi_lake, dbt, BATCH, average_duration=-1.0)
+    second = group_of_one_broken_row(kpi_lake, dbt, OTHER, average_duration=-2.0)
+    group_of_one_broken_row(kpi_lake, dbt, BATCH)
+    ((test, stored),) = stored_rows(second, warehouse).items()
+
+    assert second.failed_rows == first.failed_rows == {test: 1}
+    assert {(row["tested_batch_id"], row["average_duration"]) for row in stored} == {
+        (BATCH.batch_id, -1.0),
+        (OTHER.batch_id, -2.0),
+    }
+
+    table = next(sql for sql in second.statements[test] if "insert into" in sql).split("insert into")[1].split()[0]
+    warehouse.execute(f"alter table {table} add column of_an_older_test integer")
+    again = group_of_one_broken_row(kpi_lake, dbt, OTHER, average_duration=-3.0)
+
+    assert [row["average_duration"] for row in stored_rows(again, warehouse)[test]] == [-3.0]
+
+
+def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **broken: Any) -> Invocation:
+    """Run the genre level group over a batch of one row, which is broken as told."""
+    rows = [{**row, **broken} for row in genre_level_kpis(batch, {date(2024, 6, 1): {"rock": 1}})]
+    kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, rows)
+    return group(dbt, "genre_level_kpis", batch)
 
 
 @pytest.mark.parametrize(
@@ -148,32 +247,47 @@ def test_staging_that_differs_from_the_counts_keeps_the_mart_unloaded(
     assert not warehouse.rows(f"select 1 from information_schema.tables where table_schema = '{warehouse.reporting}'")
 
 
-def test_counts_of_one_date_come_once_and_from_one_batch(
+def test_every_test_of_the_marts_fails_on_what_breaks_it_and_a_late_load_warns(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
-    lines = [f"2024-06-01,1,3,{batch.batch_id},2024-06-04 12:00:00\n" for batch in (BATCH, OTHER)]
-    csv = "listen_date,row_count,play_count,batch_id,computed_at\n" + "".join(lines)
-    kpi_lake.put(f"{lake.GENRE_LEVEL_KPIS}/batch_id={BATCH.batch_id}/counts.csv", csv.encode())
-
-    run = group(dbt, "genre_level_kpis")
-
-    assert run.failed_rows == {
-        "unique_stg_genre_level_kpi_counts_listen_date": 1,
-        "one_batch_stg_genre_level_kpi_counts_": 2,
-    }
-
-
-def test_a_key_that_is_twice_in_a_mart_is_found(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
+    june = [date(2024, 6, day) for day in range(1, 5)]
+    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {day: {"jazz": 1, "rock": 9} for day in june}))
+    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {day: {7: 1, 8: 9} for day in june}))
     group(dbt, "genre_level_kpis")
-    warehouse.execute(
-        f"insert into {warehouse.reporting}.genre_level_kpis (select * from {warehouse.reporting}.genre_level_kpis)"
+    group(dbt, "hourly_kpis")
+    for mart, key, value in (("genre_level_kpis", "track_genre", "'rock'"), ("hourly_kpis", "listen_hour", "8")):
+        table = f"{warehouse.reporting}.{mart}"
+        # without the constraints, which would refuse the nulls
+        warehouse.execute(f"create table {warehouse.reporting}.copied as (select * from {table})")
+        warehouse.execute(f"drop table {table}")
+        warehouse.execute(f"alter table {warehouse.reporting}.copied rename to {mart}")
+        one_row = f"{key} = {value} and listen_date ="
+        warehouse.execute(f"insert into {table} (select * from {table} where {one_row} '2024-06-01')")
+        warehouse.execute(f"update {table} set batch_id = 'other' where {one_row} '2024-06-02'")
+        warehouse.execute(f"update {table} set {key} = null where {one_row} '2024-06-03'")
+        warehouse.execute(f"update {table} set listen_date = null where {one_row} '2024-06-04'")
+        warehouse.execute(f"update {table} set loaded_at = dateadd(hour, -49, getdate())")
+
+    run = dbt(
+        "test", "--select", "genre_level_kpis", "hourly_kpis", "--exclude", "tag:reconciliation", "test_type:unit"
     )
 
-    run = dbt("test", "--select", "genre_level_kpis", "--exclude", "tag:reconciliation", "test_type:unit")
-
-    assert run.failed_rows == {"unique_combination_genre_level_kpis_listen_date__track_genre": 1}
+    assert run.failed_rows == {
+        f"{test}{mart}_{columns}": rows
+        for mart, key in (("genre_level_kpis", "track_genre"), ("hourly_kpis", "listen_hour"))
+        for test, columns, rows in (
+            ("unique_combination_", f"listen_date__{key}", 1),
+            ("one_batch_per_date_", "", 2),
+            ("not_null_", "listen_date", 1),
+            ("not_null_", key, 1),
+        )
+    }
+    assert {name.split("_kpis_")[0] for name in run.named("warn")} == {
+        "loaded_within_genre_level",
+        "loaded_within_hourly",
+    }
+    assert run.named("pass") == set()
+    assert run.success is False
 
 
 def test_marts_that_count_different_plays_do_not_reconcile(

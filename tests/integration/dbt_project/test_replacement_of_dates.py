@@ -205,6 +205,30 @@ def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: W
     assert warehouse.mart("genre_level_kpis") == before
 
 
+@pytest.mark.parametrize("foreign", [LATER.batch_id, None], ids=["another batch", "no batch"])
+def test_counts_of_another_batch_are_refused_too(
+    load_genres: Any, warehouse: Warehouse, dbt: WarmDbt, foreign: str | None
+) -> None:
+    load_genres(FIRST, {JUNE_1: {"rock": 3}})
+    batch = "null" if foreign is None else f"'{foreign}'"
+    warehouse.execute(f"update {warehouse.staging}.stg_genre_level_kpi_counts set batch_id = {batch}")
+
+    run = dbt("run", "--select", "genre_level_kpis", batch_id=FIRST.batch_id)
+
+    assert run.statuses == {"genre_level_kpis": "error"}
+    assert f'"stg_genre_level_kpi_counts" holds rows of batch {foreign}' in run.messages["genre_level_kpis"]
+
+
+def test_an_hour_that_the_recomputation_no_longer_yields_vanishes(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    for batch, plays in ((FIRST, {JUNE_1: {0: 1, 23: 3}, JUNE_2: {12: 2}}), (LATER, {JUNE_1: {22: 4}})):
+        kpi_lake.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, plays))
+        assert dbt("run", "--select", "tag:hourly_kpis", batch_id=batch.batch_id).success
+
+    assert warehouse.plays("hourly_kpis") == {JUNE_1: {22: 4}, JUNE_2: {12: 2}}
+
+
 @pytest.mark.parametrize("model", ["stg_genre_level_kpis", "genre_level_kpis"])
 def test_a_run_without_a_batch_says_what_to_set(load_genres: Any, dbt: WarmDbt, model: str) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
@@ -282,7 +306,7 @@ def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt:
     run = dbt("test", "--select", "test_type:unit")
 
     assert run.success, run.messages
-    assert len(run.named("pass")) == 6
+    assert len(run.named("pass")) == 10
 
 
 def _first_words(statements: list[str]) -> list[str]:

@@ -2,16 +2,16 @@ select pg_backend_pid();
 
 BEGIN;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
         lock table "dev"."sandbox_staging"."stg_genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpi_counts";
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpis" where batch_id is null or batch_id <> '20240604T000000Z-00000001' order by batch_id;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpi_counts" where batch_id is null or batch_id <> '20240604T000000Z-00000001' order by batch_id;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
 select * from (
 with
 staged as (
@@ -50,7 +50,7 @@ select * from final
     where false
     limit 0;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
 select * from (
         select
     cast(null as date)
@@ -79,7 +79,7 @@ select * from (
     where false
     limit 0;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     create  table
     "dev"."sandbox_reporting"."genre_level_kpis"
   (
@@ -138,14 +138,14 @@ select * from final
     ) as model_subq
     );
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     comment on table "dev"."sandbox_reporting"."genre_level_kpis" is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 -- dbt-redshift reads the catalogue
 
 -- dbt-redshift reads the catalogue
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     comment on column "dev"."sandbox_reporting"."genre_level_kpis".listen_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_reporting"."genre_level_kpis".track_genre is $dbt_comment_literal_block$…$dbt_comment_literal_block$;

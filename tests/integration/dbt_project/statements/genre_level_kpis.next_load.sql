@@ -2,16 +2,16 @@ select pg_backend_pid();
 
 BEGIN;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
         lock table "dev"."sandbox_reporting"."genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpi_counts";
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpis" where batch_id is null or batch_id <> '20240605T000000Z-00000002' order by batch_id;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpi_counts" where batch_id is null or batch_id <> '20240605T000000Z-00000002' order by batch_id;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 select * from (
 with
 staged as (
@@ -70,7 +70,7 @@ select * from final
     where false
     limit 0;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 select * from (
         select
     cast(null as date)
@@ -99,7 +99,7 @@ select * from (
     where false
     limit 0;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     create temporary table
     "genre_level_kpis__dbt_tmp"
   (
@@ -182,8 +182,8 @@ select * from final
 
 -- dbt-redshift reads the catalogue
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
-      delete from "dev"."sandbox_reporting"."genre_level_kpis"
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
+delete from "dev"."sandbox_reporting"."genre_level_kpis"
     where listen_date in (select listen_date from "genre_level_kpis__dbt_tmp")
     and not exists (
         select 1
@@ -193,7 +193,8 @@ select * from final
             taken.track_genre = "dev"."sandbox_reporting"."genre_level_kpis".track_genre
     );
 
--- back compat for old kwarg name
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
+      -- back compat for old kwarg name
     merge into "dev"."sandbox_reporting"."genre_level_kpis"
         using "genre_level_kpis__dbt_tmp" as DBT_INTERNAL_SOURCE
         on (
@@ -240,14 +241,16 @@ select * from final
         DBT_INTERNAL_SOURCE."loaded_at"
     );
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+-- dbt-redshift reads the catalogue
+
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     comment on table "dev"."sandbox_reporting"."genre_level_kpis" is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 -- dbt-redshift reads the catalogue
 
 -- dbt-redshift reads the catalogue
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     comment on column "dev"."sandbox_reporting"."genre_level_kpis".listen_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_reporting"."genre_level_kpis".track_genre is $dbt_comment_literal_block$…$dbt_comment_literal_block$;

@@ -2,9 +2,10 @@ select pg_backend_pid();
 
 BEGIN;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 drop table if exists "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp";
 
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 create table "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp"
   (
     listen_date date,
@@ -19,26 +20,27 @@ create table "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp"
     computed_at timestamp
     );
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 copy "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp"
 from 's3://music-streams-dbt-tests/music_streams/output/genre_level_kpis/batch_id=20240605T000000Z-00000002/manifest.json'
 iam_role 'arn:aws:iam::123456789012:role/copy'
 format as parquet
 manifest;
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 drop table if exists "dev"."sandbox_staging"."stg_genre_level_kpis";
 
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 alter table "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp" rename to "stg_genre_level_kpis";
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     comment on table "dev"."sandbox_staging"."stg_genre_level_kpis" is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 -- dbt-redshift reads the catalogue
 
 -- dbt-redshift reads the catalogue
 
-/* {"app": "dbt", "dbt_version": "…", "profile_name": "music_streams", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis"} */
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.stg_genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".listen_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".track_genre is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
