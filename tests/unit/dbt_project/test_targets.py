@@ -11,6 +11,9 @@ from dbt.adapters.redshift.connections import RedshiftCredentials, get_connectio
 from dbt.exceptions import DbtProfileError
 from dbt_common.exceptions import DbtRuntimeError
 from jinja2 import Environment
+from redshift_connector.error import InterfaceError
+from redshift_connector.iam_helper import IamHelper
+from redshift_connector.redshift_property import RedshiftProperty
 
 from tests.dbt_profile import profile
 from tests.unit.dbt_project.conftest import OURS, ROOT, Dbt
@@ -85,6 +88,24 @@ def test_a_missing_variable_is_named(target: str, variable: str, environment: py
 
     with pytest.raises(DbtRuntimeError, match=f"Env var required but not provided: '{variable}'"):
         credentials(target, environment)
+
+
+@pytest.mark.parametrize("target", ["prod", "dev_serverless_iam", "dev_serverless_role"])
+def test_redshifts_own_name_of_a_serverless_host_holds_the_workgroup(
+    target: str, environment: pytest.MonkeyPatch
+) -> None:
+    asked: list[RedshiftProperty] = []
+
+    def ask_aws(_: Any, properties: RedshiftProperty) -> None:
+        asked.append(properties)
+        raise InterfaceError
+
+    environment.setattr(IamHelper, "set_cluster_credentials", ask_aws)
+    connect = get_connection_method(credentials(target, environment))
+
+    with pytest.raises(InterfaceError):
+        connect()
+    assert [(of.serverless_work_group, of.is_cname) for of in asked] == [("kpis", False)]
 
 
 def test_every_target_is_tested() -> None:
