@@ -66,6 +66,11 @@ FORMS = (
         "https://docs.aws.amazon.com/redshift/latest/dg/r_ALTER_TABLE.html",
         "alter table t owner to someone",
     ),
+    Form(
+        rf"(?:create|drop)\s+role\s+{NAME}",
+        "https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_ROLE.html",
+        "create role analysts",
+    ),
     Form(r"reset\s+\w+", "https://docs.aws.amazon.com/redshift/latest/dg/r_RESET.html", "reset query_group"),
     Form(r"show\s+\w+", "https://docs.aws.amazon.com/redshift/latest/dg/r_SHOW.html", "show query_group"),
 )
@@ -80,6 +85,9 @@ def main() -> int:
         os.environ |= _environment(home) | {"AWS_ENDPOINT_URL": stack.enter_context(_s3())}
         warehouse = stack.enter_context(Warehouse(home / "warehouse", 0, os.environ["REDSHIFT_PASSWORD"], "lint"))
         os.environ["REDSHIFT_PORT"] = str(warehouse.port)
+        with warehouse.connect() as session, session.cursor() as cursor:
+            cursor.execute("create role analysts")
+            session.commit()
         style = stack.enter_context(
             subprocess.Popen(
                 [Path(sys.executable).with_name("sqlfluff"), "lint", "dbt_project"],
@@ -166,6 +174,7 @@ def _environment(home: Path) -> dict[str, str]:
         "DBT_TARGET_PATH": str(home / "target"),
         "MUSIC_STREAMS_BATCH_ID": "20240626T000000Z-1a2b3c4d",
         "MUSIC_STREAMS_BUCKET": BUCKET,
+        "MUSIC_STREAMS_READER": "role:analysts",
         "MUSIC_STREAMS_SCHEMA_PREFIX": "lint_build",
         "REDSHIFT_DATABASE": "dev",
         "REDSHIFT_HOST": "127.0.0.1",

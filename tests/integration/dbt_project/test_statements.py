@@ -7,13 +7,14 @@ statements/ holds what a model's session sends. After an intended change, write 
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from music_streams import lake
+from redshift_connector.core import Connection
 
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis
@@ -35,6 +36,20 @@ Session = list[str]
 def sent() -> dict[str, Session]:
     """What was sent, by file name; filled by the first test that asks for `sessions`."""
     return {}
+
+
+@pytest.fixture(scope="module")
+def dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Iterator[WarmDbt]:
+    """A dbt that grants reading, as production's does; the grants are part of what is parsed."""
+    warehouse = Warehouse(gateway)
+    warehouse.execute("create role analysts")
+    environment.setenv("MUSIC_STREAMS_READER", "role:analysts")
+    warm = WarmDbt()
+    yield warm
+    warm.close()
+    environment.delenv("MUSIC_STREAMS_READER")
+    warehouse.drop_schemas()
+    warehouse.execute("drop role analysts")
 
 
 @pytest.fixture

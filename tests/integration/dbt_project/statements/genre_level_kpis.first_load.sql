@@ -139,6 +139,9 @@ select * from final
     );
 
 /* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
+    grant select on "dev"."sandbox_reporting"."genre_level_kpis" to ROLE analysts;
+
+/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240604T000000Z-00000001", "invocation_id": "…", "airflow_run_id": ""} */
     comment on table "dev"."sandbox_reporting"."genre_level_kpis" is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 -- dbt-redshift reads the catalogue
