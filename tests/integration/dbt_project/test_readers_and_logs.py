@@ -11,7 +11,7 @@ import pytest
 from music_streams import lake
 
 from tests.integration.dbt_project.conftest import Warehouse
-from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis
+from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import Invocation, WarmDbt
 
 FIRST = Batch("20240604T000000Z-00000001", datetime(2024, 6, 4, 12, 0, 0))  # noqa: DTZ001 - as in the warehouse
@@ -134,3 +134,22 @@ def test_every_change_of_a_table_names_its_node_its_batch_and_its_runs(
             assert tag["invocation_id"]
     everything = "\n".join(sql for statements in run.statements.values() for sql in statements)
     assert {"copy", "delete", "merge", "alter"} <= set(re.findall(r"^\s*(\w+)\b", everything, re.MULTILINE))
+
+
+def test_sources_are_as_fresh_as_what_was_last_computed_from_them(
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {date(2024, 6, 1): {"rock": 1}}))
+    kpi_lake.write(lake.HOURLY_KPIS, FIRST, hourly_kpis(FIRST, {date(2024, 6, 1): {7: 1}}))
+    assert dbt("run", "--select", "staging", batch_id=FIRST.batch_id).success
+    for table, age in (("stg_genre_level_kpis", "hour, -1"), ("stg_hourly_kpis", "day, -3")):
+        warehouse.execute(f"update {warehouse.staging}.{table} set computed_at = dateadd({age}, getdate())")
+
+    measured = dbt("source", "freshness")
+
+    assert measured.statuses == {
+        "genre_level_kpis": "pass",
+        "hourly_kpis": "warn",
+        "genre_level_kpi_counts": "error",
+        "hourly_kpi_counts": "error",
+    }
