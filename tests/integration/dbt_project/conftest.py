@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("sandbox_only"))}
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=list(left_out))
-    for item, reason in left_out.items():
-        print(f"\nonly on the sandbox: {item.nodeid}: {reason}", end="")
+    for (file, reason), count in Counter((item.path.name, reason) for item, reason in left_out.items()).items():
+        print(f"\nonly on the sandbox: {count} of {file}: {reason}", end="")
 
 
 def on_named_cluster(config: pytest.Config) -> bool:
