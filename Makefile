@@ -63,7 +63,7 @@ lint: ## Check style and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy $(CODE)
-	@$(PYTHON) -m sandbox.lint_sql
+	@$(PYTHON) -m tests.lint_sql
 
 stop: ## Stop the sandbox; its contents stay
 	$(SANDBOX) stop

@@ -1,4 +1,4 @@
-"""Lint the SQL as dbt renders it and sends it: `python -m sandbox.lint_sql`.
+"""Lint the SQL as dbt renders it and sends it: `python -m tests.lint_sql`.
 
 sqlfluff's dbt templater compiles with the real adapter, which asks a warehouse what schemas it has. Meanwhile dbt
 loads a small batch twice into that warehouse, so that every kind of statement is sent. Then each statement, compiled or
@@ -130,7 +130,7 @@ def complaints(sql: str) -> Iterator[str]:
             else:
                 refuse_what_is_not_redshifts(statement)
             if not _is_redshifts(statement):
-                yield "sqlglot does not know this statement as Redshift's, nor do the exceptions in sandbox/lint_sql.py"
+                yield "sqlglot does not know this statement as Redshift's, nor do the exceptions in tests/lint_sql.py"
     except (SqlglotError, RefusedError) as error:
         yield str(error)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import lint_sql
 from sandbox.redshift.not_in_redshift import CONSTRUCTS, Construct
+from tests import lint_sql
 
 BAD = "select string_agg(x, ',') from t"
 
