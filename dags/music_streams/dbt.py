@@ -1,6 +1,7 @@
 """How the dbt tasks are ordered, and what becomes of one that failed."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from cosmos import DbtTaskGroup, TestIndirectSelection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 RUN_RESULTS = Path("target") / "run_results.json"
 
@@ -24,7 +27,7 @@ def check_staged_rows_against(group: DbtTaskGroup, staged: str, *, counts: str) 
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001
-    """Cosmos calls this after each dbt command, before it judges the exit status.
+    """Cosmos calls this after each dbt command, before it judges the exit status. Warnings go to the task's log.
 
     Raises:
         AirflowFailException: tests failed; the task is not retried: the same data would fail again, or worse, pass.
@@ -34,6 +37,9 @@ def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa:
     if not file.exists():
         return  # dbt came to no results, and Cosmos raises for its exit status
     results = json.loads(file.read_text())["results"]
+    for result in results:
+        if result["status"] == "warn":
+            log.warning(_sentence(result))
     failed = [_sentence(result) for result in results if result["status"] == "fail"]
     broken = [_sentence(result) for result in results if result["status"] in {"error", "runtime error"}]
     if failed:
@@ -44,4 +50,7 @@ def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa:
 
 def _sentence(result: dict[str, str]) -> str:
     kind, _, name = result["unique_id"].partition(".")
-    return f"{kind} {name.split('.')[1]}: {result['message']}"
+    sentence = f"{kind} {name.split('.')[1]}: {result['message']}"
+    if result["status"] in {"fail", "warn"}:
+        sentence += f"; the rows are in {result['relation_name']}"
+    return sentence

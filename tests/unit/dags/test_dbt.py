@@ -9,12 +9,18 @@ from music_streams.dbt import raise_what_dbt_found
 
 MODEL = {"unique_id": "model.music_streams.stg_hourly_kpis", "status": "success", "message": "SUCCESS"}
 PASSED = {"unique_id": "test.music_streams.unique_x.0a1b2c", "status": "pass", "message": None}
-WARNED = {"unique_id": "test.music_streams.warned_x.0a1b2c", "status": "warn", "message": "Got 1 result"}
+WARNED = {
+    "unique_id": "test.music_streams.warned_x.0a1b2c",
+    "status": "warn",
+    "message": "Got 1 result, configured to warn if != 0",
+    "relation_name": '"dev"."test_failures"."warned_x"',
+}
 SKIPPED = {"unique_id": "test.music_streams.not_null_x.0a1b2c", "status": "skipped", "message": None}
 FAILED = {
     "unique_id": "test.music_streams.matches_counts_stg_hourly_kpis.0a1b2c",
     "status": "fail",
     "message": "Got 2 results, configured to fail if != 0",
+    "relation_name": '"dev"."test_failures"."matches_counts_stg_hourly_kpis"',
 }
 BROKEN = {
     "unique_id": "model.music_streams.stg_hourly_kpis",
@@ -30,13 +36,19 @@ def after(folder: Path, *results: dict[str, Any]) -> None:
     raise_what_dbt_found(str(folder), context=Context())
 
 
-def test_nothing_is_amiss_when_all_passed_or_warned(tmp_path: Path) -> None:
+def test_a_warning_is_logged_with_the_way_to_its_rows_and_nothing_is_amiss(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     after(tmp_path, MODEL, PASSED, WARNED)
+    (message,) = caplog.messages
+    assert message.startswith("test warned_x: Got 1 result")
+    assert 'the rows are in "dev"."test_failures"."warned_x"' in message
 
 
-def test_a_failed_test_is_named_and_its_task_not_retried(tmp_path: Path) -> None:
-    with pytest.raises(AirflowFailException, match=r"test matches_counts_stg_hourly_kpis: Got 2 results"):
+def test_a_failed_test_is_named_with_the_way_to_its_rows_and_its_task_not_retried(tmp_path: Path) -> None:
+    with pytest.raises(AirflowFailException, match=r"test matches_counts_stg_hourly_kpis: Got 2 results") as raised:
         after(tmp_path, MODEL, PASSED, FAILED)
+    assert 'the rows are in "dev"."test_failures"."matches_counts_stg_hourly_kpis"' in str(raised.value)
 
 
 @pytest.mark.parametrize("broken", [BROKEN, UNTESTED])
