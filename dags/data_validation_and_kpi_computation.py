@@ -19,10 +19,9 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
-from cosmos.operators.local import DbtDocsS3LocalOperator
 from music_streams import lake, tasks
 from music_streams.batches import batch_id
-from music_streams.dbt import check_staged_rows_against, raise_what_dbt_found
+from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -195,16 +194,13 @@ with DAG(
         execution_timeout=timedelta(hours=1),
     )
 
-    publish_dbt_docs = DbtDocsS3LocalOperator(
+    publish_dbt_docs = PublishDbtDocs(
         task_id="publish_dbt_docs",
         project_dir=SETTINGS.dbt_project_dir,
         profile_config=DBT_PROFILE,
         dbt_executable_path=SETTINGS.dbt_executable,
         invocation_mode=InvocationMode.SUBPROCESS,
-        connection_id=None,
         bucket_name=SETTINGS.bucket,
-        folder_dir=lake.DBT_DOCS,
-        dbt_cmd_flags=["--static"],  # one page that needs no other file: it is replaced as a whole
         env=DBT_ENVIRONMENT,
         install_deps=False,
         emit_datasets=False,

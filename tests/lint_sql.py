@@ -37,7 +37,7 @@ from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_
 
 REPOSITORY = Path(__file__).parents[1]
 BUCKET = "lint"
-_DBT = (["build"], ["build"], ["docs", "generate"])
+_DBT = (["build"], ["build"], ["source", "freshness"], ["docs", "generate"])
 _QUIETLY = ("--quiet", "--threads", "8", "--project-dir")
 # What sqlglot takes for a statement when it has understood it. It reads much else as an expression with an alias.
 _STATEMENTS = (
@@ -157,7 +157,7 @@ def _write_batch() -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     batch = Batch(os.environ["MUSIC_STREAMS_BATCH_ID"], now)
     kpis = LakeOfKpis(s3, BUCKET)
-    kpis.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {now.date(): {"rock": 2}}))
+    kpis.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {now.date(): {"rock": 1, "unknown": 1}}))
     kpis.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, {now.date(): {7: 2}}))
 
 

@@ -3,10 +3,13 @@
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos import DbtTaskGroup, TestIndirectSelection
+from cosmos.operators.local import DbtDocsS3LocalOperator
+
+from music_streams import lake
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -14,6 +17,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_RESULTS = Path("target") / "run_results.json"
+
+
+class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos has no types
+    """Generates the dbt docs as one page, which needs no other file, and puts it into the lake.
+
+    A page that dbt could not finish does not replace the last one.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        """Takes what Cosmos' local operators take, and `bucket_name`."""
+        super().__init__(connection_id=None, folder_dir=lake.DBT_DOCS, dbt_cmd_flags=["--static"], **arguments)
+
+    def upload_to_cloud_storage(self, project_dir: str, **context: Any) -> None:
+        """Cosmos calls this after dbt, before it judges the exit status."""
+        catalog = Path(project_dir) / "target" / "catalog.json"
+        if catalog.exists() and not json.loads(catalog.read_text())["errors"]:
+            super().upload_to_cloud_storage(project_dir, **context)
 
 
 def check_staged_rows_against(group: DbtTaskGroup, staged: str, *, counts: str) -> None:
@@ -51,6 +71,6 @@ def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa:
 def _sentence(result: dict[str, str]) -> str:
     kind, _, name = result["unique_id"].partition(".")
     sentence = f"{kind} {name.split('.')[1]}: {result['message']}"
-    if result["status"] in {"fail", "warn"}:
-        sentence += f"; the rows are in {result['relation_name']}"
+    if result["status"] in {"fail", "warn"} and (table := result["relation_name"]):
+        sentence += f"; the rows are in {table.lower()}"
     return sentence

@@ -7,7 +7,7 @@
 
     {{ postgres__create_schema(relation) }}
     {%- set reader = env_var('MUSIC_STREAMS_READER', '') -%}
-    {%- if reader -%}
+    {%- if reader and relation.schema.endswith(('staging', 'reporting')) -%}
         {%- call statement('grant_usage') -%}
             grant usage on schema {{ adapter.quote(relation.schema) }} to {{ redshift__format_grantees([reader]) | join }}
         {%- endcall -%}

@@ -1,6 +1,6 @@
 {#-
     dbt's test, but for `store_failures`: dbt would drop and create a table for every test of every run. This one writes
-    a table only when rows failed, and adds them to those of earlier runs: no run hides what another one found.
+    a table only when rows failed, and adds them to those of earlier runs, unless the test's columns have changed.
 -#}
 {% materialization test, adapter='redshift' %}
 

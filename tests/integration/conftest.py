@@ -288,6 +288,15 @@ class SparkProcesses:
                     process.resume()
 
 
+def fork_in(dbt_server: psutil.Process, directory: str) -> psutil.Process | None:
+    """The fork of the sandbox's dbt server that works in a directory, if there is one."""
+    for fork in dbt_server.children():
+        with suppress(psutil.NoSuchProcess):  # others end meanwhile
+            if fork.cwd() == directory:
+                return fork
+    return None
+
+
 def halt_when(process: psutil.Process, what: str, look: Callable[[], Any]) -> None:
     """Suspend a process as soon as there is something to see.
 
@@ -301,7 +310,12 @@ def halt_when(process: psutil.Process, what: str, look: Callable[[], Any]) -> No
         assert not has_ended(process), f"{process} ended before there was {what}"
         return bool(look())
 
-    wait_for(what, after_a_moment, every=0)
+    try:
+        wait_for(what, after_a_moment, every=0)
+    except BaseException:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()  # others would wait for it for ever
+        raise
 
 
 def kill(*processes: psutil.Process) -> None:

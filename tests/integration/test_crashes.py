@@ -16,7 +16,7 @@ from music_streams.objects import read_json
 from sandbox import dbt_server
 from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
 from sandbox.lifecycle import Part
-from tests.integration.conftest import RunningSandbox, halt_when, kill, wait_for
+from tests.integration.conftest import RunningSandbox, fork_in, halt_when, kill, wait_for
 from tests.integration.exact_tables import SMALL, History, day
 from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, LOAD_ROWS, MERGE, TRIGGER, WAIT
 
@@ -187,9 +187,8 @@ def dbt_of(sandbox: RunningSandbox, task: psutil.Process) -> psutil.Process:
     """The dbt that works for a task's process: it has the directory of the program that the task has started."""
     children = task.children(recursive=True)
     (program,) = [child for child in children if any(word.endswith("bin/dbt") for word in child.cmdline())]
-    forks = sandbox.sandbox.processes.running()[dbt_server.NAME].children()
-    (dbt,) = [fork for fork in forks if fork.cwd() == program.cwd()]
-    return dbt
+    server = sandbox.sandbox.processes.running()[dbt_server.NAME]
+    return wait_for("its dbt", lambda: fork_in(server, program.cwd()))
 
 
 def kill_move_files(sandbox: RunningSandbox, history: History, run_id: str, files: int) -> None:

@@ -103,7 +103,8 @@ def environment(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        patch.delenv("MUSIC_STREAMS_BATCH_ID", raising=False)
+        for name in ("MUSIC_STREAMS_BATCH_ID", "MUSIC_STREAMS_READER"):
+            patch.delenv(name, raising=False)
         yield patch
 
 

@@ -15,7 +15,7 @@ import pytest
 from sandbox import dbt_server
 from sandbox.home import REPOSITORY
 from sandbox.processes import NotReadyError
-from tests.integration.conftest import kill, wait_for
+from tests.integration.conftest import fork_in, kill, wait_for
 
 PROJECT = "{name: small, version: '1.0', profile: small, model-paths: [models]}"
 PROFILE = """
@@ -37,9 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[psutil.Process]:
     with subprocess.Popen([sys.executable, "-m", "sandbox.dbt_server", folder], cwd=REPOSITORY) as process:
-        wait_for("the server", lambda: serves(folder))
-        yield psutil.Process(process.pid)
-        process.kill()
+        try:
+            wait_for("the server", lambda: serves(folder))
+            yield psutil.Process(process.pid)
+        finally:
+            process.kill()
 
 
 def serves(folder: Path) -> bool:
@@ -82,9 +84,7 @@ def dbt(folder: Path, project: Path, *arguments: str, **variables: str) -> "subp
 
 def working_for(server: psutil.Process, project: Path) -> psutil.Process:
     """The fork that works in the project's directory, once there is one."""
-    forks = wait_for("dbt", lambda: [fork for fork in server.children() if fork.cwd() == str(project)])
-    assert len(forks) == 1
-    return forks[0]
+    return wait_for("dbt", lambda: fork_in(server, str(project)))
 
 
 def test_a_command_has_its_own_arguments_directory_environment_streams_and_status(
