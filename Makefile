@@ -14,7 +14,8 @@ export MUSIC_STREAMS_ARGUMENT_DATA := $(value DATA)
 export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
 export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
 unexport DATA PARAMS SQL
-TESTS ?= tests
+# The longest first, so that no worker is left alone with them.
+TESTS ?= tests/properties tests/integration tests/unit
 # More than two cores can feed: tests of the whole sandbox wait most of their time. Each may take 4 GB.
 WORKERS ?= 3
 CODE := benchmarks dags expectations glue_jobs sandbox tests
