@@ -29,6 +29,7 @@ HERE = "tests/integration/dbt_project"
 ONE_TEST = f"{HERE}/test_replacement_of_dates.py::test_staging_is_built_beside_and_swapped_in_one_transaction"
 GENRES = ("--select", "tag:genre_level_kpis", "--exclude", "tag:reconciliation")
 THIS_FILE = f"{HERE}/test_named_cluster.py"
+NAMED_CLUSTER_TESTS = (sys.executable, "-m", "pytest", "--named-cluster", "-p", "no:cacheprovider")
 
 
 @dataclass
@@ -95,8 +96,7 @@ def run(*command: str, variables: Mapping[str, str]) -> subprocess.CompletedProc
 def run_tests(cluster: Cluster, *tests: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """What `make test-redshift` runs."""
     named = {"MUSIC_STREAMS_TEST_TARGET": "dev_cluster_iam", "MUSIC_STREAMS_TEST_BUCKET": BUCKET}
-    command = [sys.executable, "-m", "pytest", "--named-cluster", "-p", "no:cacheprovider", *tests]
-    return run(*command, variables=cluster.variables | named | variables)
+    return run(*NAMED_CLUSTER_TESTS, *tests, variables=cluster.variables | named | variables)
 
 
 def test_the_tests_run_on_the_named_cluster_and_leave_nothing_there(cluster: Cluster) -> None:
@@ -129,13 +129,17 @@ def test_a_bucket_that_holds_kpis_is_left_alone(cluster: Cluster) -> None:
     theirs = f"{lake.HOURLY_KPIS}/batch_id=somebodys/part-00000.parquet"
     cluster.s3.put_object(Bucket=BUCKET, Key=theirs, Body=b"")
 
-    with pytest.raises(RuntimeError, match=f"s3://{BUCKET}/{lake.HOURLY_KPIS}/ holds KPIs already: name a bucket that"):
-        LakeOfKpis(cluster.s3, BUCKET).refuse_unless_empty()
-    cluster.s3.delete_object(Bucket=BUCKET, Key=theirs)
+    complaint = f"s3://{BUCKET}/{lake.HOURLY_KPIS}/ holds KPIs already: name a bucket that"
+    try:
+        with pytest.raises(RuntimeError, match=complaint):
+            LakeOfKpis(cluster.s3, BUCKET).refuse_unless_empty()
+    finally:
+        cluster.s3.delete_object(Bucket=BUCKET, Key=theirs)
 
 
-def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named() -> None:
-    done = run("make", "-s", "test-redshift", variables=inherited_environment())
+@pytest.mark.parametrize("command", [["make", "-s", "test-redshift"], [*NAMED_CLUSTER_TESTS, THIS_FILE]])
+def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named(command: list[str]) -> None:
+    done = run(*command, variables=inherited_environment())
 
     assert done.returncode == 2
     assert (
@@ -180,9 +184,10 @@ def test_the_dags_own_target_builds_productions_schemas_by_role_over_verified_tl
     schemas = cluster.schemas()
     dbt = str(Path(sys.executable).with_name("dbt"))
 
-    built = run(dbt, "build", *GENRES, "--exclude-resource-type", "unit_test", variables=variables)
+    try:
+        built = run(dbt, "build", *GENRES, "--exclude-resource-type", "unit_test", variables=variables)
+    finally:
+        raw.delete_all_written()
 
     assert built.returncode == 0, built.stdout
     assert cluster.schemas() - schemas == {"staging", "reporting", "test_failures"}
-
-    raw.delete_all_written()

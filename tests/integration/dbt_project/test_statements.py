@@ -17,7 +17,7 @@ from music_streams import lake
 from redshift_connector.core import Connection
 
 from tests.integration.dbt_project.conftest import Warehouse
-from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis
+from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import WarmDbt
 
 pytestmark = pytest.mark.sandbox_only("a real cluster does not tell what it was sent, statement by statement")
@@ -26,7 +26,10 @@ STATEMENTS = Path(__file__).with_name("statements")
 NOON = datetime(2024, 6, 4, 12)  # noqa: DTZ001 - the warehouse's timestamps carry no zone
 FIRST = Batch("20240604T000000Z-00000001", NOON)
 NEXT = Batch("20240605T000000Z-00000002", NOON + timedelta(days=1))
-MODELS = ("stg_genre_level_kpis", "stg_genre_level_kpi_counts", "genre_level_kpis")
+MODELS = (
+    *("stg_genre_level_kpis", "stg_genre_level_kpi_counts", "genre_level_kpis"),
+    *("stg_hourly_kpis", "stg_hourly_kpi_counts", "hourly_kpis"),
+)
 COMMITTING = re.compile(r"(?:begin|start|commit|end|rollback|abort|truncate|vacuum|alter|create|drop)\b", re.IGNORECASE)
 
 Session = list[str]
@@ -60,10 +63,11 @@ def sessions(
     dbt: WarmDbt,
     statements: Callable[[], list[dict[str, Any]]],
 ) -> dict[str, Session]:
-    """The sessions of a KPI's models, loading a first batch and a next one, in which a genre has vanished."""
-    batches = ((FIRST, {"rock": 1, "jazz": 1}), (NEXT, {"rock": 3})) if not sent else ()
-    for batch, plays in batches:
-        kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {date(2024, 6, 1): plays}))
+    """The sessions of all models, loading a first batch and a next one, in which a genre and an hour have vanished."""
+    batches = ((FIRST, {"rock": 1, "jazz": 1}, {7: 1, 8: 1}), (NEXT, {"rock": 3}, {7: 3})) if not sent else ()
+    for batch, of_genres, of_hours in batches:
+        kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {date(2024, 6, 1): of_genres}))
+        kpi_lake.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, {date(2024, 6, 1): of_hours}))
         for model in MODELS:
             before = len(statements())
             run = dbt("run", "--select", model, batch_id=batch.batch_id)
