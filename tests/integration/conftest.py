@@ -1,6 +1,7 @@
 """The whole sandbox for tests that need it: started once, stopped when all tests are done."""
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.pipeline_run import wait_for_quiet
 from sandbox.processes import has_ended
-from sandbox.settings import BUCKET, DATABASE, DATABASE_USER, SCHEMA_PREFIX
+from sandbox.settings import BUCKET, DATABASE, DATABASE_USER, PREFERRED_PORTS, SCHEMA_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
@@ -331,7 +332,10 @@ def kill(*processes: psutil.Process) -> None:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     """The one sandbox of the test run. Tests share its contents: start with `empty()` where that matters."""
-    sandbox = Sandbox(Home(tmp_path_factory.mktemp("sandbox")))
+    home = Home(tmp_path_factory.mktemp("sandbox"))
+    # While a test keeps a server down, another sandbox would take a customary port, and a client one of the system's.
+    home.remember("ports", dict(zip(PREFERRED_PORTS, random.sample(range(20_000, 32_000), 3), strict=True)))
+    sandbox = Sandbox(home)
     try:
         sandbox.start()
         sandbox.airflow.unpause()
