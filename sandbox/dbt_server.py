@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,9 +135,6 @@ def run(command: list[str]) -> int:
         cli.main(command[1:], prog_name=command[0])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Exception:  # noqa: BLE001 - as Python does at the end of a program
-        traceback.print_exc()
-        return 1
     return 0
 
 

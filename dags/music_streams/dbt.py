@@ -1,4 +1,4 @@
-"""How the dbt tasks are ordered, and what becomes of one that failed."""
+"""How the dbt tasks are ordered, what becomes of one that failed, and which docs are published."""
 
 import json
 import logging

@@ -306,7 +306,7 @@ def halt_when(process: psutil.Process, what: str, look: Callable[[], Any]) -> No
 
     def after_a_moment() -> bool:
         process.resume()
-        time.sleep(MOMENT_SECONDS)
+        time.sleep(MOMENT_SECONDS)  # it is this long that the process goes on: there is nothing to wait for
         process.suspend()
         assert not has_ended(process), f"{process} ended before there was {what}"
         return bool(look())
