@@ -1,6 +1,7 @@
 """The daily run: validate what has landed, compute its KPIs on Glue, load them into Redshift, archive the input."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
@@ -19,7 +20,7 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
-from music_streams import lake, tasks
+from music_streams import alerts, lake, tasks
 from music_streams.batches import batch_id
 from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
@@ -95,7 +96,13 @@ with DAG(
         "retries": 2,
         "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
         "execution_timeout": timedelta(minutes=10),
+        "on_failure_callback": alerts.keep_error,
     },
+    on_success_callback=partial(alerts.put_metrics, SETTINGS, "RunsSucceeded"),
+    on_failure_callback=[
+        partial(alerts.send_message, SETTINGS),
+        partial(alerts.put_metrics, SETTINGS, "RunsFailed"),
+    ],
     dagrun_timeout=timedelta(hours=12),
     user_defined_macros={"batch_id": batch_id},
     params={

@@ -27,6 +27,7 @@ REFERENCE_USERS = f"{REFERENCE}/users.csv"
 # Names inside a batch's folder; the Glue jobs know them too (tests/unit/test_one_fact_in_two_languages.py compares).
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
+REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
 COPY_MANIFEST = "manifest.json"
 # Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
@@ -68,6 +69,11 @@ class BatchFolder:
     @property
     def curation_record(self) -> str:
         return f"{self.root}/{CURATION_RECORD}"
+
+    @property
+    def rejected_record(self) -> str:
+        """The counts of a batch that had too many bad rows."""
+        return f"{self.root}/{REJECTED_RECORD}"
 
     @property
     def loaded_record(self) -> str:

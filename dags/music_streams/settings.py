@@ -26,6 +26,8 @@ class Settings:
         dbt_target: the profile's output.
         glue_poll_seconds: between two looks at a Glue run.
         retry_seconds: before a failed task is tried again.
+        stage: names the deployment in messages and metrics; empty for no metrics.
+        alert_topic_arn: the SNS topic that learns of failed runs; empty for no messages.
     """
 
     bucket: str
@@ -36,6 +38,8 @@ class Settings:
     dbt_target: str
     glue_poll_seconds: float
     retry_seconds: float
+    stage: str
+    alert_topic_arn: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -58,6 +62,8 @@ class Settings:
             dbt_target=environment.get("DBT_TARGET") or "prod",
             glue_poll_seconds=_seconds(environment, "MUSIC_STREAMS_GLUE_POLL_SECONDS", default="60"),
             retry_seconds=_seconds(environment, "MUSIC_STREAMS_RETRY_SECONDS", default="30"),
+            stage=environment.get("MUSIC_STREAMS_STAGE", ""),
+            alert_topic_arn=environment.get("MUSIC_STREAMS_ALERT_TOPIC_ARN", ""),
         )
 
 

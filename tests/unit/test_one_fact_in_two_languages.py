@@ -69,7 +69,7 @@ def test_a_mart_is_its_staging_and_the_time_of_the_load(mart: str, staging: str)
 
 
 def test_the_dag_and_the_jobs_call_a_batch_s_records_by_the_same_names() -> None:
-    for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD", "RECORD_CUT"):
+    for name in ("MANIFEST", "CURATION_RECORD", "REJECTED_RECORD", "LOADED_RECORD", "RECORD_CUT"):
         assert getattr(dag_lake, name) == getattr(job_lake, name)
 
 

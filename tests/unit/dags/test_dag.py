@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from music_streams.alerts import keep_error, put_metrics, send_message
 from music_streams.dbt import raise_what_dbt_found
 
 from tests.unit.dags.conftest import DAG_ID, REPOSITORY
@@ -44,6 +45,19 @@ def test_the_only_dag_runs_daily_from_a_fixed_date_one_run_at_a_time(dag: "DAG")
     assert dag.catchup is False
     assert dag.max_active_runs == 1
     assert dag.tags == {"music-streams"}
+
+
+def test_every_task_keeps_its_error_and_the_run_tells_of_it_once(dag: "DAG") -> None:
+    for task in dag.tasks:
+        assert task.on_failure_callback == [keep_error], task.task_id
+        assert not task.on_retry_callback, "a try that will be repeated is nobody's alarm"
+    on_failure: Any = dag.on_failure_callback
+    on_success: Any = dag.on_success_callback
+    assert [(callback.func, callback.args[1:]) for callback in on_failure] == [
+        (send_message, ()),
+        (put_metrics, ("RunsFailed",)),
+    ]
+    assert (on_success.func, on_success.args[1:]) == (put_metrics, ("RunsSucceeded",))
 
 
 def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:

@@ -14,6 +14,8 @@ def test_only_the_bucket_has_to_be_set() -> None:
         dbt_target="prod",
         glue_poll_seconds=60,
         retry_seconds=30,
+        stage="",
+        alert_topic_arn="",
     )
     assert (REPOSITORY / "dbt_project.yml").exists()
 
@@ -27,6 +29,8 @@ def test_every_setting_can_be_set() -> None:
             "MUSIC_STREAMS_DBT_MANIFEST": "/opt/manifest.json",
             "MUSIC_STREAMS_GLUE_POLL_SECONDS": "0.5",
             "MUSIC_STREAMS_RETRY_SECONDS": "2",
+            "MUSIC_STREAMS_STAGE": "dev",
+            "MUSIC_STREAMS_ALERT_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:alerts",
             "DBT_PROFILES_DIR": "/opt/profiles",
             "DBT_TARGET": "sandbox",
         }
@@ -39,6 +43,8 @@ def test_every_setting_can_be_set() -> None:
         dbt_target="sandbox",
         glue_poll_seconds=0.5,
         retry_seconds=2,
+        stage="dev",
+        alert_topic_arn="arn:aws:sns:eu-west-1:123456789012:alerts",
     )
 
 

@@ -1,0 +1,289 @@
+"""What a DAG run tells when it has ended: metrics to CloudWatch and, when it has failed, one message to SNS.
+
+The run's callbacks work in Airflow's DAG processor, not in a task. Airflow logs what they raise, with its stack, and no
+such error changes how a run ended.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+import boto3
+from airflow.providers.amazon.aws.links.glue import GlueJobRunDetailsLink
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from music_streams import lake
+from music_streams.batches import batch_id
+from music_streams.glue import GlueRunSensor
+from music_streams.objects import missing_keys, read_json
+from music_streams.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["RunsSucceeded", "RunsFailed"]
+
+NAMESPACE = "MusicStreams"
+ERROR = "error"  # the XCom that keeps a failed task's error; Airflow drops it when the task begins another try
+
+SUBJECT_LIMIT = 99  # "less than 100 characters", says SNS, and ASCII
+MESSAGE_LIMIT = 256 * 1024  # bytes
+UNSENDABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # SQS refuses these
+# Characters, of up to four bytes: what all tasks together have to say fits into a message, and its links behind it.
+KEPT_ERROR_LIMIT = 32 * 1024
+OTHER_ERROR_LIMIT = 1024  # of the errors that came after the one to blame
+
+# They fail because another task has: that one's error is the cause.
+MESSENGERS = ("end_dag",)
+WHY_WITHOUT_FAILED_TASK = {
+    "timed_out": "The run took longer than its dagrun_timeout allows, and Airflow ended it.",
+    "all_tasks_deadlocked": "No task of the run can begin any more.",
+}
+NO_ERROR = (
+    "No error was kept: its process was killed (out of memory, say), or ended before the task began. "
+    "Its log may end with a hint."
+)
+WHAT_TO_DO = "docs/operations.md#alarms-and-messages"
+
+# A callback that takes longer than dag_processor.dag_file_processor_timeout (50 s) is killed without a word.
+IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A failed task as the message tells of it.
+
+    Attributes:
+        error: its own; None when none was kept.
+        failed_at: in UTC, ISO 8601; empty when unknown.
+        glue_run: address of the Glue run that it waited for, if it waited for one.
+    """
+
+    task_id: str
+    error: str | None
+    failed_at: str
+    log_url: str
+    glue_run: str | None = None
+
+
+@dataclass(frozen=True)
+class FailedRun:
+    """A failed run as the message tells of it.
+
+    Attributes:
+        stage: of the deployment; may be empty.
+        batch_id: None when Airflow did not say enough to tell.
+        reason: Airflow's word for why the run failed: `task_failure`, `timed_out`, `all_tasks_deadlocked`.
+        last_task: the one that Airflow names: that failed last, or was under way when the time was up.
+        failed: the one to blame first.
+    """
+
+    stage: str
+    dag_id: str
+    run_id: str
+    batch_id: str | None
+    reason: str
+    last_task: str | None
+    failed: tuple[FailedTask, ...]
+    links: Mapping[str, str]
+
+    def subject(self) -> str:
+        """At most 99 printable ASCII characters."""
+        where = f"Music Streams {self.stage}".rstrip()
+        what = f"{self.failed[0].task_id} failed" if self.failed else f"run {self.reason.replace('_', ' ')}"
+        text = f"{where}: {what} in {self.run_id}".encode("ascii", "replace").decode()
+        return _cut("".join(char if char.isprintable() else "?" for char in text), SUBJECT_LIMIT, "...")
+
+    def message(self) -> str:
+        """Plain text, at most 256 KB in UTF-8."""
+        head = [f"A run of {self.dag_id} has failed.", "", f"Stage  {self.stage or '(none set)'}"]
+        head += [f"Run    {self.run_id}", f"Batch  {self.batch_id or 'unknown'}"]
+        head += [f"Failed {', '.join(task.task_id for task in self.failed) or 'no task'}"]
+        if self.reason in WHY_WITHOUT_FAILED_TASK:
+            head += ["", WHY_WITHOUT_FAILED_TASK[self.reason]]
+            head += [f"The last task under way was {self.last_task}."] if self.last_task else []
+        errors = []
+        for number, task in enumerate(self.failed):
+            limit = KEPT_ERROR_LIMIT if number == 0 else OTHER_ERROR_LIMIT
+            errors += ["", f"--- {task.task_id}" + (f" failed at {task.failed_at}" if task.failed_at else " failed")]
+            errors += [_cut(task.error or NO_ERROR, limit, " […] (cut; the log has all of it)")]
+        links = ["", "--- Links", *(f"{name}: {url}" for name, url in self.links.items())]
+        for task in self.failed:
+            links += [f"Log of {task.task_id}: {task.log_url}"]
+            links += [f"Glue run that {task.task_id} waited for: {task.glue_run}"] if task.glue_run else []
+        return _sendable("\n".join([*head, *errors, *links, "", f"What to do: {WHAT_TO_DO}", ""]))
+
+
+def keep_error(context: "Context") -> None:
+    """Keep a failed task's error for the message: only its own process knows it. A task's callback.
+
+    Airflow calls it in the DAG processor instead when the process was killed; there is nothing to keep then.
+    """
+    error = context.get("exception")
+    if error is None:
+        return
+    text = str(error) if isinstance(error, AirflowFailException) else f"{type(error).__name__}: {error}"
+    ti: Any = context["ti"]
+    kept = {
+        "error": _cut(text, KEPT_ERROR_LIMIT, " […]"),
+        "try_number": ti.try_number,
+        "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    ti.xcom_push(key=ERROR, value=kept)
+
+
+def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> None:
+    """Count the run, and put the share of rejected rows if its batch was judged. A run's callback.
+
+    Raises:
+        botocore's errors: CloudWatch or S3 does not answer, or refuses.
+    """
+    if not settings.stage:
+        log.info("MUSIC_STREAMS_STAGE is not set: no metrics")
+        return
+    _put_metric(settings.stage, outcome, 1, "Count")
+    batch = _batch_id(context)
+    rate = reject_rate(_s3(), settings.bucket, batch) if batch else None
+    if rate is not None:
+        _put_metric(settings.stage, "RejectRate", rate, "None")
+
+
+def send_message(settings: Settings, context: "Context") -> None:
+    """Tell of a failed run, in one message whatever number of its tasks have failed. A run's callback.
+
+    Raises:
+        botocore's errors: SNS does not answer, or refuses.
+    """
+    if not settings.alert_topic_arn:
+        log.info("MUSIC_STREAMS_ALERT_TOPIC_ARN is not set: no message")
+        return
+    run = failed_run(settings, context)
+    sns = boto3.client("sns", config=IMPATIENT)
+    answer = sns.publish(TopicArn=settings.alert_topic_arn, Subject=run.subject(), Message=run.message())
+    log.info("Sent message %s to %s: %s", answer["MessageId"], settings.alert_topic_arn, run.subject())
+
+
+def failed_run(settings: Settings, context: "Context") -> FailedRun:
+    """What is known of it; what S3 or Airflow do not tell now is left out, and the log says why."""
+    dag: Any = context["dag"]
+    batch = _batch_id(context)
+    ti: Any = context.get("ti")
+    base_url = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")  # Airflow's own default
+    run_page = f"{base_url}/dags/{dag.dag_id}/runs/{quote(context['run_id'])}"
+    return FailedRun(
+        stage=settings.stage,
+        dag_id=dag.dag_id,
+        run_id=context["run_id"],
+        batch_id=batch,
+        reason=str(context.get("reason")),
+        last_task=ti.task_id if ti else None,
+        failed=_blame(_failed_task(context, run_page, task_id) for task_id in _failed_task_ids(context)),
+        links={"Run": run_page} | ({"Validation": page} if (page := _validation_page(settings.bucket, batch)) else {}),
+    )
+
+
+def reject_rate(s3: "S3Client", bucket: str, batch: str) -> float | None:
+    """Share of a batch's rows that were rejected, 0 to 1; None when it was not judged, or had no rows."""
+    folder = lake.BatchFolder(batch)
+    counts = read_json(s3, bucket, folder.curation_record) or read_json(s3, bucket, folder.rejected_record)
+    if counts is None or not counts["rows_read"]:
+        return None
+    return float(counts["rows_rejected"] / counts["rows_read"])
+
+
+def _put_metric(stage: str, name: str, value: float, unit: Literal["Count", "None"]) -> None:
+    boto3.client("cloudwatch", config=IMPATIENT).put_metric_data(
+        Namespace=NAMESPACE,
+        MetricData=[
+            {"MetricName": name, "Dimensions": [{"Name": "Stage", "Value": stage}], "Value": value, "Unit": unit}
+        ],
+    )
+
+
+def _batch_id(context: "Context") -> str | None:
+    dag_run = context.get("dag_run")  # not there when Airflow found no task to name
+    return batch_id(dag_run.run_after, dag_run.run_id) if dag_run else None
+
+
+def _failed_task_ids(context: "Context") -> list[str]:
+    ti: Any = context.get("ti")
+    if ti is None:
+        return []
+    named = [ti.task_id] if context.get("reason") == "task_failure" else []
+    try:
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    except AirflowRuntimeError:
+        log.exception("Airflow does not tell the states of the tasks of %s", ti.run_id)
+        return named
+    return [*named, *(task_id for task_id, state in states.items() if state == "failed" and task_id not in named)]
+
+
+def _failed_task(context: "Context", run_page: str, task_id: str) -> FailedTask:
+    ti: Any = context["ti"]
+    dag: Any = context["dag"]
+    kept = _pull(ti, task_id, ERROR) or {}
+    if task_id == ti.task_id and kept.get("try_number") != ti.try_number:
+        kept = {}  # an earlier try's: the last one was lost before it began
+    task = dag.task_dict.get(task_id)
+    glue_run = (
+        _pull(ti, task.trigger_task_id, GlueJobRunDetailsLink().xcom_key) if isinstance(task, GlueRunSensor) else None
+    )
+    return FailedTask(
+        task_id,
+        error=kept.get("error"),
+        failed_at=kept.get("failed_at", ""),
+        log_url=f"{run_page}/tasks/{task_id}",
+        glue_run=glue_run,
+    )
+
+
+def _blame(tasks: Iterable[FailedTask]) -> tuple[FailedTask, ...]:
+    """The first to fail comes first, behind it those of which nobody knows when, and last the messengers."""
+    return tuple(sorted(tasks, key=lambda task: (task.task_id in MESSENGERS, not task.failed_at, task.failed_at)))
+
+
+def _pull(ti: Any, task_id: str, key: str) -> Any:
+    try:
+        return ti.xcom_pull(task_ids=task_id, key=key, map_indexes=None)
+    except AirflowRuntimeError:
+        log.exception("Airflow does not give the XCom %s of %s", key, task_id)
+        return None
+
+
+def _validation_page(bucket: str, batch: str | None) -> str | None:
+    if batch is None:
+        return None
+    key = f"{lake.BatchFolder(batch).validation}/index.html"
+    s3 = _s3()
+    try:
+        if missing_keys(s3, bucket, [key]):
+            return None
+    except (BotoCoreError, ClientError):
+        log.exception("Cannot look for s3://%s/%s", bucket, key)
+        return None
+    region = s3.meta.region_name
+    return f"https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+
+
+def _s3() -> "S3Client":
+    return boto3.client("s3", config=IMPATIENT)
+
+
+def _cut(text: str, limit: int, mark: str) -> str:
+    return text if len(text) <= limit else text[: limit - len(mark)] + mark
+
+
+def _sendable(text: str) -> str:
+    """The text without what SNS or its subscribers refuse, and within the limit."""
+    content = UNSENDABLE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
+    return content[:MESSAGE_LIMIT].decode(errors="ignore")
