@@ -1,0 +1,142 @@
+"""What MWAA runs, as it is uploaded: the DAG with all that it imports and dbt's project, the start-up script, and the
+list of packages that its image lacks.
+
+The same sources give the same bytes, so a deployment uploads what has changed only.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra import requirements as lists
+from infra.glue_archive import ARTIFACTS
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STATIC = Path(__file__).with_name("mwaa")
+
+# Where it all lies in the bucket.
+DAGS = f"{ARTIFACTS}/mwaa/dags"
+REQUIREMENTS = f"{ARTIFACTS}/mwaa/requirements.txt"
+STARTUP_SCRIPT = f"{ARTIFACTS}/mwaa/startup.sh"
+
+TARGET = "prod"
+PARSE_SECONDS = 300
+
+# Without these the DAG would not load, or would work on something else than the deployment's own.
+VARIABLES = frozenset(
+    {
+        "DBT_TARGET",
+        "MUSIC_STREAMS_ALERT_TOPIC_ARN",
+        "MUSIC_STREAMS_BUCKET",
+        "MUSIC_STREAMS_COPY_ROLE_ARN",
+        "MUSIC_STREAMS_STAGE",
+        "REDSHIFT_DATABASE",
+        "REDSHIFT_HOST",
+        "REDSHIFT_PORT",
+        "REDSHIFT_WORKGROUP",
+    }
+)
+
+# What target prod asks for. While it parses, dbt connects to nothing; of the manifest the DAG takes the models only.
+UNUSED = {"REDSHIFT_HOST": "none", "REDSHIFT_DATABASE": "none", "AWS_REGION": "none"}
+# What the manifest tells of the moment that it was made, which nobody asks for.
+WHENEVER = dict.fromkeys(("generated_at", "invocation_started_at", "run_started_at"), "1970-01-01T00:00:00Z") | {
+    "invocation_id": "00000000-0000-0000-0000-000000000000"
+}
+
+
+class BundleError(Exception):
+    """What cannot be deployed, and why."""
+
+
+def build_dags(folder: Path) -> None:
+    """Lay out the folder of DAGs: the DAG file, its packages, `.airflowignore`, and dbt's project with its manifest.
+
+    Args:
+        folder: empty or not there; it becomes MWAA's `/usr/local/airflow/dags`.
+
+    Raises:
+        BundleError: the folder holds something, or dbt finds an error in its project.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise BundleError(f"{folder} is not empty: give the DAG bundle a folder of its own")
+    for source, name in {
+        REPOSITORY / "dags": "",
+        REPOSITORY / "expectations": "expectations",
+        REPOSITORY / "dbt_project": "dbt/dbt_project",
+    }.items():
+        caches = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*~")
+        shutil.copytree(source, folder / name, ignore=caches, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    shutil.copyfile(STATIC / ".airflowignore", folder / ".airflowignore")
+    shutil.copyfile(REPOSITORY / "dbt_project.yml", folder / "dbt" / "dbt_project.yml")
+    shutil.copyfile(REPOSITORY / "profiles.yml.example", folder / "dbt" / "profiles.yml")
+    (folder / "dbt" / "target").mkdir()
+    manifest = json.dumps(parse(folder / "dbt"), sort_keys=True)
+    (folder / "dbt" / "target" / "manifest.json").write_text(manifest)
+
+
+def parse(project: Path) -> dict[str, Any]:
+    """The manifest that dbt makes of a project, without what is of this machine and this moment.
+
+    Raises:
+        BundleError: dbt finds an error.
+    """
+    foreign = ("DBT_", "MUSIC_STREAMS_", "REDSHIFT_", "AWS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    with tempfile.TemporaryDirectory() as made:
+        folders = {"project-dir": str(project), "profiles-dir": str(project), "target-path": made, "log-path": made}
+        options = [f"--{name}={folder}" for name, folder in folders.items()]
+        result = subprocess.run(
+            [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "parse", f"--target={TARGET}", *options],
+            env=environment | UNUSED,
+            capture_output=True,
+            text=True,
+            timeout=PARSE_SECONDS,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise BundleError(f"dbt cannot parse the project:\n{result.stdout}{result.stderr}")
+        manifest: dict[str, Any] = json.loads((Path(made) / "manifest.json").read_text())
+    manifest["metadata"] |= WHENEVER
+    without_times: dict[str, Any] = _without_times(manifest)
+    return without_times
+
+
+def _without_times(manifest: Any) -> Any:
+    if isinstance(manifest, dict):
+        return {key: 0 if key == "created_at" else _without_times(value) for key, value in manifest.items()}
+    if isinstance(manifest, list):
+        return [_without_times(value) for value in manifest]
+    return manifest
+
+
+def requirements() -> str:
+    """What MWAA installs into Airflow's own environment."""
+    return lists.REQUIREMENTS.read_text()
+
+
+def startup_script(variables: Mapping[str, str]) -> str:
+    """What MWAA runs before Airflow in each container.
+
+    Args:
+        variables: the environment of the DAG, VARIABLES among them; dbt's folders are added by the script.
+
+    Raises:
+        BundleError: one is missing, or has a name that no variable has.
+    """
+    if missing := sorted(VARIABLES - variables.keys()):
+        raise BundleError(f"the start-up script lacks {', '.join(missing)}")
+    if wrong := sorted(name for name in variables if not re.fullmatch("[A-Z_][A-Z0-9_]*", name)):
+        raise BundleError(f"no names of variables: {', '.join(map(repr, wrong))}")
+    exports = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items())]
+    packages = f"dbt_requirements() {{\n    cat <<'END'\n{lists.DBT_REQUIREMENTS.read_text()}END\n}}\n"
+    return "".join(["#!/bin/bash\n", *exports, "\n", packages, "\n", (STATIC / "startup.sh").read_text()])

@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# What follows is the same in every deployment; infra/bundle.py puts before it what is not: variables, and a function
+# `dbt_requirements` that prints the packages of dbt's environment with their hashes.
+#
+# MWAA has bash source this in each of its containers, before it installs requirements.txt, and gives Airflow what is
+# exported here. So nothing here may change the shell (no `set -e`), and `exit` is what fails: MWAA then finds no
+# variables, does not start the container, and takes an update of the environment back.
+
+export MUSIC_STREAMS_DBT_PROJECT_DIR="$AIRFLOW_HOME/dags/dbt"
+export MUSIC_STREAMS_DBT_EXECUTABLE="$AIRFLOW_HOME/dbt/bin/dbt"
+export DBT_PROFILES_DIR="$AIRFLOW_HOME/dags/dbt"
+export DBT_SEND_ANONYMOUS_USAGE_STATS=false
+export DO_NOT_TRACK=1
+export GX_ANALYTICS_ENABLED=false
+export AIRFLOW__COSMOS__ENABLE_TELEMETRY=False
+# It would read the whole dbt project at each parsing of the DAG.
+export AIRFLOW__COSMOS__ENABLE_DAG_VERSIONING=False
+
+# dbt needs older packages than MWAA's own, so it gets an environment of its own. The list is put there last: an
+# environment that has it is whole. PIP_USER, which MWAA sets, would install beside the environment.
+build_dbt_environment() {
+    local folder="$1" list="$1.requirements.txt"
+    dbt_requirements >"$list" || return
+    if cmp -s "$list" "$folder/requirements.txt"; then
+        return
+    fi
+    rm -rf "$folder" &&
+        python3 -m venv "$folder" &&
+        PIP_USER=0 "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+            --require-hashes --only-binary :all: --no-deps --requirement "$list" &&
+        "$folder/bin/python" -m pip check &&
+        mv "$list" "$folder/requirements.txt"
+}
+
+case "${MWAA_AIRFLOW_COMPONENT:-}" in
+scheduler | webserver | migrate-db) ;; # no tasks run there
+*)
+    if ! build_dbt_environment "$AIRFLOW_HOME/dbt"; then
+        echo "error: cannot make dbt's environment in $AIRFLOW_HOME/dbt; what failed is told above." \
+            "When pip found no package: can the environment's subnets reach PyPI?" >&2
+        exit 1
+    fi
+    ;;
+esac
