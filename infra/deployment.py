@@ -1,0 +1,280 @@
+"""The whole of a stage: its stacks in their order, the code between them, and the way back."""
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from music_streams import lake
+
+from infra import bundle, glue_archive
+from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
+from infra.uploads import Differences, Folder, read, upload, upload_missing
+from infra.warehouse_grants import Warehouse
+
+TEMPLATES = Path(__file__).with_name("templates")
+STAGES = Path(__file__).with_name("stages")
+PARTS = ("network", "lake", "warehouse", "alerts", "airflow")  # each may need what the earlier ones put out
+
+OBJECTS_PER_DELETION = 1000
+NOT_YET = "known-when-uploaded"  # stands in a plan for the S3 version of what has changed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A deployment: its name, and by stack the parameters that are not the templates' defaults."""
+
+    name: str
+    parameters: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def read(cls, name: str) -> "Stage":
+        """The stage of a file in `infra/stages`.
+
+        Raises:
+            DeploymentError: there is none.
+        """
+        file = STAGES / f"{name}.toml"
+        if not file.exists():
+            known = ", ".join(sorted(file.stem for file in STAGES.glob("*.toml")))
+            raise DeploymentError(f"there is no stage {name!r}: choose one of {known}, or add infra/stages/{name}.toml")
+        tables = tomllib.loads(file.read_text())
+        if unknown := sorted(tables.keys() - set(PARTS)):
+            raise DeploymentError(f"{file.name}: {', '.join(unknown)} is no stack; the stacks are {', '.join(PARTS)}")
+        return cls(name, {part: {key: str(value) for key, value in table.items()} for part, table in tables.items()})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deployment would do to one stack, or to the code in the bucket.
+
+    Attributes:
+        name: the stack's, or what is uploaded.
+        changes: of its resources.
+        code: files that would be uploaded or deleted.
+    """
+
+    name: str
+    changes: list[Change]
+    code: Differences | None = None
+
+
+class Deployment:
+    """A stage in the account and Region that boto3 finds.
+
+    Args:
+        stage: what is to be.
+        client: makes a boto3 client of a service.
+        say: see `Stacks`.
+        poll_seconds: between two looks at what is in motion.
+    """
+
+    def __init__(self, stage: Stage, client: Callable[[str], Any], say: Say, poll_seconds: float = 3) -> None:
+        self._stage = stage
+        self._client = client
+        self._poll_seconds = poll_seconds
+        self._say = say
+        self._outputs: dict[str, str] = {}
+
+    @cached_property
+    def _stacks(self) -> Stacks:
+        return Stacks(self._client("cloudformation"), self._say, self._poll_seconds)
+
+    @cached_property
+    def _s3(self) -> Any:
+        return self._client("s3")
+
+    def deploy(self) -> dict[str, str]:
+        """Create the stage, or bring it up to date; returns the outputs of all stacks.
+
+        Raises:
+            DeploymentError: something failed; what was done before stays, and deploying again goes on from there.
+        """
+        self.deploy_stack("network")
+        self.deploy_lake()
+        self.deploy_stack("warehouse")
+        self.deploy_stack("alerts")
+        self.deploy_stack("airflow", self._upload_airflow())
+        names = ("WorkgroupName", "WarehouseDatabase", "AdminSecretArn")
+        warehouse = Warehouse(
+            self._client("redshift-data"), *(self._outputs[name] for name in names), self._poll_seconds
+        )
+        warehouse.let_in(self._outputs["AirflowRoleName"])
+        return self._outputs
+
+    def deploy_lake(self) -> None:
+        """The lake's stack, with the code of its jobs there before they are told to run it."""
+        release = glue_archive.build()
+        if bucket := (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName"):
+            upload_missing(self._s3, bucket, release.objects)
+        self.deploy_stack("lake", {"GlueRelease": release.name})
+        upload_missing(self._s3, self._outputs["BucketName"], release.objects)
+
+    def deploy_stack(self, part: str, facts: Mapping[str, str] | None = None) -> None:
+        """One stack; `facts` are parameters that only the deployment knows."""
+        stack = self._stack(part, facts or {})
+        if not self._stacks.deploy(stack):
+            self._say(stack.name, stack.name, "UNCHANGED", "")
+        self._outputs |= self._stacks.outputs(stack.name) or {}
+
+    def plan(self) -> Iterator[Plan]:
+        """What `deploy` would do, one stack after the other; changes nothing.
+
+        Where an earlier stack does not exist yet, neither do its outputs: of such a stack, all is to be added.
+        """
+        release = glue_archive.build()
+        for part in PARTS:
+            facts: dict[str, str] = {}
+            bucket = self._outputs.get("BucketName")
+            if part == "lake":
+                facts["GlueRelease"] = release.name
+            if part == "airflow":
+                yield from self._plan_of_dags(bucket)
+                facts |= self._versions_as_they_are(bucket)
+            yield self._plan_of_stack(part, facts)
+            self._outputs |= self._stacks.outputs(self.stack_name(part)) or {}
+
+    def destroy(self, *, with_contents: bool) -> None:
+        """Delete all stacks, the last first.
+
+        Raises:
+            DeploymentError: the bucket holds data and `with_contents` is false (nothing is deleted then), or something
+                could not be deleted.
+        """
+        bucket = (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName")
+        if bucket and not with_contents and next(self._versions(bucket, f"{lake.ROOT}/"), None):
+            raise DeploymentError(
+                f"s3://{bucket}/{lake.ROOT}/ holds data, or old versions of some: save what you need, then say that it "
+                f"may go with DELETE_DATA=yes. Nothing was deleted."
+            )
+        for part in reversed(PARTS):
+            if part == "lake" and bucket:
+                self._empty(bucket)
+            self._stacks.delete(self.stack_name(part))
+
+    def stack_name(self, part: str) -> str:
+        """`music-streams-<stage>-<part>`."""
+        return f"music-streams-{self._stage.name}-{part}"
+
+    def _stack(self, part: str, facts: Mapping[str, str]) -> Stack:
+        file = TEMPLATES / f"{part}.yaml"
+        template = file.read_text()
+        declared = template_parameters(template)
+        chosen = self._stage.parameters.get(part, {})
+        if unknown := sorted(chosen.keys() - declared.keys()):
+            raise DeploymentError(f"stage {self._stage.name}: {file.name} has no parameter {', '.join(unknown)}")
+        values = {**self._outputs, **facts, **chosen, "Stage": self._stage.name}
+        if missing := sorted(name for name, default in declared.items() if default is None and name not in values):
+            raise DeploymentError(
+                f"stack {self.stack_name(part)}: nothing gives {', '.join(missing)}; deploy the stacks before it "
+                f"({', '.join(PARTS[: PARTS.index(part)])}), or set it in infra/stages/{self._stage.name}.toml"
+            )
+        parameters = {name: values[name] for name in declared if name in values}
+        tags = {"Project": "music-streams", "Stage": self._stage.name}
+        return Stack(self.stack_name(part), template, parameters, tags)
+
+    def _plan_of_stack(self, part: str, facts: Mapping[str, str]) -> Plan:
+        name = self.stack_name(part)
+        try:
+            stack = self._stack(part, facts)
+        except DeploymentError:
+            if self._stacks.exists(name):
+                raise
+            resources = yaml.load((TEMPLATES / f"{part}.yaml").read_text(), _Loader)["Resources"]  # noqa: S506  a SafeLoader
+            return Plan(
+                name, [Change("Add", key, value["Type"], is_replaced=False) for key, value in resources.items()]
+            )
+        return Plan(name, self._stacks.plan(stack))
+
+    def _plan_of_dags(self, bucket: str | None) -> Iterator[Plan]:
+        with TemporaryDirectory() as made:
+            bundle.build_dags(Path(made))
+            files = sorted(str(file.relative_to(made)) for file in Path(made).rglob("*") if file.is_file())
+            differences = Differences(files, [])
+            if bucket:
+                differences = Folder(self._s3, bucket, bundle.DAGS, Path(made)).differences()
+            yield Plan(bundle.DAGS, [], differences)
+
+    def _versions_as_they_are(self, bucket: str | None) -> dict[str, str]:
+        wanted = {"RequirementsVersion": (bundle.REQUIREMENTS, bundle.requirements)}
+        wanted["StartupScriptVersion"] = (bundle.STARTUP_SCRIPT, self._startup_script)
+        versions = {}
+        for parameter, (key, content) in wanted.items():
+            if not bucket or not self._is_deployed("warehouse", "alerts"):
+                continue
+            unchanged = read(self._s3, bucket, key) == content().encode()
+            versions[parameter] = self._s3.head_object(Bucket=bucket, Key=key)["VersionId"] if unchanged else NOT_YET
+        return versions
+
+    def _is_deployed(self, *parts: str) -> bool:
+        return all(self._stacks.outputs(self.stack_name(part)) is not None for part in parts)
+
+    def _upload_airflow(self) -> dict[str, str]:
+        bucket = self._outputs["BucketName"]
+        with TemporaryDirectory() as made:
+            bundle.build_dags(Path(made))
+            Folder(self._s3, bucket, bundle.DAGS, Path(made)).mirror()
+        script = self._startup_script().encode()
+        return {
+            "RequirementsVersion": upload(self._s3, bucket, bundle.REQUIREMENTS, bundle.requirements().encode()),
+            "StartupScriptVersion": upload(self._s3, bucket, bundle.STARTUP_SCRIPT, script),
+        }
+
+    def _startup_script(self) -> str:
+        return bundle.startup_script(dag_variables(self._stage.name, self._outputs))
+
+    def _versions(self, bucket: str, prefix: str = "") -> Iterator[dict[str, str]]:
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+        for page in pages:
+            for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                yield {"Key": version["Key"], "VersionId": version["VersionId"]}
+
+    def _empty(self, bucket: str) -> None:
+        batch: list[dict[str, str]] = []
+        for version in self._versions(bucket):
+            batch.append(version)
+            if len(batch) == OBJECTS_PER_DELETION:
+                self._delete(bucket, batch)
+                batch = []
+        self._delete(bucket, batch)
+
+    def _delete(self, bucket: str, versions: list[dict[str, str]]) -> None:
+        if not versions:
+            return
+        self._say(self.stack_name("lake"), bucket, "EMPTYING", f"{len(versions)} object versions")
+        answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+        if errors := answer.get("Errors"):
+            first = errors[0]
+            raise DeploymentError(f"s3://{bucket}/{first['Key']} cannot be deleted: {first['Message']}")
+
+
+def dag_variables(stage: str, outputs: Mapping[str, str]) -> dict[str, str]:
+    """The DAG's settings, as environment variables, from the outputs of the stacks."""
+    return {
+        "MUSIC_STREAMS_STAGE": stage,
+        "MUSIC_STREAMS_BUCKET": outputs["BucketName"],
+        "MUSIC_STREAMS_ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
+        "MUSIC_STREAMS_COPY_ROLE_ARN": outputs["CopyRoleArn"],
+        "REDSHIFT_HOST": outputs["WarehouseHost"],
+        "REDSHIFT_PORT": outputs["WarehousePort"],
+        "REDSHIFT_DATABASE": outputs["WarehouseDatabase"],
+        "REDSHIFT_WORKGROUP": outputs["WorkgroupName"],
+        "DBT_TARGET": bundle.TARGET,
+    }
+
+
+def template_parameters(template: str) -> dict[str, str | None]:
+    """A template's parameters and their defaults; None for one that must be given."""
+    parameters = yaml.load(template, _Loader).get("Parameters", {})  # noqa: S506  a SafeLoader
+    return {name: parameter.get("Default") for name, parameter in parameters.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads over CloudFormation's functions."""
+
+
+_Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)

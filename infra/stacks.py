@@ -1,0 +1,226 @@
+"""One CloudFormation stack at a time: its change set, its progress, and in words what went wrong."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef, StackTypeDef
+
+# Stack states: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
+EMPTY = "REVIEW_IN_PROGRESS"  # a change set was made for it, and never executed
+NEVER_CREATED = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
+
+Say = Callable[[str, str, str, str], None]
+
+
+class DeploymentError(Exception):
+    """What failed, where, and the way out, in words for the person who deploys."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a change set does to one resource: Add, Modify or Remove; a replaced one is made anew."""
+
+    action: str
+    resource: str
+    kind: str
+    is_replaced: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack as it should be."""
+
+    name: str
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+class Stacks:
+    """The stacks of an account and Region.
+
+    Args:
+        cloudformation: boto3's client.
+        say: is told of every resource that changes its state: stack, resource, state, reason.
+        poll_seconds: between two looks at a stack in motion.
+    """
+
+    def __init__(self, cloudformation: "CloudFormationClient", say: Say, poll_seconds: float = 3) -> None:
+        self._cloudformation = cloudformation
+        self._say = say
+        self._poll_seconds = poll_seconds
+
+    def outputs(self, name: str) -> dict[str, str] | None:
+        """The stack's outputs; None when there is no whole stack of that name."""
+        stack = self._described(name)
+        if stack is None or stack["StackStatus"] not in USABLE:
+            return None
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def exists(self, name: str) -> bool:
+        """Whether there is anything to delete under that name."""
+        return self._described(name) is not None
+
+    def plan(self, stack: Stack) -> list[Change]:
+        """What `deploy` would change; nothing of the plan is left behind."""
+        is_new = self._settled(stack.name) is None
+        try:
+            with self._change_set(stack, is_new=is_new) as (_, changes):
+                return changes
+        finally:
+            if is_new:
+                self._cloudformation.delete_stack(StackName=stack.name)
+
+    def deploy(self, stack: Stack) -> bool:
+        """Create the stack, or bring it up to date; returns whether anything was to be done.
+
+        Raises:
+            DeploymentError: a resource failed, and CloudFormation undid the change.
+        """
+        is_new = self._settled(stack.name) is None
+        with self._change_set(stack, is_new=is_new) as (change_set, _):
+            if change_set is None:
+                return False
+            seen = {event["EventId"] for event in self._events(stack.name)}
+            self._cloudformation.execute_change_set(ChangeSetName=change_set)
+            self._follow(stack.name, seen, wanted={"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+        return True
+
+    def delete(self, name: str) -> None:
+        """Delete the stack, if there is one.
+
+        Raises:
+            DeploymentError: a resource could not be deleted.
+        """
+        stack = self._described(name)
+        if stack is None:
+            return
+        seen = {event["EventId"] for event in self._events(name)}
+        self._cloudformation.delete_stack(StackName=name)
+        self._follow(stack.get("StackId", name), seen, wanted={"DELETE_COMPLETE"})
+
+    def _described(self, name: str) -> "StackTypeDef | None":
+        try:
+            return self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
+                return None
+            raise
+
+    def _settled(self, name: str) -> "StackTypeDef | None":
+        """The stack in a state from which it can be changed; None when it is to be created."""
+        stack = self._described(name)
+        while stack and stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != EMPTY:
+            self._say(name, name, stack["StackStatus"], "another deployment is at work: waiting")
+            time.sleep(self._poll_seconds)
+            stack = self._described(name)
+        if stack is None or stack["StackStatus"] == EMPTY:
+            return None
+        if stack["StackStatus"] in NEVER_CREATED:
+            self._say(name, name, stack["StackStatus"], "it was never whole: deleting what is left of it")
+            self.delete(name)
+            return None
+        if stack["StackStatus"] not in USABLE:
+            raise DeploymentError(
+                f"stack {name} is {stack['StackStatus']} ({stack.get('StackStatusReason', 'no reason given')}): mend "
+                f"what the reason names, run `aws cloudformation continue-update-rollback --stack-name {name}`, "
+                f"then deploy again"
+            )
+        return stack
+
+    @contextmanager
+    def _change_set(self, stack: Stack, *, is_new: bool) -> Iterator[tuple[str | None, list[Change]]]:
+        """The change set's id, None when there is nothing to change, and its changes; deleted unless executed."""
+        change_set = self._cloudformation.create_change_set(
+            StackName=stack.name,
+            ChangeSetName=f"deploy-{uuid4().hex[:12]}",
+            ChangeSetType="CREATE" if is_new else "UPDATE",
+            TemplateBody=stack.template,
+            Parameters=[
+                {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(stack.parameters.items())
+            ],
+            Tags=[{"Key": name, "Value": value} for name, value in sorted(stack.tags.items())],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )["Id"]
+        try:
+            described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+            while described["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
+                time.sleep(self._poll_seconds)
+                described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+            if described["Status"] == "CREATE_COMPLETE":
+                yield change_set, list(self._changes(change_set))
+                return
+            reason = described.get("StatusReason", "")
+            if not any(phrase in reason for phrase in NOTHING_TO_CHANGE):
+                raise DeploymentError(f"stack {stack.name}: CloudFormation refuses the change: {reason}")
+            yield None, []
+        finally:
+            if not self._is_executed(change_set):
+                self._cloudformation.delete_change_set(ChangeSetName=change_set)
+
+    def _is_executed(self, change_set: str) -> bool:
+        try:
+            described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"ChangeSetNotFound", "ValidationError"}:
+                return True  # AWS forgets executed ones
+            raise
+        return described["ExecutionStatus"].startswith("EXECUTE")
+
+    def _changes(self, change_set: str) -> Iterator[Change]:
+        pages = self._cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
+        for change in (change["ResourceChange"] for page in pages for change in page["Changes"]):
+            yield Change(
+                action=change["Action"],
+                resource=change["LogicalResourceId"],
+                kind=change["ResourceType"],
+                is_replaced=change.get("Replacement") == "True",
+            )
+
+    def _follow(self, name: str, seen: set[str], *, wanted: set[str]) -> None:
+        """Tell of the stack's events until it is in a final state."""
+        failed: list[StackEventTypeDef] = []
+        while True:
+            stack = self._described(name)
+            for event in reversed(self._events(name)):
+                if event["EventId"] not in seen:
+                    seen.add(event["EventId"])
+                    state, resource = event.get("ResourceStatus", ""), event.get("LogicalResourceId", "")
+                    self._say(event["StackName"], resource, state, event.get("ResourceStatusReason", ""))
+                    if state.endswith("_FAILED"):
+                        failed.append(event)
+            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
+            if status in wanted:
+                return
+            if not status.endswith("_IN_PROGRESS"):
+                raise DeploymentError(_failure(name, status, failed))
+            time.sleep(self._poll_seconds)
+
+    def _events(self, name: str) -> "list[StackEventTypeDef]":
+        """The latest events, the newest first."""
+        try:
+            return self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":
+                return []  # the stack is gone, or not there yet
+            raise
+
+
+def _failure(name: str, status: str, failed: "list[StackEventTypeDef]") -> str:
+    causes = [event for event in failed if "cancelled" not in event.get("ResourceStatusReason", "")]
+    lines = [
+        f"  {event['LogicalResourceId']} ({event.get('ResourceType')}): {event.get('ResourceStatusReason')}"
+        for event in causes
+    ]
+    head = f"stack {name} is {status}, since CloudFormation failed at:"
+    return "\n".join([head, *lines, "Mend it and deploy again."])
