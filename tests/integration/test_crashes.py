@@ -16,6 +16,7 @@ from music_streams.objects import read_json
 from sandbox import dbt_server
 from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
 from sandbox.lifecycle import Part
+from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import RunningSandbox, fork_in, halt_when, kill, wait_for
 from tests.integration.exact_tables import SMALL, History, day
 from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, LOAD_ROWS, MERGE, TRIGGER, WAIT
@@ -59,12 +60,23 @@ def recover(sandbox: RunningSandbox, run_id: str, task_id: str) -> None:
         sandbox.wait_for_task(run_id, task_id, "success")
 
 
-def assert_lost(sandbox: RunningSandbox, run_id: str, states: Mapping[str, str]) -> None:
-    """The run is red since the Glue runs of these jobs ended so."""
+def assert_lost(
+    sandbox: RunningSandbox, subscriber: Subscriber, run_id: str, states: Mapping[str, str], *, message: int
+) -> None:
+    """The run is red since the Glue runs of these jobs ended so, and has sent this message of it, the only new one."""
     run = sandbox.end_of(run_id)
     assert run.state == "failed"
+    told = subscriber.message_of(run_id, number=message)
+    assert failed_tasks(told) == {WAIT[job] for job in states}
     for job, state in states.items():
         assert f"ended {state}" in run.errors[WAIT[job]]
+        assert f"Glue job {job}, run {sandbox.glue_runs(job, run.batch_id)[0]['Id']}, ended {state}" in told.text
+
+
+def failed_tasks(message: Message) -> set[str]:
+    """The tasks that the message says have failed."""
+    (line,) = [line for line in message.text.splitlines()[:7] if line.startswith("Failed ")]
+    return set(line.removeprefix("Failed ").split(", "))
 
 
 @pytest.fixture
@@ -82,7 +94,7 @@ def set_timeout(sandbox: RunningSandbox, job: str, *, minutes: int) -> None:
     sandbox.glue.update_job(JobName=job, JobUpdate={**glue_job(GLUE_JOBS[job]), "Timeout": minutes})
 
 
-def kill_glue_runs(sandbox: RunningSandbox, history: History, run_id: str) -> None:
+def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: History, run_id: str) -> None:
     """Kill each job's Spark in one process or both, and end Glue runs in all other ways there are."""
     batch = sandbox.batch_of(run_id)
 
@@ -90,13 +102,13 @@ def kill_glue_runs(sandbox: RunningSandbox, history: History, run_id: str) -> No
     spark = sandbox.spark(curation)
     sandbox.wait_for_objects("curated/", f"attempt={curation}/")
     kill(spark.jvm)
-    assert_lost(sandbox, run_id, {CURATION: "FAILED"})
+    assert_lost(sandbox, subscriber, run_id, {CURATION: "FAILED"}, message=1)
     assert sandbox.keys(f"batches/{batch}/curation.json") == []
     history.assert_nothing_lost()
 
     set_timeout(sandbox, CURATION, minutes=1)
     sandbox.clear(run_id, TRIGGER[CURATION])
-    assert_lost(sandbox, run_id, {CURATION: "TIMEOUT"})
+    assert_lost(sandbox, subscriber, run_id, {CURATION: "TIMEOUT"}, message=2)
     set_timeout(sandbox, CURATION, minutes=300)
 
     sandbox.clear(run_id, TRIGGER[CURATION])
@@ -105,7 +117,7 @@ def kill_glue_runs(sandbox: RunningSandbox, history: History, run_id: str) -> No
     kill(sandbox.spark(genre).driver)
     sandbox.spark(hourly)
     sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
-    assert_lost(sandbox, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"})
+    assert_lost(sandbox, subscriber, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"}, message=3)
 
     script = f"{ARTIFACTS}/glue_jobs/{GLUE_JOBS[GENRE]}"
     content = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=script)["Body"].read()
@@ -115,7 +127,7 @@ def kill_glue_runs(sandbox: RunningSandbox, history: History, run_id: str) -> No
     spark = sandbox.spark(hourly)
     sandbox.wait_for_objects("output/", f"attempt={hourly}/")
     kill(spark.driver, spark.jvm)
-    assert_lost(sandbox, run_id, {GENRE: "ERROR", HOURLY: "FAILED"})
+    assert_lost(sandbox, subscriber, run_id, {GENRE: "ERROR", HOURLY: "FAILED"}, message=4)
     assert sandbox.keys(f"output/hourly-kpis/batch_id={batch}/manifest.json") == []
     sandbox.s3.put_object(Bucket=sandbox.bucket, Key=script, Body=content)
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
@@ -258,12 +270,14 @@ def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
         land_day(history, tmp_path / "0", 0)
         assert sandbox.run().state == "success"
     files = land_day(history, tmp_path / "1", 1)
+    subscriber = Subscriber(sandbox)
     run_id = sandbox.trigger()
     batch = sandbox.batch_of(run_id)
 
-    kill_glue_runs(sandbox, history, run_id)
+    kill_glue_runs(sandbox, subscriber, history, run_id)
     with halted_merges(sandbox):
         kill_the_load(sandbox, run_id)
+    assert failed_tasks(subscriber.message_of(run_id, number=5)) == {MERGE[GENRE]}
     sandbox.clear(run_id, MERGE[GENRE])
     kill_move_files(sandbox, history, run_id, files)
 
@@ -273,3 +287,4 @@ def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
     record = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch).curation_record)
     assert record is not None
     assert record["attempt"] == sandbox.glue_runs(CURATION, batch)[0]["Id"]
+    assert len(subscriber.messages_of(run_id)) == 5, "tries that were repeated have sent some"

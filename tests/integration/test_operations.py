@@ -6,11 +6,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from music_streams import lake
 
 from sandbox.home import REPOSITORY
-from tests.integration.conftest import RunningSandbox
+from tests.integration.alerts import Subscriber
+from tests.integration.conftest import RunningSandbox, wait_for
 from tests.integration.exact_tables import table
+from tests.integration.tasks import CURATION, WAIT
 from tests.oracle import GENRE_KEY, HOUR_KEY, Expected, differences, expected_tables
 
 SONGS = b"id,track_id,artists,track_name,duration_ms,track_genre\n1,t1,Abba,One,60000,pop\n2,t2,Blur,Two,90000,rock\n"
@@ -69,16 +72,29 @@ def assert_tables(sandbox: RunningSandbox, songs_of_date: dict[str, bytes], *str
     assert differences(hours, table(sandbox, "hourly_kpis"), HOUR_KEY) == ""
 
 
+def rates_told(subscriber: Subscriber) -> int:
+    """How many batches with the rate of GOOD and HALF_BAD have been told."""
+    return sum(rate == pytest.approx(2 / 7) for rate in subscriber.values("RejectRate"))
+
+
 def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.empty()
     files = {"user_streams/good.csv": GOOD, "user_streams/half bad.csv": HALF_BAD, "user_streams/bad.csv": UNREADABLE}
     sandbox.land({"songs.csv": SONGS, "users.csv": USERS, **files})
 
     # Too many rows are bad: the run fails, says why, and takes nothing.
+    subscriber = Subscriber(sandbox)
     run = sandbox.run({"on_invalid_stream_file": "quarantine"})
     assert run.state == "failed"
     error = run.errors["wait_for_spark_curate_user_streams_job_completion_task"]
     assert "2 of 7 rows are rejected, more than max_reject_rate 0.05 allows" in error
+    message = subscriber.message_of(run.run_id)
+    assert message.subject.startswith(f"Music Streams sandbox: {WAIT[CURATION]} failed in ")
+    assert error.splitlines()[0] in message.text
+    (glue_run,) = sandbox.glue_runs(CURATION, run.batch_id)
+    assert f"{WAIT[CURATION]} waited for: https://console.aws.amazon.com/gluestudio/" in message.text
+    assert f"#/job/{CURATION}/run/{glue_run['Id']}\n" in message.text
+    wait_for("its reject rate", lambda: rates_told(subscriber) == 1)
     assert sandbox.keys("curated/") == []
     assert sandbox.keys("user_streams/") == ["user_streams/good.csv", "user_streams/half bad.csv"]
     moved_aside, reason = sandbox.keys(f"quarantine/files/{run.batch_id}/")
@@ -93,6 +109,8 @@ def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path:
     assert lenient.state == "success", lenient.errors
     before = dict.fromkeys(("2024-06-23", "2024-06-24", "2024-06-25"), SONGS)
     assert_tables(sandbox, before, GOOD, HALF_BAD)
+    wait_for("its reject rate", lambda: rates_told(subscriber) == 2)
+    assert subscriber.values("RunsSucceeded")
 
     # The rejected rows are mended and landed, while songs change: only the dates of these rows follow.
     folder = tmp_path / "mended" / "user_streams"

@@ -2,14 +2,17 @@
 
 from datetime import date, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from music_streams import lake
 from music_streams.objects import read_json
 
+from sandbox.airflow import DAG_ID
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY
-from tests.integration.conftest import RunningSandbox
+from tests.integration.alerts import Message, Subscriber
+from tests.integration.conftest import DagRunResult, RunningSandbox
 from tests.integration.exact_tables import assert_tables, day, streams, table
 from tests.oracle import Expected, expected_tables
 
@@ -98,6 +101,7 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
         "user_streams/no-csv.csv": b"\x1f\x8b\x08\x00" + bytes(range(256)),
     }
     sandbox.land({**files, **bad})
+    subscriber = Subscriber(sandbox)
     run = sandbox.run()
     assert run.state == "failed"
     error = run.errors["validate_datasets"]
@@ -106,6 +110,8 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
         assert name in error
     assert error.splitlines()[0] in run.errors["end_dag"]
     assert_untouched(sandbox, {**files, **bad})
+    refused = run.run_id
+    assert_told(sandbox, run, subscriber.message_of(refused))
 
     sandbox.land({"user_streams/no-column.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"})
     for name in list(bad)[1:]:
@@ -113,6 +119,27 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
     run = sandbox.run()
     assert run.state == "success", run.errors
     assert assert_exact(sandbox, files).accepted_by_date[date(2024, 6, 25)] > 0
+    assert len(subscriber.messages_of(refused)) == 1, "no task has sent one of its own"
+    assert subscriber.messages_of(run.run_id) == []
+
+
+def assert_told(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
+    """The message tells of the run what validation found, and leads to it."""
+    assert message.subject == f"Music Streams sandbox: validate_datasets failed in {run.run_id}"[:99]
+    page = f"{sandbox.sandbox.ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}"
+    validation = f"{lake.BatchFolder(run.batch_id).validation}/index.html"
+    lines = message.text.splitlines()
+    for line in (
+        f"Run    {run.run_id}",
+        f"Batch  {run.batch_id}",
+        "Failed validate_datasets, end_dag",
+        *run.errors["validate_datasets"].splitlines(),
+        f"Run: {page}",
+        f"Log of validate_datasets: {page}/tasks/validate_datasets",
+    ):
+        assert line in lines
+    (link,) = [line for line in lines if line.startswith("Validation: ")]
+    assert link.endswith(f"/{sandbox.bucket}?region=us-east-1&prefix={validation}")
 
 
 def assert_untouched(sandbox: RunningSandbox, files: dict[str, bytes]) -> None:
