@@ -89,5 +89,5 @@ def test_the_list_for_dbt_is_that_of_uv_lock(locked: dict[str, str]) -> None:
         ("colorama-0.4.6-py2-none-any.whl", False),
     ],
 )
-def test_only_files_that_mwaas_python_takes_are_listed(wheel: str, taken: bool) -> None:  # noqa: FBT001
+def test_only_files_that_mwaas_python_takes_are_listed(wheel: str, taken: bool) -> None:
     assert requirements.fits(wheel) is taken
