@@ -124,8 +124,13 @@ def passwords_file(home: Home) -> Path:
     return home.airflow / "passwords.json"
 
 
-def prepare_database(home: Home, environment: Mapping[str, str]) -> None:
+def prepare_database(home: Home, environment: Mapping[str, str], program: str = PROGRAM) -> None:
     """Make the metadata database, or bring it up to the installed version.
+
+    Args:
+        home: whose database.
+        environment: Airflow's variables.
+        program: another Airflow of the same version than the one in .venv.
 
     Raises:
         SandboxError: Airflow could not.
@@ -136,7 +141,7 @@ def prepare_database(home: Home, environment: Mapping[str, str]) -> None:
         return
     try:
         migration = subprocess.run(
-            [PROGRAM, "db", "migrate"],
+            [program, "db", "migrate"],
             env=dict(environment),
             cwd=home.airflow,
             capture_output=True,
@@ -163,14 +168,14 @@ def database_version(home: Home) -> dict[str, str] | None:
     return {"schema": schema[0], "airflow": version("apache-airflow")} if schema else None
 
 
-def servers(home: Home, ports: Ports, environment: Mapping[str, str]) -> list[Server]:
+def servers(home: Home, ports: Ports, environment: Mapping[str, str], program: str = PROGRAM) -> list[Server]:
     """Airflow's processes."""
     client = Client(ports.airflow_url, home.secrets())
 
     def server(name: str, *arguments: str) -> Server:
         return Server(
             name=name,
-            command=[PROGRAM, *arguments],
+            command=[program, *arguments],
             environment=environment,
             check=lambda started: client.check(name, started),
             port=ports.airflow if name == API_SERVER else None,
