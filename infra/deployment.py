@@ -99,9 +99,12 @@ class Deployment:
         self.deploy_stack("warehouse")
         self.deploy_stack("alerts")
         self.deploy_stack("airflow", self._upload_airflow())
-        names = ("WorkgroupName", "WarehouseDatabase", "AdminSecretArn")
         warehouse = Warehouse(
-            self._client("redshift-data"), *(self._outputs[name] for name in names), self._poll_seconds
+            api=self._client("redshift-data"),
+            workgroup=self._outputs["WorkgroupName"],
+            database=self._outputs["WarehouseDatabase"],
+            admin_secret_arn=self._outputs["AdminSecretArn"],
+            poll_seconds=self._poll_seconds,
         )
         warehouse.let_in(self._outputs["AirflowRoleName"])
         return self._outputs
