@@ -99,11 +99,13 @@ class Deployment:
         self.deploy_stack("warehouse")
         self.deploy_stack("alerts")
         self.deploy_stack("airflow", self._upload_airflow())
+        # CloudFormation does not tell which secret is the administrator's.
+        namespace = self._client("redshift-serverless").get_namespace(namespaceName=self._outputs["NamespaceName"])
         warehouse = Warehouse(
             api=self._client("redshift-data"),
             workgroup=self._outputs["WorkgroupName"],
             database=self._outputs["WarehouseDatabase"],
-            admin_secret_arn=self._outputs["AdminSecretArn"],
+            admin_secret_arn=namespace["namespace"]["adminPasswordSecretArn"],
             poll_seconds=self._poll_seconds,
         )
         warehouse.let_in(self._outputs["AirflowRoleName"])
