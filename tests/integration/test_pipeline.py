@@ -14,6 +14,7 @@ from sandbox.sample_events import FIRST_DAY
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import DagRunResult, RunningSandbox
 from tests.integration.exact_tables import assert_tables, day, streams, table
+from tests.integration.secrets_search import leaks, places
 from tests.oracle import Expected, expected_tables
 
 CATALOGUE = Catalogue(songs=2_000, users=500)
@@ -68,6 +69,7 @@ def test_two_days_with_late_and_repeated_events_are_exact(sandbox: RunningSandbo
     untouched = table(sandbox, "hourly_kpis")
     assert sandbox.run().tasks["end_dag"] == "success"
     assert table(sandbox, "hourly_kpis") == untouched
+    assert_no_secret_is_kept(sandbox, run.batch_id)
 
 
 def test_an_empty_bucket_ends_green(sandbox: RunningSandbox) -> None:
@@ -121,6 +123,22 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
     assert assert_exact(sandbox, files).accepted_by_date[date(2024, 6, 25)] > 0
     assert len(subscriber.messages_of(refused)) == 1, "no task has sent one of its own"
     assert subscriber.messages_of(run.run_id) == []
+    assert_no_secret_is_kept(sandbox, run.batch_id)
+
+
+def assert_no_secret_is_kept(sandbox: RunningSandbox, batch_id: str) -> None:
+    """Logs, SQL, rendered fields, XComs, objects and the rest hold no secret; and that is where the batch stands."""
+    searched = places(sandbox.sandbox.home, batch_id)
+    for place in (
+        "airflow/logs/",
+        "aws/glue-runs/",
+        "aws/s3/",
+        "redshift/",
+        "table rendered_task_instance_fields of Airflow",
+        "table xcom of Airflow",
+    ):
+        assert any(found.startswith(place) for found in searched), place
+    assert leaks(sandbox.sandbox.home) == []
 
 
 def assert_told(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
