@@ -130,7 +130,7 @@ def prepare_database(home: Home, environment: Mapping[str, str], program: str = 
     Args:
         home: whose database.
         environment: Airflow's variables.
-        program: another Airflow of the same version than the one in .venv.
+        program: the Airflow, of the version that .venv has.
 
     Raises:
         SandboxError: Airflow could not.

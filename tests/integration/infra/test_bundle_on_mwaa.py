@@ -1,0 +1,151 @@
+"""The bundle on Python 3.12 with the very packages of MWAA: it starts, it loads, and a whole run gives exact tables."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from music_streams import lake
+
+from infra import bundle, requirements
+from sandbox import airflow
+from sandbox.airflow import DAG_ID
+from sandbox.home import Home
+from sandbox.lifecycle import Part, Sandbox
+from sandbox.settings import GLUE_POLL_SECONDS, PREFERRED_PORTS, RETRY_SECONDS, client_variables
+from tests.integration.conftest import RunningSandbox
+from tests.integration.exact_tables import SMALL, History, day
+from tests.integration.infra import mwaa
+from tests.integration.infra.mwaa import Mwaa
+
+VARIABLES = {name: f"the {name}" for name in bundle.VARIABLES}
+START_UP_SECONDS = 120  # MWAA gives up after 300
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("sandbox"))
+    home.remember("ports", dict(zip(PREFERRED_PORTS, random.sample(range(20_000, 32_000), 3), strict=True)))
+    return home
+
+
+@pytest.fixture(scope="module")
+def container(home: Home) -> Mwaa:
+    """A container with the bundle, before its start-up script."""
+    container = Mwaa(home.airflow, mwaa.install())
+    bundle.build_dags(container.dags)
+    return container
+
+
+@pytest.fixture(scope="module")
+def worker(container: Mwaa) -> dict[str, str]:
+    """The variables of a worker that has started, in time, where an earlier start was killed halfway."""
+    (container.home / "dbt" / "bin").mkdir(parents=True)
+    (container.home / "dbt" / "bin" / "dbt").touch()
+    began = time.monotonic()
+    variables = container.start_up("worker", VARIABLES)
+    seconds = time.monotonic() - began
+    print(f"the start-up script took {seconds:.0f} s")
+    assert seconds < START_UP_SECONDS
+    return variables
+
+
+@pytest.fixture(scope="module")
+def sandbox(home: Home, container: Mwaa, worker: dict[str, str]) -> Iterator[RunningSandbox]:
+    """A sandbox whose Airflow is the container's, and whose DAG is the bundle's."""
+    sandbox = Sandbox(home)
+    try:
+        sandbox.start({Part.AWS, Part.REDSHIFT})
+        environment = airflow_on_mwaa(sandbox, container)
+        program = str(container.programs / "airflow")
+        airflow.prepare_database(home, environment, program)
+        servers = airflow.servers(home, sandbox.ports, environment, program)
+        sandbox.processes.wait(servers, sandbox.processes.start(servers), lambda _name, _seconds: None)
+        sandbox.airflow.unpause()
+        yield RunningSandbox(sandbox)
+    finally:
+        sandbox.stop()
+
+
+def airflow_on_mwaa(sandbox: Sandbox, container: Mwaa) -> dict[str, str]:
+    """The sandbox's variables, by way of the start-up script as far as MWAA's come by it."""
+    known = client_variables(sandbox.home, sandbox.ports)
+    given = {name: known.get(name, "") for name in bundle.VARIABLES}
+    # There is no Serverless to log in to by IAM.
+    given |= {name: known[name] for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD", "MUSIC_STREAMS_SCHEMA_PREFIX")}
+    given |= {
+        "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
+        "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
+    }
+    of_sandbox = sandbox.environment() | airflow.variables(sandbox.home, sandbox.ports)
+    return of_sandbox | container.start_up("worker", given)
+
+
+def test_pip_on_mwaa_has_nothing_left_to_choose(container: Mwaa) -> None:
+    image = requirements.pins("\n".join(requirements.resolve([requirements.IMAGE])))
+    assert not image.keys() & requirements.pins(requirements.REQUIREMENTS.read_text()).keys()
+    assert "Would make no changes" in mwaa.pip_on_mwaa()
+
+
+def test_the_scheduler_loads_the_one_dag_without_dbt(container: Mwaa) -> None:
+    environment = container.start_up("scheduler", VARIABLES) | {"MUSIC_STREAMS_DBT_EXECUTABLE": "/not/there"}
+
+    found = container.load_dags(environment)
+
+    assert found["python"] == list(requirements.PYTHON)
+    assert not found["dbt"]
+    assert found["errors"] == {}
+    assert found["started"] == []
+    assert set(found["files"]) >= {str(container.dags / "music_streams" / f"{name}.py") for name in ("lake", "tasks")}
+    assert all(file.startswith(str(container.dags)) for file in found["files"])
+    print(f"loading the DAG took {found['seconds']:.2f} s")
+
+    repository = environment | {"AIRFLOW__CORE__DAGS_FOLDER": str(bundle.REPOSITORY / "dags")}
+    assert found["dags"] == mwaa.load_dags(Path(sys.executable), repository)["dags"]
+    assert list(found["dags"]) == [DAG_ID]
+    assert len(found["dags"][DAG_ID]) > 15
+
+
+def test_a_worker_has_the_dbt_of_uv_lock_and_makes_it_once(container: Mwaa, worker: dict[str, str]) -> None:
+    listed = requirements.pins(requirements.DBT_REQUIREMENTS.read_text())
+    program = Path(worker["MUSIC_STREAMS_DBT_EXECUTABLE"])
+    told = subprocess.run([program.with_name("pip"), "freeze"], check=True, capture_output=True, text=True).stdout
+    assert requirements.pins(told) == listed
+    version = subprocess.run([program, "--version"], env=worker, check=True, capture_output=True, text=True).stdout
+    assert f"installed: {listed['dbt-core']}" in version
+    assert f"redshift: {listed['dbt-redshift']}" in version
+
+    made = program.stat()
+    container.start_up("worker", VARIABLES)
+    assert program.stat() == made
+
+
+def test_a_whole_run_on_mwaas_python_gives_exact_tables(
+    sandbox: RunningSandbox, container: Mwaa, tmp_path: Path
+) -> None:
+    history = History(sandbox)
+    history.land(day(tmp_path, 0, events=60, files=3, catalogue=SMALL))
+
+    run = sandbox.run()
+
+    assert run.state == "success", run.errors
+    history.assert_exact()
+    assert len([key for key in sandbox.keys("user-streams-archived/") if run.batch_id in key]) == 3
+    assert lake.DBT_DOCS_PAGE.removeprefix(f"{lake.ROOT}/") in sandbox.keys("dbt_docs/")
+    # Tasks are forks of the scheduler, and have compiled what they imported.
+    scheduler = sandbox.sandbox.processes.running()[airflow.SCHEDULER]
+    assert scheduler.cmdline()[0] == str(container.programs / "python")
+    for package in ("music_streams", "expectations"):
+        compiled = [file.name for file in (container.dags / package / "__pycache__").iterdir()]
+        assert compiled
+        assert all(name.endswith(".cpython-312.pyc") for name in compiled)
+    dbt = str(container.home / "dbt" / "bin" / "dbt")
+    logs = {log.parent.name: log.read_text() for log in container.home.glob("logs/*/*/task_id=*/*.log")}
+    by_dbt = [
+        task for task in run.tasks if task.startswith("write_") or task in ("test_kpis_reconcile", "publish_dbt_docs")
+    ]
+    assert len(by_dbt) == 8
+    assert not [task for task in by_dbt if dbt not in logs[f"task_id={task}"]]
