@@ -65,6 +65,7 @@ lint: ## Check style and types
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy $(CODE)
 	@$(PYTHON) -m tests.lint_sql
+	@$(PYTHON) -m tests.lint_infra
 
 stop: ## Stop the sandbox; its contents stay
 	$(SANDBOX) stop
