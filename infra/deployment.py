@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ from music_streams import lake
 from infra import bundle, glue_archive
 from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
 from infra.uploads import Differences, Folder, read, upload, upload_missing
-from infra.warehouse_grants import Warehouse
+from infra.warehouse import Warehouse
 
 TEMPLATES = Path(__file__).with_name("templates")
 STAGES = Path(__file__).with_name("stages")
@@ -99,15 +99,15 @@ class Deployment:
         self.deploy_stack("warehouse")
         self.deploy_stack("alerts")
         self.deploy_stack("airflow", self._upload_airflow())
-        # CloudFormation does not tell which secret is the administrator's.
-        namespace = self._client("redshift-serverless").get_namespace(namespaceName=self._outputs["NamespaceName"])
         warehouse = Warehouse(
-            api=self._client("redshift-data"),
+            client=cache(self._client),
             workgroup=self._outputs["WorkgroupName"],
+            workgroup_arn=self._outputs["WorkgroupArn"],
+            namespace=self._outputs["NamespaceName"],
             database=self._outputs["WarehouseDatabase"],
-            admin_secret_arn=namespace["namespace"]["adminPasswordSecretArn"],
             poll_seconds=self._poll_seconds,
         )
+        warehouse.limit_usage(int(self._outputs["UsageLimitRpuHours"]))
         warehouse.let_in(self._outputs["AirflowRoleName"])
         return self._outputs
 

@@ -1,6 +1,7 @@
 """Where the sandbox keeps what it keeps: `.sandbox/` in the repository, or the folder MUSIC_STREAMS_SANDBOX_HOME."""
 
 import fcntl
+import hmac
 import json
 import os
 import secrets
@@ -31,6 +32,19 @@ class Secrets:
     airflow_jwt_secret: str
     airflow_secret_key: str
     airflow_fernet_key: str
+
+    @property
+    def airflow_access_key_id(self) -> str:
+        """Of the session by which Airflow has its role."""
+        return "ASIA" + self._derived("airflow")[:16].upper()
+
+    @property
+    def airflow_secret_access_key(self) -> str:
+        """The session's secret key."""
+        return self._derived("airflow's key")
+
+    def _derived(self, purpose: str) -> str:
+        return hmac.new(self.aws_secret_access_key.encode(), purpose.encode(), "sha256").hexdigest()
 
     @classmethod
     def generate(cls) -> "Secrets":

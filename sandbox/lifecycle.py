@@ -13,12 +13,14 @@ from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
 from sandbox.settings import (
+    AIRFLOW_ROLE,
     Ports,
     chosen_ports,
     dag_variables,
     dbt_programs,
     inherited_environment,
     manifest_path,
+    role_variables,
     server_variables,
 )
 
@@ -129,7 +131,7 @@ class Sandbox:
         self._say(f"  {name} is ready after {seconds:.1f} s")
 
     def _base_servers(self, ports: Ports) -> dict[Part, Server]:
-        variables = server_variables(self.home, ports)
+        variables, secrets = server_variables(self.home, ports), self.home.secrets()
 
         def server(part: Part, port: int, check: Callable[[], None], *options: str) -> Server:
             folder = self.home.folder(part)
@@ -146,12 +148,18 @@ class Sandbox:
         return {
             Part.REDSHIFT: server(Part.REDSHIFT, ports.redshift, lambda: warehouse.check(self.home, ports)),
             Part.AWS: server(
-                Part.AWS, ports.aws, self.aws.check, f"--seconds-per-minute={self.seconds_per_glue_minute:g}"
+                Part.AWS,
+                ports.aws,
+                self.aws.check,
+                f"--seconds-per-minute={self.seconds_per_glue_minute:g}",
+                f"--administrator={secrets.aws_access_key_id}",
+                f"--role-session={secrets.airflow_access_key_id}={AIRFLOW_ROLE}",
             ),
         }
 
     def _airflow_variables(self, ports: Ports) -> dict[str, str]:
-        return server_variables(self.home, ports) | dag_variables(self.home) | airflow.variables(self.home, ports)
+        variables = server_variables(self.home, ports) | dag_variables(self.home) | airflow.variables(self.home, ports)
+        return variables | role_variables(self.home)
 
     def _airflow_servers(self, ports: Ports) -> list[Server]:
         variables = self._airflow_variables(ports)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from infra.deployment import Stage
 from sandbox.home import REPOSITORY, Home
 
 HOST = "127.0.0.1"
@@ -17,9 +18,24 @@ BUCKET = "music-streams-sandbox"
 DATABASE = "dev"
 DATABASE_USER = "sandbox"
 SCHEMA_PREFIX = "sandbox"
-COPY_ROLE = "music-streams-redshift-copy"
-GLUE_ROLE = "music-streams-glue"
 DBT_TARGET = "sandbox"
+# No networks here: the parameters that would name them are never looked at.
+STAGE = Stage(
+    "sandbox",
+    {
+        "lake": {"BucketName": BUCKET, "MaxGlueWorkers": "2", "GlueTimeoutMinutes": "30"},
+        "warehouse": {"WarehouseSubnetIds": "none", "WarehouseSecurityGroupId": "none"},
+        "airflow": {
+            "AirflowSubnetIds": "none",
+            "AirflowSecurityGroupId": "none",
+            "RequirementsVersion": "none",
+            "StartupScriptVersion": "none",
+        },
+    },
+)
+AIRFLOW_ROLE = f"music-streams-{STAGE.name}-airflow"
+COPY_ROLE = f"music-streams-{STAGE.name}-copy"
+ALERT_TOPIC = f"music-streams-{STAGE.name}-alerts"
 GLUE_POLL_SECONDS = 1
 RETRY_SECONDS = 10
 
@@ -162,11 +178,22 @@ def server_variables(home: Home, ports: Ports) -> dict[str, str]:
 def dag_variables(home: Home) -> dict[str, str]:
     """The DAG's settings."""
     return {
+        "MUSIC_STREAMS_STAGE": STAGE.name,
+        "MUSIC_STREAMS_ALERT_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}",
         "MUSIC_STREAMS_DBT_EXECUTABLE": str(dbt_programs(home) / "dbt"),
         "MUSIC_STREAMS_DBT_PROJECT_DIR": str(project_path(home)),
         "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
         "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
+    }
+
+
+def role_variables(home: Home) -> dict[str, str]:
+    """Airflow's AWS identity: the execution role, which may do what it needs only."""
+    secrets = home.secrets()
+    return {
+        "AWS_ACCESS_KEY_ID": secrets.airflow_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secrets.airflow_secret_access_key,
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 # moto reads these when it is imported.
 os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 
+from sandbox.aws.authorization import Authorizer
 from sandbox.aws.server import AwsServer
 
 
@@ -23,10 +24,23 @@ def main() -> None:
     parser.add_argument(
         "--queue-minutes", type=float, default=24 * 60, help="how long a Glue run may wait before it is EXPIRED"
     )
+    parser.add_argument(
+        "--administrator", metavar="KEY", help="access key id of who may do everything; without, everybody may"
+    )
+    parser.add_argument(
+        "--role-session",
+        metavar="KEY=ROLE",
+        action="append",
+        default=[],
+        help="access key id of somebody who may do what the role may",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    server = AwsServer(options.home.absolute(), options.port, options.seconds_per_minute, options.queue_minutes)
+    sessions = dict(session.split("=", 1) for session in options.role_session)
+    authorizer = Authorizer(options.administrator, sessions) if options.administrator else None
+    home, minutes = options.home.absolute(), (options.seconds_per_minute, options.queue_minutes)
+    server = AwsServer(home, options.port, *minutes, authorizer)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -195,6 +195,7 @@ def _job(job: FakeJob, request: dict[str, Any]) -> Job:
         name=job.name,
         script_location=script,
         arguments=arguments,
+        role=defined["Role"] or "",
         timeout_minutes=request.get("Timeout") or defined["Timeout"] or DEFAULT_TIMEOUT_MINUTES,
         max_concurrent_runs=(defined["ExecutionProperty"] or {}).get("MaxConcurrentRuns", 1),
         queuing=bool(request.get("JobRunQueuingEnabled", defined["JobRunQueuingEnabled"])),

@@ -50,6 +50,7 @@ class Job:
     script_location: str
     arguments: dict[str, str]
     timeout_minutes: int
+    role: str = ""
     max_concurrent_runs: int = 1
     queuing: bool = False
     described: dict[str, Any] = field(default_factory=dict)  # worker type, capacity …: returned as they came
@@ -77,8 +78,8 @@ class GlueRuns:
     Args:
         directory: Where runs are kept.
         fetch: Returns the bytes of an `s3://` URL, or raises `CannotFetchError`.
-        environment: Given a run's arguments and a folder for what it forgets afterwards, the environment of its script,
-            but for PYTHONPATH.
+        environment: Given a run and a folder for what it forgets afterwards, the environment of its script, but for
+            PYTHONPATH.
         seconds_per_minute: The length of the minutes in which timeouts are given.
         queue_minutes: How long a run may wait before it is EXPIRED.
     """
@@ -87,7 +88,7 @@ class GlueRuns:
         self,
         directory: Path,
         fetch: Callable[[str], bytes],
-        environment: Callable[[Mapping[str, str], Path], Mapping[str, str]],
+        environment: Callable[[Run, Path], Mapping[str, str]],
         seconds_per_minute: float = 60,
         queue_minutes: float = 24 * 60,
     ) -> None:
@@ -200,7 +201,7 @@ class GlueRuns:
         entries = dict.fromkeys(str(path.parent if path.suffix == ".py" else path) for path in paths)
         scratch = folder / "scratch"
         scratch.mkdir()
-        environment = {**self._environment(run.arguments, scratch), "PYTHONPATH": os.pathsep.join(entries)}
+        environment = {**self._environment(run, scratch), "PYTHONPATH": os.pathsep.join(entries)}
         command = [sys.executable, "-I", "-S", str(LAUNCHER), sys.executable, str(script), *argv(run)]
         with self._lock, (folder / "stdout.log").open("wb") as out, (folder / "stderr.log").open("wb") as err:
             process = subprocess.Popen(

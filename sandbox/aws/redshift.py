@@ -1,22 +1,15 @@
 """The calls by which an AWS identity gets a temporary password for the sandbox's warehouse."""
 
-import json
-import re
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
-from moto import backend_index
 from moto.core.responses import ActionResult
 from moto.redshift.exceptions import ClusterNotFoundError, RedshiftClientError
 from moto.redshift.responses import RedshiftResponse
 
+from sandbox.aws.redshift_serverless import LIFETIME, ROLE
 from sandbox.redshift.temporary_passwords import temporary_password
 
 CLUSTER = "sandbox"  # the provisioned cluster and the Serverless workgroup, which are one warehouse
-SERVERLESS = "redshift-serverless"
-ROLE = "IAMR:sandbox"  # the caller, whoever it is
-_LIFETIME = timedelta(minutes=15)
 
 
 def install(secret: str) -> None:
@@ -26,7 +19,7 @@ def install(secret: str) -> None:
         cluster = response._get_param("ClusterIdentifier")
         if cluster != CLUSTER:
             raise ClusterNotFoundError(cluster)
-        end = datetime.now(UTC) + _LIFETIME
+        end = datetime.now(UTC) + LIFETIME
         password = temporary_password(user, end, secret)
         return ActionResult({"DbUser": user, "DbPassword": password, "Expiration": end})
 
@@ -46,22 +39,3 @@ def install(secret: str) -> None:
         describe_custom_domain_associations,
     ):
         setattr(RedshiftResponse, call.__name__, call)
-    backend_index.backend_url_patterns.append((SERVERLESS, re.compile(rf"https?://{SERVERLESS}\.")))
-
-
-def serverless(secret: str) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """Redshift Serverless, as a WSGI application that knows GetCredentials only; moto has none of it."""
-
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        status, end = "400 Bad Request", datetime.now(UTC) + _LIFETIME
-        answer: dict[str, str | float] = {"__type": "ValidationException", "message": "The sandbox has no such call."}
-        if environ.get("HTTP_X_AMZ_TARGET") == "RedshiftServerless.GetCredentials":
-            answer = {"__type": "ResourceNotFoundException", "message": f"The only workgroup is {CLUSTER}."}
-            if request.get("workgroupName") == CLUSTER:
-                status, password = "200 OK", temporary_password(ROLE, end, secret)
-                answer = {"dbUser": ROLE, "dbPassword": password, "expiration": end.timestamp()}
-        start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
-        return [json.dumps(answer).encode()]
-
-    return application

@@ -14,6 +14,9 @@ from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart,
 from sandbox.aws.object_store import ObjectStore, StoredValue, StoredVersion
 from sandbox.aws.s3_conditions import ConditionalS3Response
 
+# Of an object that KMS encrypts. Hadoop's client repeats it when it copies, and then Java's SDK insists on TLS.
+KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
+
 KEPT_ATTRIBUTES = (
     "encryption",
     "kms_key_id",
@@ -119,7 +122,8 @@ class S3:
             answer: list[Any] = []
 
             def note_start(*arguments: Any) -> Callable[[bytes], object]:
-                answer[:] = arguments
+                status, headers, *rest = arguments
+                answer[:] = [status, [header for header in headers if header[0].lower() != KEY_HEADER], *rest]
                 return lambda _: None
 
             with self._lock:

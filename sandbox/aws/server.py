@@ -12,9 +12,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.s3.exceptions import S3ClientError
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from sandbox.aws import glue, redshift
+from sandbox.aws import glue, redshift, redshift_serverless
+from sandbox.aws.authorization import Authorizer, session_variables
 from sandbox.aws.credentials import ACCOUNT_ID, aws_environment
-from sandbox.aws.glue_runs import CannotFetchError, GlueRuns
+from sandbox.aws.glue_runs import CannotFetchError, GlueRuns, Run
 from sandbox.aws.object_store import ObjectStore
 from sandbox.aws.s3 import S3
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
@@ -44,23 +45,38 @@ class QuietRequestHandler(MotoRequestHandler):
 
 
 class AwsServer:
-    """One process's endpoint: S3 below `home/s3`, Glue runs below `home/glue-runs`."""
+    """One process's endpoint: S3 below `home/s3`, Glue runs below `home/glue-runs`.
 
-    def __init__(self, home: Path, port: int, seconds_per_minute: float, queue_minutes: float) -> None:
+    With an `authorizer` Glue runs are their jobs' roles, and every request is judged; without, everything is allowed.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        seconds_per_minute: float,
+        queue_minutes: float,
+        authorizer: Authorizer | None = None,
+    ) -> None:
         s3 = S3(ObjectStore(home / "s3"))
         s3.install()
 
         secret = os.environ.get("REDSHIFT_PASSWORD", "")
         if secret:
             redshift.install(secret)
+        redshift_serverless.install()
+
+        if authorizer:
+            authorizer.install()
+
+        warehouse = {
+            redshift_serverless.SERVERLESS: redshift_serverless.Serverless(secret, redshift.CLUSTER).calls,
+            redshift_serverless.DATA: redshift_serverless.DataApi(_login(os.environ)).calls,
+        }
 
         def create_app(service: SERVICE_NAMES) -> Any:
-            if service == redshift.SERVERLESS:
-                return redshift.serverless(secret)
-            app: Any = create_backend_app(service)
-            if service == "s3":
-                app.wsgi_app = s3.wrap(app.wsgi_app)
-            return app
+            calls = warehouse.get(service)
+            return redshift_serverless.application(calls) if calls else _create_app(service, s3)
 
         # Listens, but does not serve yet: what follows needs the port.
         self._http: BaseWSGIServer = make_server(
@@ -79,11 +95,15 @@ class AwsServer:
         common = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         common |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"} | aws_environment(self.url, os.environ)
 
-        def environment(arguments: Mapping[str, str], scratch: Path) -> dict[str, str]:
+        def environment(run: Run, scratch: Path) -> dict[str, str]:
             # Glue takes more settings in the same value: `a=b --conf c=d`.
-            settings = shlex.split(f"--conf {arguments['--conf']}") if arguments.get("--conf") else []
+            more = run.arguments.get("--conf")
+            settings = shlex.split(f"--conf {more}") if more else []
             conf = write_spark_conf(scratch / "spark-conf", self.url, scratch)
-            return common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings)
+            variables = common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings)
+            if authorizer:
+                variables |= session_variables(run.job.role, "GlueJobRunnerSession")
+            return variables
 
         self._runs = GlueRuns(home / "glue-runs", fetch, environment, seconds_per_minute, queue_minutes)
         glue.install(self._runs)
@@ -96,3 +116,26 @@ class AwsServer:
         """Ends the job runs, then the server."""
         self._runs.close()
         self._http.shutdown()
+
+
+def _login(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The administrator's way into the sandbox's warehouse, if the environment tells of one."""
+    return {
+        "host": environment.get("REDSHIFT_HOST", HOST),
+        "port": int(environment.get("REDSHIFT_PORT", "5439")),
+        "database": environment.get("REDSHIFT_DATABASE", "dev"),
+        "user": environment.get("REDSHIFT_USER", "sandbox"),
+        "password": environment.get("REDSHIFT_PASSWORD", ""),
+        "ssl": False,
+    }
+
+
+def _create_app(service: SERVICE_NAMES, s3: S3) -> Any:
+    if service == "cloudformation":
+        from sandbox.aws import cloudformation  # noqa: PLC0415  it imports most of moto
+
+        cloudformation.install()
+    app: Any = create_backend_app(service)
+    if service == "s3":
+        app.wsgi_app = s3.wrap(app.wsgi_app)
+    return app

@@ -27,7 +27,8 @@ _NOT_FOR_PARQUET = ("ignoreheader", "timeformat", "dateformat")
 class CopyCommand:
     """`COPY table FROM 's3://…' …`; `table` is SQL text.
 
-    `automatic_formats` are those of `timeformat` and `dateformat` that are 'auto'.
+    `automatic_formats` are those of `timeformat` and `dateformat` that are 'auto'; `role` is the ARN of the role that
+    reads S3, None for the namespace's default one.
     """
 
     table: str
@@ -36,6 +37,7 @@ class CopyCommand:
     manifest: bool
     header_lines: int
     automatic_formats: frozenset[str]
+    role: str | None
 
 
 def parse_copy(text: SqlText) -> CopyCommand:
@@ -65,6 +67,7 @@ def parse_copy(text: SqlText) -> CopyCommand:
         manifest="manifest" in options,
         header_lines=int(options.get("ignoreheader", "0")),
         automatic_formats=frozenset({"timeformat", "dateformat"} & options.keys()),
+        role=None if options["iam_role"].lower() == "default" else options["iam_role"],
     )
 
 

@@ -48,14 +48,15 @@ class Column:
     width: int | None
 
 
-def load(s3: "S3Client", backend: Backend, command: CopyCommand) -> None:
-    """Runs the COPY.
+def load(s3_as: Callable[[str | None], "S3Client"], backend: Backend, command: CopyCommand) -> None:
+    """Runs the COPY, reading S3 as the command's role.
 
     Raises:
         RefusedError: files or values that Redshift would not load.
         BackendError: the table does not exist, or PostgreSQL refuses a value.
     """
     columns = _columns(backend, command.table)
+    s3 = s3_as(command.role)
 
     def chunks() -> Iterator[bytes]:
         for file in files_of(s3, command):

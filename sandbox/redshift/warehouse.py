@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import boto3
 import redshift_connector
@@ -19,11 +19,14 @@ from sandbox.redshift.postgres import DATABASE, USER, Postgres
 from sandbox.redshift.statement_log import StatementLog
 from sandbox.redshift.tls import server_context
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 
 class Warehouse:
     """A Redshift for one machine: on 127.0.0.1, user `sandbox`, database `dev`, its data below `home`.
 
-    COPY reads S3 with boto3, which is configured by the environment (AWS_ENDPOINT_URL, …) at the time of `start`.
+    COPY reads S3 with boto3, configured by the environment (AWS_ENDPOINT_URL, …), as the role that the COPY names.
     Clients that ask for TLS get it; with SSL_CERT_FILE=`certificate_authority` they can verify who serves them.
     """
 
@@ -61,7 +64,7 @@ class Warehouse:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise WarehouseError(f"another warehouse runs on {self.home}: stop it first") from error
-            copy = partial(load, boto3.client("s3"))
+            copy = partial(load, _s3_as)
             tls = server_context(self.certificate_authority)
             log = started.enter_context(closing(StatementLog(self.statements)))
             try:
@@ -107,3 +110,16 @@ class Warehouse:
     ) -> None:
         """Stops."""
         self.stop()
+
+
+def _s3_as(role: str | None) -> "S3Client":
+    """S3 as the role; as whoever started the warehouse when there is none."""
+    if role is None:
+        return boto3.client("s3")
+    session = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="copy")["Credentials"]
+    return boto3.client(
+        "s3",
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )

@@ -1,0 +1,76 @@
+"""What of the warehouse CloudFormation cannot make: its usage limit, and the rights of the user that dbt is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from infra.stacks import DeploymentError
+
+ENDED = frozenset({"FINISHED", "FAILED", "ABORTED"})
+COMPUTE = "serverless-compute"
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A workgroup of Redshift Serverless, its namespace and database.
+
+    Attributes:
+        client: makes a boto3 client of a service.
+        poll_seconds: between two looks at a statement that runs.
+    """
+
+    client: Callable[[str], Any]
+    workgroup: str
+    workgroup_arn: str
+    namespace: str
+    database: str
+    poll_seconds: float
+
+    def limit_usage(self, rpu_hours_a_day: int) -> None:
+        """Refuse queries for the rest of a day on which that much was used; 0 for no limit."""
+        serverless = self.client("redshift-serverless")
+        limits = serverless.list_usage_limits(resourceArn=self.workgroup_arn, usageType=COMPUTE)["usageLimits"]
+        wanted = {"amount": rpu_hours_a_day, "breachAction": "deactivate"}
+        for limit in limits:
+            if rpu_hours_a_day == 0 or limit["period"] != "daily":
+                serverless.delete_usage_limit(usageLimitId=limit["usageLimitId"])
+            elif {key: limit[key] for key in wanted} != wanted:
+                serverless.update_usage_limit(usageLimitId=limit["usageLimitId"], **wanted)
+        if rpu_hours_a_day and not any(limit["period"] == "daily" for limit in limits):
+            serverless.create_usage_limit(resourceArn=self.workgroup_arn, usageType=COMPUTE, period="daily", **wanted)
+
+    def let_in(self, role_name: str) -> None:
+        """Let whoever has the IAM role make schemas; it owns what it makes, and has no other rights.
+
+        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Repeating changes nothing.
+
+        Raises:
+            DeploymentError: a statement failed.
+        """
+        namespace = self.client("redshift-serverless").get_namespace(namespaceName=self.namespace)["namespace"]
+        administrator, user = namespace["adminPasswordSecretArn"], f"IAMR:{role_name}"
+        known = self._rows(f"select usename from pg_user where usename = '{user}'", administrator)  # noqa: S608  no input
+        if not known:
+            self._run(f'create user "{user}" password disable', administrator)
+        self._run(f'grant create on database "{self.database}" to "{user}"', administrator)
+
+    def _rows(self, sql: str, secret_arn: str) -> list[Any]:
+        statement = self._run(sql, secret_arn)
+        rows: list[Any] = self.client("redshift-data").get_statement_result(Id=statement)["Records"]
+        return rows
+
+    def _run(self, sql: str, secret_arn: str) -> str:
+        """Run a statement to its end; returns the id by which its result is had."""
+        api = self.client("redshift-data")
+        statement: str = api.execute_statement(
+            WorkgroupName=self.workgroup, Database=self.database, SecretArn=secret_arn, Sql=sql
+        )["Id"]
+        while (described := api.describe_statement(Id=statement))["Status"] not in ENDED:
+            time.sleep(self.poll_seconds)
+        if described["Status"] != "FINISHED":
+            raise DeploymentError(
+                f"workgroup {self.workgroup}, database {self.database}: {sql!r} failed: {described.get('Error')}. The "
+                f"stacks are as they should be: mend this, and deploy again."
+            )
+        return statement

@@ -1,0 +1,235 @@
+"""IAM for every request: what the policies of the caller's role allow, and no more.
+
+Who starts the sandbox is its administrator. A Glue run, a COPY and Airflow's tasks are their roles.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError
+from moto.iam.access_control import PermissionResult
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+from moto.s3.exceptions import S3ClientError, S3InvalidAccessKeyIdError
+from moto.s3.models import FakeBucket, s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.sts.models import AssumedRole, sts_backends
+
+from sandbox.aws.credentials import ACCOUNT_ID, REGION
+from sandbox.aws.policies import Decision, decide
+
+PARTITION = "aws"
+# Nothing leaves this machine, which is what TLS is for.
+TRANSPORT = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
+ACTIONS_OF_ANOTHER_NAME = {"HeadBucket": "ListBucket"}
+SESSION_SECONDS = 43_200
+
+
+@dataclass(frozen=True)
+class Need:
+    """One permission that a request needs."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str]
+
+
+class Authorizer:
+    """Decides on requests.
+
+    Args:
+        administrator: access key id of who may do everything.
+        sessions: roles by the access key id of a session that is known from the start.
+    """
+
+    def __init__(self, administrator: str, sessions: Mapping[str, str]) -> None:
+        self._administrator = administrator
+        for key_id, role in sessions.items():
+            assumed_role(f"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/{role}", "session", key_id)
+
+    def install(self) -> None:
+        """Makes moto ask here, for every service."""
+        authorizer = self
+
+        def authorize(response: Any, _request_class: type, resource: str = "*") -> None:
+            authorizer.check(response, resource)
+
+        def permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
+            if bucket.policy is None:
+                return PermissionResult.NEUTRAL
+            decision = decide([bucket.policy.decode()], action, resource, TRANSPORT, principal_is="*")
+            return {
+                Decision.ALLOWED: PermissionResult.PERMITTED,
+                Decision.DENIED: PermissionResult.DENIED,
+                Decision.NOT_MENTIONED: PermissionResult.NEUTRAL,
+            }[decision]
+
+        for owner, name, replacement in (
+            (ActionAuthenticatorMixin, "_authenticate_and_authorize_action", authorize),
+            (FakeBucket, "get_permission", permission),
+        ):
+            setattr(owner, name, replacement)
+
+    def check(self, response: Any, resource: str) -> None:
+        """Raises moto's error for a request that its caller may not make."""
+        key_id = _access_key_id(response)
+        if key_id is None or key_id == self._administrator:
+            return  # bucket policies decide on requests without credentials
+        service = _service(response)
+        session = sts_backends[ACCOUNT_ID][PARTITION].get_assumed_role_from_access_key(key_id)
+        if session is None:
+            raise S3InvalidAccessKeyIdError if service == "s3" else InvalidClientTokenIdError
+        needs = _needs_of_s3(response, resource) if service == "s3" else _needs(service, response)
+        for need in needs:
+            if not role_may(session.role_arn, need.action, need.resource, need.context):
+                raise _refusal(service, session, need)
+
+
+def role_may(role_arn: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
+    """Whether the role's policies allow it; what does not exist may nothing."""
+    backend = iam_backends[ACCOUNT_ID][PARTITION]
+    name = role_arn.rsplit("/", 1)[-1]
+    try:
+        inline = [backend.get_role_policy(name, policy)[1] for policy in backend.list_role_policies(name)]
+    except NotFoundException:
+        return False
+    return decide(inline, action, resource, {**TRANSPORT, **context}) is Decision.ALLOWED
+
+
+def assumed_role(role_arn: str, session_name: str, key_id: str | None = None) -> AssumedRole:
+    """A new session of a role, with the given access key id or one that moto makes up."""
+    backend = sts_backends[ACCOUNT_ID][PARTITION]
+    session = backend.assume_role(REGION, session_name, role_arn, "", SESSION_SECONDS, "")
+    session.access_key_id = key_id or session.access_key_id
+    return session
+
+
+def session_variables(role: str, session_name: str) -> dict[str, str]:
+    """The AWS_… variables of a process that works as a role, given by name or ARN."""
+    role_arn = role if role.startswith("arn:") else f"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/{role}"
+    session = assumed_role(role_arn, session_name)
+    return {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+
+
+def _access_key_id(response: Any) -> str | None:
+    credential = response.headers.get("Authorization", "").partition("Credential=")[2]
+    if not credential:
+        credential = parse_qs(urlsplit(response.uri).query).get("X-Amz-Credential", [""])[0]
+    return credential.split("/")[0] or None
+
+
+def _service(response: Any) -> str:
+    service: str = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")[3:4][0]
+    return service
+
+
+def _refusal(service: str, session: AssumedRole, need: Need) -> Exception:
+    sentence = f"{need.action} on resource: {need.resource} because no identity-based policy allows it"
+    if service != "s3":
+        return AccessDeniedError(user_arn=session.arn, action=sentence)
+    return S3ClientError("AccessDenied", f"User: {session.arn} is not authorized to perform: {sentence}")
+
+
+def _needs(service: str, response: Any) -> Iterator[Need]:
+    action = response._get_action()
+    context = {}
+    if (service, action) == ("monitoring", "PutMetricData"):
+        context["cloudwatch:namespace"] = str(response._get_param("Namespace"))
+    service = {"monitoring": "cloudwatch"}.get(service, service)
+    yield Need(f"{service}:{action}", _resource(service, response), context)
+
+
+def _resource(service: str, response: Any) -> str:
+    """The ARN that AWS would judge; `*` for what no role of ours calls on a resource."""
+    place = f"{REGION}:{ACCOUNT_ID}"
+    match service:
+        case "glue":
+            job = response._get_param("JobName") or response._get_param("Name")
+            return f"arn:{PARTITION}:glue:{place}:job/{job}" if job else "*"
+        case "sns":
+            return response._get_param("TopicArn") or "*"
+        case "sts":
+            return response._get_param("RoleArn") or "*"
+        case "secretsmanager":
+            name = response._get_param("SecretId")
+            secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(name) if name else None
+            return secret.arn if secret else f"arn:{PARTITION}:secretsmanager:{place}:secret:{name}"
+        case _:
+            return "*"
+
+
+def _needs_of_s3(response: Any, resource: str) -> Iterator[Need]:
+    """S3's requests and what they need: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html"""
+    action = response.data["Action"]
+    action = ACTIONS_OF_ANOTHER_NAME.get(action, action)
+    bucket, _, key = resource.removeprefix(f"arn:{PARTITION}:s3:::").partition("/")
+    if action == "DeleteObject" and not key:
+        for name in _keys_to_delete(response):
+            yield Need("s3:DeleteObject", f"{resource}/{name}", {})
+        return
+    yield Need(f"s3:{action}", resource, _listing(response) if action.startswith("ListBucket") else {})
+    if not key:
+        return
+    if action == "GetObject":
+        yield from _needs_to_read(bucket, key)
+    elif action == "PutObject":
+        yield from _needs_to_write(bucket)
+        if source := response.headers.get("x-amz-copy-source"):
+            path, _, version = unquote(source).lstrip("/").partition("?versionId=")
+            reading = "s3:GetObjectVersion" if version else "s3:GetObject"
+            yield Need(reading, f"arn:{PARTITION}:s3:::{path}", {})
+            yield from _needs_to_read(*path.split("/", 1))
+        if response.headers.get("x-amz-tagging"):
+            yield Need("s3:PutObjectTagging", resource, {})
+        if response.headers.get("If-Match"):
+            yield Need("s3:GetObject", resource, {})
+    elif action == "DeleteObject" and response.headers.get("If-Match"):
+        yield Need("s3:GetObject", resource, {})
+
+
+def _needs_to_read(bucket: str, key: str) -> Iterator[Need]:
+    try:
+        found = s3_backends[ACCOUNT_ID][PARTITION].get_object(bucket, key)
+    except S3ClientError:
+        found = None
+    if found is None:
+        # Only who may list the bucket is told that there is nothing, with 404.
+        yield Need("s3:ListBucket", f"arn:{PARTITION}:s3:::{bucket}", {})
+    elif key_arn := _encryption_key(bucket):
+        yield Need("kms:Decrypt", key_arn, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"})
+
+
+def _needs_to_write(bucket: str) -> Iterator[Need]:
+    if key_arn := _encryption_key(bucket):
+        yield Need("kms:GenerateDataKey", key_arn, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"})
+
+
+def _encryption_key(bucket: str) -> str | None:
+    """The key that the bucket encrypts with, if it is one of KMS."""
+    try:
+        encryption: Any = s3_backends[ACCOUNT_ID][PARTITION].get_bucket(bucket).encryption or {}
+    except S3ClientError:
+        return None
+    rule = encryption.get("Rule") or {}
+    rule = rule[0] if isinstance(rule, list) else rule
+    key: str | None = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID")
+    return key
+
+
+def _listing(response: Any) -> dict[str, str]:
+    prefix = response.querystring.get("prefix", [None])[0]
+    return {} if prefix is None else {"s3:prefix": prefix}
+
+
+def _keys_to_delete(response: Any) -> list[str]:
+    import xmltodict  # noqa: PLC0415  only who deletes many objects at once needs it
+
+    objects = xmltodict.parse(response.body, force_list=("Object",))["Delete"]["Object"]
+    return [entry["Key"] for entry in objects]

@@ -1,0 +1,359 @@
+"""What moto's CloudFormation lacks: kinds of resources, properties of buckets, outputs and roll-back of change sets.
+
+Of kinds that neither moto nor this module makes, a stack knows the names only (`NAMED_ONLY`), or not even these.
+"""
+
+# ruff: noqa: ARG001, ARG003  moto calls them with more than they need
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from moto.cloudformation import parsing
+from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Event, Stack
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.core.common_models import CloudFormationModel
+from moto.glue.models import glue_backends
+from moto.s3.models import FakeBucket, s3_backends
+
+from sandbox.aws.glue import RunningGlueBackend
+
+PARTITION = "aws"
+LOGICAL_ID = "logical_id_in_template"  # of the resource that failed, on the exception
+
+# Of these only names, and what of the attributes our templates ask for: {name}, {place} is Region and account.
+NAMED_ONLY = {
+    "AWS::RedshiftServerless::Namespace": {
+        "name": "NamespaceName",
+        "Namespace.NamespaceArn": "arn:aws:redshift-serverless:{place}:namespace/{name}",
+        "Namespace.AdminPasswordSecretArn": "arn:aws:secretsmanager:{place}:secret:redshift!{name}-admin",
+    },
+    "AWS::RedshiftServerless::Workgroup": {
+        "name": "WorkgroupName",
+        "Workgroup.WorkgroupArn": "arn:aws:redshift-serverless:{place}:workgroup/{name}",
+        "Workgroup.Endpoint.Address": "127.0.0.1",
+        "Workgroup.Endpoint.Port": "5439",
+    },
+    "AWS::MWAA::Environment": {
+        "name": "Name",
+        "Arn": "arn:aws:airflow:{place}:environment/{name}",
+        "WebserverUrl": "{name}.airflow.example",
+    },
+}
+
+
+class _Resource(CloudFormationModel):
+    """A resource of one of the kinds below; its physical id is its name."""
+
+    KIND = ""
+    NAME_PROPERTY = ""
+
+    def __init__(self, name: str, account_id: str, region_name: str) -> None:
+        self.physical_resource_id = name
+        self._place = f"{region_name}:{account_id}"
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        return cls.KIND
+
+    @classmethod
+    def cloudformation_name_type(cls) -> str:
+        return cls.NAME_PROPERTY
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr in NAMED_ONLY.get(cls.KIND, {})
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        return NAMED_ONLY[self.KIND][attribute].format(name=self.physical_resource_id, place=self._place)
+
+    def is_created(self) -> bool:
+        return True
+
+    @classmethod
+    def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
+        """Makes the resource, or makes it anew."""
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    ) -> "_Resource":
+        cls.apply(resource_name, cloudformation_json.get("Properties", {}), account_id, region_name)
+        return cls(resource_name, account_id, region_name)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: "_Resource",
+        new_resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> "_Resource":
+        properties = cloudformation_json.get("Properties", {})
+        name = properties.get(cls.NAME_PROPERTY) or original_resource.physical_resource_id
+        if name != original_resource.physical_resource_id:
+            old = original_resource.physical_resource_id
+            cls.delete_from_cloudformation_json(old, cloudformation_json, account_id, region_name)
+        cls.apply(name, properties, account_id, region_name)
+        return cls(name, account_id, region_name)
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        """Nothing to delete but the name."""
+
+
+class GlueJob(_Resource):
+    KIND = "AWS::Glue::Job"
+    NAME_PROPERTY = "Name"
+
+    @classmethod
+    def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
+        backend = glue_backends[account_id][region_name]
+        assert isinstance(backend, RunningGlueBackend)
+        numbers = ("Timeout", "NumberOfWorkers", "MaxRetries")
+        definition = {key: int(value) if key in numbers else value for key, value in properties.items()}
+        execution = {key: int(value) for key, value in properties.get("ExecutionProperty", {}).items()}
+        backend.define_job(name, definition | {"ExecutionProperty": execution}, properties.get("Tags"))
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        glue_backends[account_id][region_name].delete_job(resource_name)
+
+
+class Alarm(_Resource):
+    KIND = "AWS::CloudWatch::Alarm"
+    NAME_PROPERTY = "AlarmName"
+
+    @classmethod
+    def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
+        cloudwatch_backends[account_id][region_name].put_metric_alarm(
+            name=name,
+            namespace=properties["Namespace"],
+            metric_name=properties["MetricName"],
+            comparison_operator=properties["ComparisonOperator"],
+            evaluation_periods=int(properties["EvaluationPeriods"]),
+            datapoints_to_alarm=int(properties.get("DatapointsToAlarm", properties["EvaluationPeriods"])),
+            period=int(properties["Period"]),
+            threshold=float(properties["Threshold"]),
+            statistic=properties["Statistic"],
+            description=properties.get("AlarmDescription", ""),
+            dimensions=properties.get("Dimensions", []),
+            alarm_actions=properties.get("AlarmActions", []),
+            ok_actions=properties.get("OKActions", []),
+            treat_missing_data=properties.get("TreatMissingData"),
+        )
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        cloudwatch_backends[account_id][region_name].delete_alarms([resource_name])
+
+
+class BucketPolicy(_Resource):
+    KIND = "AWS::S3::BucketPolicy"
+    NAME_PROPERTY = "Bucket"
+
+    @classmethod
+    def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
+        document = json.dumps(properties["PolicyDocument"]).encode()
+        s3_backends[account_id][PARTITION].put_bucket_policy(name, document)
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        s3_backends[account_id][PARTITION].delete_bucket_policy(resource_name)
+
+
+class Bucket(_Resource):
+    """moto's bucket, with the properties that moto drops."""
+
+    KIND = "AWS::S3::Bucket"
+    NAME_PROPERTY = "BucketName"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return FakeBucket.has_cfn_attr(attr)
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    ) -> Any:
+        bucket = FakeBucket.create_from_cloudformation_json(resource_name, cloudformation_json, account_id, region_name)
+        _complete(bucket, cloudformation_json.get("Properties", {}))
+        return bucket
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: Any,
+        new_resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> Any:
+        bucket = FakeBucket.update_from_cloudformation_json(
+            original_resource, new_resource_name, cloudformation_json, account_id, region_name
+        )
+        _complete(bucket, cloudformation_json.get("Properties", {}))
+        return bucket
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        FakeBucket.delete_from_cloudformation_json(resource_name, cloudformation_json, account_id, region_name)
+
+
+def _complete(bucket: FakeBucket, properties: Mapping[str, Any]) -> None:
+    backend = s3_backends[bucket.account_id][PARTITION]
+    name = bucket.name
+    if versioning := properties.get("VersioningConfiguration"):
+        backend.put_bucket_versioning(name, versioning["Status"])
+    if block := properties.get("PublicAccessBlockConfiguration"):
+        backend.put_public_access_block(name, {key: str(value).lower() for key, value in block.items()})
+    if ownership := properties.get("OwnershipControls"):
+        backend.put_bucket_ownership_controls(name, ownership)
+    if lifecycle := properties.get("LifecycleConfiguration"):
+        backend.put_bucket_lifecycle(name, [_lifecycle_rule(rule) for rule in lifecycle["Rules"]])
+
+
+def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """CloudFormation's words for a rule, in those of S3's API."""
+    known = {
+        "Id",
+        "Status",
+        "Prefix",
+        "ExpirationInDays",
+        "Transitions",
+        "NoncurrentVersionExpiration",
+        "NoncurrentVersionTransitions",
+        "AbortIncompleteMultipartUpload",
+        "ExpiredObjectDeleteMarker",
+    }
+    if unknown := set(rule) - known:
+        raise NotImplementedError(f"the sandbox's lifecycle rules know no {', '.join(sorted(unknown))}")
+    expiration = {
+        "Days": rule.get("ExpirationInDays"),
+        "ExpiredObjectDeleteMarker": rule.get("ExpiredObjectDeleteMarker"),
+    }
+    expiration = {key: str(value).lower() for key, value in expiration.items() if value is not None}
+    return {
+        "ID": rule["Id"],
+        "Status": rule["Status"],
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+        "Transition": [
+            {"Days": step["TransitionInDays"], "StorageClass": step["StorageClass"]}
+            for step in rule.get("Transitions", [])
+        ],
+        "NoncurrentVersionTransition": [
+            {"NoncurrentDays": step["TransitionInDays"], "StorageClass": step["StorageClass"]}
+            for step in rule.get("NoncurrentVersionTransitions", [])
+        ],
+        **({"Expiration": expiration} if expiration else {}),
+        **{
+            key: dict(rule[key])
+            for key in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+            if key in rule
+        },
+    }
+
+
+def install() -> None:
+    """Completes moto's CloudFormation; to be called before its first request."""
+    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Alarm, BucketPolicy, Bucket]
+    named: list[Any] = [
+        type(kind.replace("::", ""), (_Resource,), {"KIND": kind, "NAME_PROPERTY": attributes["name"]})
+        for kind, attributes in NAMED_ONLY.items()
+    ]
+    models = {model.cloudformation_type(): model for model in parsing.get_model_list()}
+    models |= {kind.cloudformation_type(): kind for kind in [*kinds, *named]}
+    names = {kind: model.cloudformation_name_type() for kind, model in models.items()}
+    create = parsing.parse_and_create_resource
+
+    def create_and_name(logical_id: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return create(logical_id, *arguments, **options)
+        except Exception as error:
+            if not hasattr(error, LOGICAL_ID):
+                setattr(error, LOGICAL_ID, logical_id)
+            raise
+
+    for owner, name, replacement in (
+        (parsing, "get_model_map", lambda: models),
+        (parsing, "get_name_type_map", lambda: names),
+        (parsing, "parse_and_create_resource", create_and_name),
+        (parsing.ResourceMap, "build_resource_diff", _differences),
+        (ChangeSet, "diff", _changes),
+        (CloudFormationBackend, "execute_change_set", _execute),
+    ):
+        setattr(owner, name, replacement)
+
+
+def _differences(
+    resources: parsing.ResourceMap, template: dict[str, Any], parameters: dict[str, Any] | None = None
+) -> dict[str, list[str]]:
+    """As moto's, which overlooks parameters within Fn::Sub."""
+    old, new = resources._resource_json_map, template["Resources"]
+    changed = [name for name, value in (parameters or {}).items() if resources.input_parameters.get(name) != value]
+
+    def differs(name: str) -> bool:
+        text = json.dumps(new[name], default=str)
+        return bool(new[name] != old[name]) or any(parameter in text for parameter in changed)
+
+    return {
+        "Add": [name for name in new if name not in old],
+        "Modify": [name for name in new if name in old and differs(name)],
+        "Remove": [name for name in old if name not in new],
+    }
+
+
+def _changes(change_set: ChangeSet) -> list[Change]:
+    resources = change_set.stack.resource_map
+    by_action = _differences(resources, change_set.template_dict, change_set.parameters)
+    definitions = {**resources._resource_json_map, **change_set.template_dict["Resources"]}
+    return [Change(action, name, definitions[name]["Type"]) for action, names in by_action.items() for name in names]
+
+
+def _execute(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
+    change_set = backend.describe_change_set(change_set_name)
+    assert change_set is not None
+    stack, kind = change_set.stack, change_set.change_set_type
+    before = (stack.template, stack.template_dict, stack.parameters)
+    stack._add_stack_event(f"{kind}_IN_PROGRESS", resource_status_reason="User Initiated")
+    change_set.execution_status = "EXECUTE_COMPLETE"
+    try:
+        stack.resource_map.update(change_set.template_dict, change_set.parameters)
+    except Exception as error:  # noqa: BLE001  whatever moto's service raised is the resource's failure
+        failed = getattr(error, LOGICAL_ID, stack.name)
+        definition = change_set.template_dict["Resources"].get(failed, {})
+        _tell(stack, failed, definition.get("Type", ""), f"{kind}_FAILED", str(getattr(error, "message", error)))
+        change_set.execution_status = "EXECUTE_FAILED"
+        if kind == "CREATE":
+            stack.resource_map.delete()
+            stack.status = "ROLLBACK_COMPLETE"
+        else:
+            stack.template, stack.template_dict, stack.parameters = before
+            stack.resource_map.update(stack.template_dict, stack.parameters)
+            stack.status = "UPDATE_ROLLBACK_COMPLETE"
+        stack._add_stack_event(stack.status)
+        return
+    done = {"Add": "CREATE_COMPLETE", "Modify": "UPDATE_COMPLETE", "Remove": "DELETE_COMPLETE"}
+    for change in change_set.changes:
+        _tell(stack, change.logical_resource_id, change.resource_type, done[change.action], None)
+    stack.template, stack.template_dict = change_set.template, change_set.template_dict
+    stack.parameters = change_set.parameters
+    stack.output_map = stack._create_output_map()
+    stack.status = f"{kind}_COMPLETE"
+    stack._add_stack_event(stack.status)
+
+
+def _tell(stack: Stack, logical_id: str, kind: str, state: str, reason: str | None) -> None:
+    resource = stack.resource_map._parsed_resources.get(logical_id)
+    physical_id = getattr(resource, "physical_resource_id", "") or ""
+    stack.events.append(Event(stack.stack_id, stack.name, logical_id, physical_id, kind, state, reason, None))
