@@ -14,7 +14,6 @@ from music_streams import lake
 from music_streams.objects import read_json
 
 from sandbox import dbt_server
-from sandbox.aws_account import ARTIFACTS, GLUE_JOBS, glue_job
 from sandbox.lifecycle import Part
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import RunningSandbox, fork_in, halt_when, kill, wait_for
@@ -83,7 +82,7 @@ def failed_tasks(message: Message) -> set[str]:
 def glue_minutes_of_two_seconds(sandbox: RunningSandbox) -> Iterator[None]:
     """Timeouts of Glue runs that a test can wait for."""
     sandbox.kill_aws(seconds_per_minute=2)
-    for job in GLUE_JOBS:
+    for job in TRIGGER:
         set_timeout(sandbox, job, minutes=300)
     yield
     sandbox.kill_aws()
@@ -91,7 +90,14 @@ def glue_minutes_of_two_seconds(sandbox: RunningSandbox) -> Iterator[None]:
 
 def set_timeout(sandbox: RunningSandbox, job: str, *, minutes: int) -> None:
     """Change the definition of a Glue job."""
-    sandbox.glue.update_job(JobName=job, JobUpdate={**glue_job(GLUE_JOBS[job]), "Timeout": minutes})
+    of_glue = ("Name", "CreatedOn", "LastModifiedOn")
+    defined = {key: value for key, value in definition(sandbox, job).items() if key not in of_glue}
+    sandbox.glue.update_job(JobName=job, JobUpdate={**defined, "Timeout": minutes})
+
+
+def definition(sandbox: RunningSandbox, job: str) -> Any:
+    """What Glue knows of a job."""
+    return sandbox.glue.get_job(JobName=job)["Job"]
 
 
 def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: History, run_id: str) -> None:
@@ -119,7 +125,7 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
     sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
     assert_lost(sandbox, subscriber, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"}, message=3)
 
-    script = f"{ARTIFACTS}/glue_jobs/{GLUE_JOBS[GENRE]}"
+    _, _, script = definition(sandbox, GENRE)["Command"]["ScriptLocation"].removeprefix("s3://").partition("/")
     content = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=script)["Body"].read()
     sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=script)
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])

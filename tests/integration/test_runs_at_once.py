@@ -8,7 +8,6 @@ from music_streams import lake
 from music_streams.batches import owed_batches
 from music_streams.objects import read_json
 
-from sandbox.aws_account import GLUE_JOBS
 from sandbox.sample_events import FIRST_DAY
 from tests.integration.conftest import RunningSandbox, kill
 from tests.integration.exact_tables import SMALL, TABLES, History, day, streams, table
@@ -73,7 +72,7 @@ def test_one_more_run_after_runs_at_once_makes_all_tables_exact(meeting: Meeting
 
 
 def test_the_runs_of_a_glue_job_follow_each_other(sandbox: RunningSandbox, meeting: Meeting) -> None:
-    for job in GLUE_JOBS:
+    for job in TRIGGER:
         runs = [
             run
             for dag_run in (meeting.first, meeting.backfill, meeting.newest)
