@@ -108,9 +108,10 @@ def load_dags(python: Path, environment: Mapping[str, str]) -> dict[str, Any]:
 def install() -> Path:
     """Bring .venv/mwaa to what MWAA's image holds and requirements.txt adds; returns the folder of its programs."""
     programs = ENVIRONMENT / "bin"
-    version = [str(programs / "python"), "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
-    if not programs.exists() or subprocess.check_output(version, text=True).strip() != PYTHON:
+    made, wanted = ENVIRONMENT / "made", f"{PYTHON} {ENVIRONMENT}"  # programs in it begin with its place
+    if not ((programs / "python").exists() and made.exists() and made.read_text() == wanted):
         _run_uv("venv", "--quiet", "--clear", "--python", PYTHON, str(ENVIRONMENT))
+        made.write_text(wanted)
     packages = ENVIRONMENT / "packages.txt"
     image = "\n".join(requirements.resolve([requirements.IMAGE]))
     packages.write_text(f"{image}\n{requirements.REQUIREMENTS.read_text()}")
