@@ -91,8 +91,8 @@ def glue_minutes_of_two_seconds(sandbox: RunningSandbox) -> Iterator[None]:
 def set_timeout(sandbox: RunningSandbox, job: str, *, minutes: int) -> None:
     """Change the definition of a Glue job."""
     of_glue = ("Name", "CreatedOn", "LastModifiedOn")
-    defined = {key: value for key, value in definition(sandbox, job).items() if key not in of_glue}
-    sandbox.glue.update_job(JobName=job, JobUpdate={**defined, "Timeout": minutes})
+    defined: Any = {key: value for key, value in definition(sandbox, job).items() if key not in of_glue}
+    sandbox.glue.update_job(JobName=job, JobUpdate=defined | {"Timeout": minutes})
 
 
 def definition(sandbox: RunningSandbox, job: str) -> Any:
