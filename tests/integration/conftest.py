@@ -22,16 +22,7 @@ from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.pipeline_run import wait_for_quiet
 from sandbox.processes import has_ended
-from sandbox.settings import (
-    ACCOUNT,
-    BUCKET,
-    DATABASE,
-    DATABASE_USER,
-    PREFERRED_PORTS,
-    REGION,
-    SCHEMA_PREFIX,
-    dag_variables,
-)
+from sandbox.settings import BUCKET, DATABASE, DATABASE_USER, PREFERRED_PORTS, SCHEMA_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
@@ -43,11 +34,6 @@ Found = TypeVar("Found")
 PATIENCE_SECONDS = 240  # nothing that a test waits for takes longer, on a busy machine either
 POLL_SECONDS = 0.25
 MOMENT_SECONDS = 0.03  # between two looks at what soon passes
-# Of a sandbox that has no topic and no stage of its own.
-ALERTS = {
-    "MUSIC_STREAMS_STAGE": "sandbox",
-    "MUSIC_STREAMS_ALERT_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:music-streams-sandbox-alerts",
-}
 MAKES_UP_COMMAND = "org.apache.spark.launcher.Main"  # a short-lived JVM of spark-submit, before Spark's own
 
 
@@ -350,11 +336,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     # While a test keeps a server down, another sandbox would take a customary port, and a client one of the system's.
     home.remember("ports", dict(zip(PREFERRED_PORTS, random.sample(range(20_000, 32_000), 3), strict=True)))
     sandbox = Sandbox(home)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sandbox.lifecycle.dag_variables", lambda of_home: ALERTS | dag_variables(of_home))
-        try:
-            sandbox.start()
-            sandbox.airflow.unpause()
-            yield RunningSandbox(sandbox)
-        finally:
-            sandbox.stop()
+    try:
+        sandbox.start()
+        sandbox.airflow.unpause()
+        yield RunningSandbox(sandbox)
+    finally:
+        sandbox.stop()
