@@ -93,7 +93,6 @@ def spark_settings(endpoint_url: str, scratch: Path) -> dict[str, str]:
         "aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
         "fast.upload.buffer": "bytebuffer",  # small outputs need no local file
         "bucket.probe": "0",
-        "directory.marker.retention": "keep",  # else each write deletes the markers of all folders above
         "attempts.maximum": "3",
         "retry.limit": "3",
     }
