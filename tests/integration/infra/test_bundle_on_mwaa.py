@@ -15,7 +15,14 @@ from sandbox import airflow
 from sandbox.airflow import DAG_ID
 from sandbox.home import Home
 from sandbox.lifecycle import Part, Sandbox
-from sandbox.settings import GLUE_POLL_SECONDS, PREFERRED_PORTS, RETRY_SECONDS, client_variables
+from sandbox.settings import (
+    GLUE_POLL_SECONDS,
+    PREFERRED_PORTS,
+    RETRY_SECONDS,
+    client_variables,
+    dag_variables,
+    role_variables,
+)
 from tests.integration.conftest import RunningSandbox
 from tests.integration.exact_tables import SMALL, History, day
 from tests.integration.infra import mwaa
@@ -72,7 +79,7 @@ def sandbox(home: Home, container: Mwaa, worker: dict[str, str]) -> Iterator[Run
 
 def airflow_on_mwaa(sandbox: Sandbox, container: Mwaa) -> dict[str, str]:
     """The sandbox's variables, by way of the start-up script as far as MWAA's come by it."""
-    known = client_variables(sandbox.home, sandbox.ports)
+    known = client_variables(sandbox.home, sandbox.ports) | dag_variables(sandbox.home)
     given = {name: known.get(name, "") for name in bundle.VARIABLES}
     # There is no Serverless to log in to by IAM.
     given |= {name: known[name] for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD", "MUSIC_STREAMS_SCHEMA_PREFIX")}
@@ -80,7 +87,7 @@ def airflow_on_mwaa(sandbox: Sandbox, container: Mwaa) -> dict[str, str]:
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
         "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
     }
-    of_sandbox = sandbox.environment() | airflow.variables(sandbox.home, sandbox.ports)
+    of_sandbox = sandbox.environment() | airflow.variables(sandbox.home, sandbox.ports) | role_variables(sandbox.home)
     return of_sandbox | container.start_up("worker", given)
 
 
