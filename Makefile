@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test test-redshift soak benchmark query env airflow docs lint stop clean
+.PHONY: help setup run test test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -13,7 +13,9 @@ SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
 export MUSIC_STREAMS_ARGUMENT_DATA := $(value DATA)
 export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
 export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
-unexport DATA PARAMS SQL
+export MUSIC_STREAMS_ARGUMENT_STAGE := $(value STAGE)
+export MUSIC_STREAMS_ARGUMENT_DELETE_DATA := $(value DELETE_DATA)
+unexport DATA PARAMS SQL STAGE DELETE_DATA
 # The longest first, so that no worker is left alone with them.
 TESTS ?= tests/properties tests/integration tests/unit
 # More than two cores can feed: tests of the whole sandbox wait most of their time. Each may take 4 GB.
@@ -66,6 +68,19 @@ lint: ## Check style and types
 	@.venv/bin/mypy $(CODE)
 	@$(PYTHON) -m tests.lint_sql
 	@$(PYTHON) -m tests.lint_infra
+
+deploy: ## Deploy a stage to the AWS account of your credentials, or bring it up to date: make deploy STAGE=dev
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m infra deploy
+
+deploy-plan: ## Show what that would change, and change nothing
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m infra plan
+
+destroy: ## Delete a stage; it asks, and refuses while the bucket holds data
+#: DELETE_DATA=yes the data may go, too
+	@sh sandbox/setup.sh
+	@$(PYTHON) -m infra destroy
 
 stop: ## Stop the sandbox; its contents stay
 	$(SANDBOX) stop

@@ -31,10 +31,15 @@ class Bucket:
         return f"s3://{self.name}/{key}"
 
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield (key, size in bytes) of every object below `prefix`."""
+        """Yield (key, size in bytes) of every object below `prefix`, but for folders.
+
+        Hadoop marks a folder by an empty object whose key ends with a slash, and may leave it there. Read as a file, it
+        stands for all files in it.
+        """
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
             for entry in page.get("Contents", []):
-                yield entry["Key"], entry["Size"]
+                if not entry["Key"].endswith("/"):
+                    yield entry["Key"], entry["Size"]
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the folders that begin with `prefix`, without a trailing slash."""

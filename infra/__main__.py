@@ -1,4 +1,7 @@
-"""`python -m infra deploy|plan|destroy --stage dev`: what `make deploy`, `deploy-plan` and `destroy` run."""
+"""`python -m infra deploy|plan|destroy`: what `make deploy`, `deploy-plan` and `destroy` run.
+
+The stage, and whether data may be deleted, come from the environment, as make passes them on.
+"""
 
 import argparse
 import os
@@ -20,13 +23,12 @@ COLORS = {"FAILED": "red", "ROLLBACK": "red", "COMPLETE": "green", "UNCHANGED": 
 
 def main() -> int:
     """The exit status: 0 only when all is done."""
-    parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra")
     parser.add_argument("command", choices=["deploy", "plan", "destroy"])
-    parser.add_argument("--stage", required=True, help="a file in infra/stages, without .toml")
     options = parser.parse_args()
     console = Console(highlight=False)
     try:
-        stage = Stage.read(options.stage)
+        stage = Stage.read(os.environ.get("MUSIC_STREAMS_ARGUMENT_STAGE", ""))
         session = boto3.Session()
         account = session.client("sts", region_name=_region(session)).get_caller_identity()
         console.print(f"Stage [b]{stage.name}[/b] in account {account['Account']}, {session.region_name}")

@@ -39,9 +39,12 @@ class Stage:
             DeploymentError: there is none.
         """
         file = STAGES / f"{name}.toml"
-        if not file.exists():
-            known = ", ".join(sorted(file.stem for file in STAGES.glob("*.toml")))
-            raise DeploymentError(f"there is no stage {name!r}: choose one of {known}, or add infra/stages/{name}.toml")
+        known = sorted(file.stem for file in STAGES.glob("*.toml"))
+        if name not in known:
+            raise DeploymentError(
+                f"there is no stage {name!r}: give one of {', '.join(known)}, as in STAGE={known[0]}, or add a file to "
+                f"infra/stages"
+            )
         tables = tomllib.loads(file.read_text())
         if unknown := sorted(tables.keys() - set(PARTS)):
             raise DeploymentError(f"{file.name}: {', '.join(unknown)} is no stack; the stacks are {', '.join(PARTS)}")

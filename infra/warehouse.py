@@ -50,7 +50,8 @@ class Warehouse:
         """
         namespace = self.client("redshift-serverless").get_namespace(namespaceName=self.namespace)["namespace"]
         administrator, user = namespace["adminPasswordSecretArn"], f"IAMR:{role_name}"
-        known = self._rows(f"select usename from pg_user where usename = '{user}'", administrator)  # noqa: S608  no input
+        # Redshift folds names to lower case, those within quotes too, unless it is told otherwise.
+        known = self._rows(f"select usename from pg_user where lower(usename) = lower('{user}')", administrator)  # noqa: S608
         if not known:
             self._run(f'create user "{user}" password disable', administrator)
         self._run(f'grant create on database "{self.database}" to "{user}"', administrator)

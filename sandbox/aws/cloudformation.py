@@ -12,6 +12,8 @@ from moto.cloudformation import parsing
 from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Event, Stack
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.common_models import CloudFormationModel
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.route_tables import RouteTable
 from moto.glue.models import glue_backends
 from moto.s3.models import FakeBucket, s3_backends
 
@@ -167,7 +169,9 @@ class BucketPolicy(_Resource):
     def delete_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
     ) -> None:
-        s3_backends[account_id][PARTITION].delete_bucket_policy(resource_name)
+        backend = s3_backends[account_id][PARTITION]
+        if resource_name in backend.buckets:  # moto minds no order
+            backend.delete_bucket_policy(resource_name)
 
 
 class Bucket(_Resource):
@@ -284,7 +288,12 @@ def install() -> None:
                 setattr(error, LOGICAL_ID, logical_id)
             raise
 
+    def delete_route_table(table: RouteTable, account_id: str, region_name: str) -> None:
+        table.associations.clear()
+        ec2_backends[account_id][region_name].delete_route_table(table.id)
+
     for owner, name, replacement in (
+        (RouteTable, "delete", delete_route_table),
         (parsing, "get_model_map", lambda: models),
         (parsing, "get_name_type_map", lambda: names),
         (parsing, "parse_and_create_resource", create_and_name),

@@ -23,7 +23,7 @@ class AwsEndpoint:
         options: More options of the command line, such as `seconds_per_minute=1`.
     """
 
-    def __init__(self, home: Path, port: int = 0, **options: float) -> None:
+    def __init__(self, home: Path, port: int = 0, **options: float | str) -> None:
         self.home = home
         self.port = port
         self._options = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]

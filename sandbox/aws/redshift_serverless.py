@@ -18,7 +18,7 @@ from sandbox.aws.credentials import ACCOUNT_ID, REGION
 from sandbox.redshift.temporary_passwords import temporary_password
 
 SERVERLESS = "redshift-serverless"
-DATA = "redshift-data"
+DATA = "redshiftdata"  # as moto calls it
 ROLE = "IAMR:sandbox"  # the caller, whoever it is
 LIFETIME = timedelta(minutes=15)
 
@@ -115,7 +115,8 @@ class DataApi:
         described: dict[str, Any] = {"Id": statement, "QueryString": request["Sql"], "Status": "FINISHED"}
         try:
             with redshift_connector.connect(**self._login) as connection, connection.cursor() as cursor:
-                cursor.execute(request["Sql"])
+                # The one database there is has a name of its own.
+                cursor.execute(request["Sql"].replace(f'"{request["Database"]}"', f'"{self._login["database"]}"'))
                 self._rows[statement] = list(cursor.fetchall()) if cursor.description else []
                 connection.commit()
         except (Error, OSError) as error:

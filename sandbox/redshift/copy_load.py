@@ -56,9 +56,9 @@ def load(s3_as: Callable[[str | None], "S3Client"], backend: Backend, command: C
         BackendError: the table does not exist, or PostgreSQL refuses a value.
     """
     columns = _columns(backend, command.table)
-    s3 = s3_as(command.role)
 
     def chunks() -> Iterator[bytes]:
+        s3 = s3_as(command.role)
         for file in files_of(s3, command):
             with local_copy(s3, file) as content:
                 try:

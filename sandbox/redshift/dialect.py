@@ -46,6 +46,7 @@ _STATEMENTS = _pattern(
     r"create\s+(?:or\s+replace\s+)?view\b",
     r"(?:create|drop)\s+schema\b",
     rf"(?:create|drop)\s+(?:role|group)\s+{NAME}$",
+    rf"create\s+user\s+{NAME}\s+password\s+disable$",
     r"drop\s+(?:table|view)\b",
     rf"alter\s+table\s+{QUALIFIED_NAME}\s+(?:rename|add\s+column|drop\s+column|owner\s+to)\b",
     r"$",
@@ -95,6 +96,7 @@ _EDITS = [
         (r"\bextract\s*\(\s*([a-z]+)\s+from\b", r"pg_redshift.date_part('\1',"),
         (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z]+)\s*,", r"\1('\2',"),
         (r"\)\s*with\s+no\s+schema\s+binding$", ")"),
+        (r"\bpassword\s+disable$", "password null"),
         (r"^((?:set|reset|show)\s+)query_group\b", r"\1redshift.query_group"),
     )
 ]

@@ -232,3 +232,14 @@ def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> No
 def test_python_workers_have_the_packages_of_the_driver(lake: LakeOfEvents) -> None:
     context = lake.spark.sparkContext
     assert context.parallelize([0], 1).map(lambda _: sys.prefix).collect() == [sys.prefix]
+
+
+def test_a_marker_that_hadoop_leaves_for_a_folder_is_not_read_as_a_file(lake: LakeOfEvents) -> None:
+    lake.land("monday.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    for attempt in range(3):
+        folder = f"{layout.CURATED}/listen_date=2024-06-25/batch_id={FIRST}/attempt=jr_{attempt:03d}"
+        lake.s3.put_object(Bucket=lake.bucket, Key=f"{folder}/", Body=b"")
+    record = lake.curate(FIRST)
+    assert (record["rows_accepted"], record["rows_duplicate"]) == (2, 0)
+    assert [file["key"].endswith(".parquet") for file in record["curated_files"]] == [True]
