@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from music_streams import lake as layout
 
+from glue_jobs.lake import Bucket
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
 from tests.integration.glue_jobs.lake_of_events import SONGS, USERS, LakeOfEvents
@@ -234,12 +235,7 @@ def test_python_workers_have_the_packages_of_the_driver(lake: LakeOfEvents) -> N
     assert context.parallelize([0], 1).map(lambda _: sys.prefix).collect() == [sys.prefix]
 
 
-def test_a_marker_that_hadoop_leaves_for_a_folder_is_not_read_as_a_file(lake: LakeOfEvents) -> None:
-    lake.land("monday.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
-    for attempt in range(3):
-        folder = f"{layout.CURATED}/listen_date=2024-06-25/batch_id={FIRST}/attempt=jr_{attempt:03d}"
-        lake.s3.put_object(Bucket=lake.bucket, Key=f"{folder}/", Body=b"")
-    record = lake.curate(FIRST)
-    assert (record["rows_accepted"], record["rows_duplicate"]) == (2, 0)
-    assert [file["key"].endswith(".parquet") for file in record["curated_files"]] == [True]
+def test_a_marker_that_hadoop_leaves_for_a_folder_is_not_taken_for_a_file(lake: LakeOfEvents) -> None:
+    for key in ("attempt=1/", "attempt=1/part-0.parquet"):
+        lake.s3.put_object(Bucket=lake.bucket, Key=f"curated/{key}", Body=b"")
+    assert list(Bucket(lake.bucket).keys("curated/")) == [("curated/attempt=1/part-0.parquet", 0)]

@@ -1,0 +1,221 @@
+"""The roles of the templates hold what the pipeline needs, and nothing that it does not: without any of it, it fails.
+
+That they hold enough, every run in the sandbox shows: there the Glue jobs, COPY and Airflow are these roles.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from music_streams import lake
+from music_streams.archive import finish_batch
+from music_streams.objects import s3_client
+from music_streams.validation import take_in_batch
+
+from infra.deployment import Deployment
+from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
+from tests.integration.glue_jobs.lake_of_events import SONGS, USERS
+
+ACCOUNT = "123456789012"
+BATCH = "20240626T000000Z-00000000"
+FOLDER = lake.BatchFolder(BATCH)
+GLUE_ROLE, AIRFLOW_ROLE = (f"music-streams-{STAGE.name}-{name}" for name in ("glue", "airflow"))
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    """An account in which the sandbox's stage is deployed, and every request judged."""
+    with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
+        deployment = Deployment(STAGE, endpoint.client, lambda *_: None, poll_seconds=0.01)
+        deployment.deploy_lake()
+        for part in ("warehouse", "alerts", "airflow"):
+            deployment.deploy_stack(part)
+        yield endpoint
+
+
+@pytest.fixture
+def landed(endpoint: AwsEndpoint) -> AwsEndpoint:
+    """The same, with nothing in the lake but what producers have landed."""
+    s3 = endpoint.client("s3")
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=f"{lake.ROOT}/"):
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
+    for key, content in {
+        lake.SONGS: SONGS,
+        lake.USERS: USERS,
+        f"{lake.USER_STREAMS}/monday.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n",
+        f"{lake.USER_STREAMS}/broken.csv": b"user_id\n",
+    }.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+    return endpoint
+
+
+@contextmanager
+def working_as(endpoint: AwsEndpoint, role: str) -> Iterator[None]:
+    """boto3 finds a session of the role."""
+    session = endpoint.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="test")[
+        "Credentials"
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in endpoint.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_ACCESS_KEY_ID", session["AccessKeyId"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", session["SecretAccessKey"])
+        patch.setenv("AWS_SESSION_TOKEN", session["SessionToken"])
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        yield
+
+
+@contextmanager
+def without(endpoint: AwsEndpoint, role: str, sid: str, action: str) -> Iterator[None]:
+    """The role lacks one action of one statement."""
+    iam = endpoint.client("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        whole = json.dumps(document)
+        for statement in document["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            if statement["Sid"] == sid:
+                assert action in actions
+                statement["Action"] = [other for other in actions if other != action] or ["none:None"]
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+                yield
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=whole)
+                return
+    pytest.fail(f"{role} has no statement {sid}")
+
+
+def take_in() -> Any:
+    """What the task validate_datasets does, with a file to move aside."""
+    return take_in_batch(s3_client(), BUCKET, BATCH, on_invalid_stream_file="quarantine", recompute=None)
+
+
+def finish() -> Any:
+    """What the task move_files does."""
+    return finish_batch(s3_client(), BUCKET, BATCH)
+
+
+def as_if_loaded(endpoint: AwsEndpoint) -> None:
+    """Put what curation and the KPI jobs would leave, to the letter that move_files reads."""
+    s3 = endpoint.client("s3")
+    manifest = json.loads(s3.get_object(Bucket=BUCKET, Key=FOLDER.manifest)["Body"].read())
+    record = {"batch_id": BATCH, "files": manifest["files"], "dates": ["2024-06-25"], "covers": []}
+    s3.put_object(Bucket=BUCKET, Key=FOLDER.curation_record, Body=json.dumps(record).encode())
+    for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS):
+        s3.put_object(Bucket=BUCKET, Key=lake.copy_manifest(kpis, BATCH), Body=b"{}")
+
+
+def test_the_tasks_of_the_dag_can_do_their_work_as_their_role(landed: AwsEndpoint) -> None:
+    with working_as(landed, AIRFLOW_ROLE):
+        assert take_in()["outcome"] == "compute"
+        as_if_loaded(landed)
+        finish()
+    listed = landed.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{lake.ARCHIVE}/")["Contents"]
+    assert [entry["Key"] for entry in listed] == [f"{FOLDER.archive}/monday.csv"]
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [
+        ("ListTheLake", "s3:ListBucket"),
+        ("ReadWhatLanded", "s3:GetObject"),
+        ("WritePinsAndRecords", "s3:PutObject"),
+        ("ReadPinsAndRecords", "s3:GetObject"),
+        ("WriteReferenceTablesAndQuarantine", "s3:PutObject"),
+        ("ClearWhatLanded", "s3:DeleteObject"),
+        ("UseTheKey", "kms:GenerateDataKey"),
+        ("UseTheKey", "kms:Decrypt"),
+    ],
+)
+def test_validation_fails_without_any_of_its_permissions(landed: AwsEndpoint, sid: str, action: str) -> None:
+    refused(landed, AIRFLOW_ROLE, sid, action, take_in)
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [
+        ("Archive", "s3:PutObject"),
+        ("ClearWhatLanded", "s3:DeleteObject"),
+        ("SeeThatKpisWereComputed", "s3:GetObject"),
+    ],
+)
+def test_archiving_fails_without_any_of_its_permissions(landed: AwsEndpoint, sid: str, action: str) -> None:
+    with working_as(landed, AIRFLOW_ROLE):
+        take_in()
+    as_if_loaded(landed)
+    refused(landed, AIRFLOW_ROLE, sid, action, finish)
+
+
+CALLS: list[tuple[str, str, Callable[[], Any]]] = [
+    (
+        "RunGlueJobs",
+        "glue:StartJobRun",
+        lambda: boto3.client("glue").start_job_run(JobName="hourly-kpis", Arguments={"--none": "none"}),
+    ),
+    ("RunGlueJobs", "glue:GetJobRun", lambda: boto3.client("glue").get_job_run(JobName="hourly-kpis", RunId="none")),
+    ("TellOfFailures", "sns:Publish", lambda: boto3.client("sns").publish(TopicArn=TOPIC, Message="failed")),
+    (
+        "WriteMetrics",
+        "cloudwatch:PutMetricData",
+        lambda: boto3.client("cloudwatch").put_metric_data(
+            Namespace="MusicStreams", MetricData=[{"MetricName": "RunsFailed", "Value": 1}]
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("sid", "action", "call"), CALLS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_task_may_not_call_what_its_role_was_not_given(
+    endpoint: AwsEndpoint, sid: str, action: str, call: Callable[[], Any]
+) -> None:
+    refused(endpoint, AIRFLOW_ROLE, sid, action, call)
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "key"),
+    [
+        (AIRFLOW_ROLE, "put_object", f"{lake.CURATED}/forged.parquet"),
+        (AIRFLOW_ROLE, "put_object", FOLDER.curation_record),
+        (AIRFLOW_ROLE, "delete_object", FOLDER.curation_record),
+        (AIRFLOW_ROLE, "delete_object", f"{FOLDER.archive}/monday.csv"),
+        (AIRFLOW_ROLE, "put_object", "artifacts/mwaa/dags/forged.py"),
+        (GLUE_ROLE, "put_object", f"{lake.USER_STREAMS}/forged.csv"),
+        (GLUE_ROLE, "delete_object", f"{lake.USER_STREAMS}/monday.csv"),
+        (GLUE_ROLE, "put_object", FOLDER.loaded_record),
+        (GLUE_ROLE, "put_object", "artifacts/glue/0/hourly_kpis.py"),
+        (COPY_ROLE, "get_object", f"{lake.USER_STREAMS}/monday.csv"),
+        (COPY_ROLE, "put_object", lake.copy_manifest(lake.HOURLY_KPIS, BATCH)),
+    ],
+)
+def test_no_role_reaches_what_another_part_owns(landed: AwsEndpoint, role: str, action: str, key: str) -> None:
+    with working_as(landed, role), pytest.raises(ClientError, match="AccessDenied") as refusal:
+        getattr(boto3.client("s3"), action)(Bucket=BUCKET, Key=key)
+    assert f"s3:{action.title().replace('_', '')} on resource: arn:aws:s3:::{BUCKET}/{key}" in str(refusal.value)
+
+
+def test_copy_lists_and_reads_raw_kpis_and_nothing_else(landed: AwsEndpoint) -> None:
+    key = lake.copy_manifest(lake.HOURLY_KPIS, BATCH)
+    landed.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{}")
+    with working_as(landed, COPY_ROLE):
+        s3 = boto3.client("s3")
+        assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"{}"
+        assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{lake.HOURLY_KPIS}/")["KeyCount"] == 1
+        for prefix in ("", f"{lake.USER_STREAMS}/"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+
+
+def refused(endpoint: AwsEndpoint, role: str, sid: str, action: str, work: Callable[[], Any]) -> None:
+    """The work fails for want of that action, and names it."""
+    with (
+        without(endpoint, role, sid, action),
+        working_as(endpoint, role),
+        pytest.raises(Exception, match=rf"{action} on resource|HeadObject operation: Forbidden"),  # HEAD has no words
+    ):
+        work()
