@@ -95,7 +95,13 @@ def copy_version(s3: "S3Client", bucket: str, source: StoredObject, target: str)
     origin: CopySourceTypeDef = {"Bucket": bucket, "Key": source.key}
     try:
         if source.size <= COPY_OBJECT_LIMIT:
-            answer = s3.copy_object(Bucket=bucket, Key=target, CopySource=origin, CopySourceIfMatch=source.etag)
+            answer = s3.copy_object(
+                Bucket=bucket,
+                Key=target,
+                CopySource=origin,
+                CopySourceIfMatch=source.etag,
+                TaggingDirective="REPLACE",  # by none: a producer's tags are no business of ours, nor of our role
+            )
             return StoredObject(target, answer["CopyObjectResult"]["ETag"], source.size)
         # boto3 asks for this ETag when it looks at the source, and again with every part.
         s3.copy(

@@ -186,6 +186,9 @@ def _needs_of_s3(response: Any, resource: str) -> Iterator[Need]:
             reading = "s3:GetObjectVersion" if version else "s3:GetObject"
             yield Need(reading, f"arn:{PARTITION}:s3:::{path}", {})
             yield from _needs_to_read(*path.split("/", 1))
+            if _is_tagged(*path.split("/", 1)) and response.headers.get("x-amz-tagging-directive") != "REPLACE":
+                yield Need("s3:GetObjectTagging", f"arn:{PARTITION}:s3:::{path}", {})
+                yield Need("s3:PutObjectTagging", resource, {})
         if response.headers.get("x-amz-tagging"):
             yield Need("s3:PutObjectTagging", resource, {})
         if response.headers.get("If-Match"):
@@ -204,6 +207,15 @@ def _needs_to_read(bucket: str, key: str) -> Iterator[Need]:
         yield Need("s3:ListBucket", f"arn:{PARTITION}:s3:::{bucket}", {})
     elif key_arn := _encryption_key(bucket):
         yield Need("kms:Decrypt", key_arn, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"})
+
+
+def _is_tagged(bucket: str, key: str) -> bool:
+    backend = s3_backends[ACCOUNT_ID][PARTITION]
+    try:
+        found = backend.get_object(bucket, key)
+    except S3ClientError:
+        return False
+    return found is not None and bool(backend.tagger.get_tag_dict_for_resource(found.arn))
 
 
 def _needs_to_write(bucket: str) -> Iterator[Need]:

@@ -111,6 +111,15 @@ def as_if_loaded(endpoint: AwsEndpoint) -> None:
         s3.put_object(Bucket=BUCKET, Key=lake.copy_manifest(kpis, BATCH), Body=b"{}")
 
 
+def test_a_file_that_its_producer_has_tagged_is_taken_in(landed: AwsEndpoint) -> None:
+    key = f"{lake.USER_STREAMS}/monday.csv"
+    landed.client("s3").put_object_tagging(
+        Bucket=BUCKET, Key=key, Tagging={"TagSet": [{"Key": "producer", "Value": "app"}]}
+    )
+    with working_as(landed, AIRFLOW_ROLE):
+        assert take_in()["outcome"] == "compute"
+
+
 def test_the_tasks_of_the_dag_can_do_their_work_as_their_role(landed: AwsEndpoint) -> None:
     with working_as(landed, AIRFLOW_ROLE):
         assert take_in()["outcome"] == "compute"
