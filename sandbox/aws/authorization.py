@@ -182,19 +182,24 @@ def _needs_of_s3(response: Any, resource: str) -> Iterator[Need]:
     elif action == "PutObject":
         yield from _needs_to_write(bucket)
         if source := response.headers.get("x-amz-copy-source"):
-            path, _, version = unquote(source).lstrip("/").partition("?versionId=")
-            reading = "s3:GetObjectVersion" if version else "s3:GetObject"
-            yield Need(reading, f"arn:{PARTITION}:s3:::{path}", {})
-            yield from _needs_to_read(*path.split("/", 1))
-            if _is_tagged(*path.split("/", 1)) and response.headers.get("x-amz-tagging-directive") != "REPLACE":
-                yield Need("s3:GetObjectTagging", f"arn:{PARTITION}:s3:::{path}", {})
-                yield Need("s3:PutObjectTagging", resource, {})
+            replaces_tags = response.headers.get("x-amz-tagging-directive") == "REPLACE"
+            yield from _needs_to_copy(source, resource, with_tags=not replaces_tags)
         if response.headers.get("x-amz-tagging"):
             yield Need("s3:PutObjectTagging", resource, {})
         if response.headers.get("If-Match"):
             yield Need("s3:GetObject", resource, {})
     elif action == "DeleteObject" and response.headers.get("If-Match"):
         yield Need("s3:GetObject", resource, {})
+
+
+def _needs_to_copy(source: str, target: str, *, with_tags: bool) -> Iterator[Need]:
+    path, _, version = unquote(source).lstrip("/").partition("?versionId=")
+    origin = f"arn:{PARTITION}:s3:::{path}"
+    yield Need("s3:GetObjectVersion" if version else "s3:GetObject", origin, {})
+    yield from _needs_to_read(*path.split("/", 1))
+    if with_tags and _is_tagged(*path.split("/", 1)):
+        yield Need("s3:GetObjectTagging", origin, {})
+        yield Need("s3:PutObjectTagging", target, {})
 
 
 def _needs_to_read(bucket: str, key: str) -> Iterator[Need]:
