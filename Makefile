@@ -20,7 +20,7 @@ unexport DATA PARAMS SQL STAGE DELETE_DATA
 TESTS ?= tests/properties tests/integration tests/unit
 # More than two cores can feed: tests of the whole sandbox wait most of their time. Each may take 4 GB.
 WORKERS ?= 3
-CODE := benchmarks dags expectations glue_jobs infra sandbox tests
+CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2} /^#: /{print "                     " substr($$0, 4)}' Makefile

@@ -13,13 +13,14 @@ from typing import Any
 
 import boto3
 import psutil
-from music_streams import lake
 from music_streams.archive import finish_batch
 from music_streams.batches import batch_id
-from music_streams.objects import list_objects, read_json, s3_client
 from music_streams.validation import take_in_batch
 from pyspark.sql import SparkSession
 
+from contract import layout
+from contract.bucket import Bucket, s3_client
+from contract.kpi_tables import kpi_table
 from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 
 
@@ -87,13 +88,13 @@ class Lake:
 
     def stored(self) -> Iterator[str]:
         """All keys."""
-        return (found.key for found in list_objects(self.s3, self.bucket, ""))
+        return (found.key for found in Bucket(self.bucket, self.s3).objects(""))
 
     def read(self, key: str) -> bytes:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def record(self, key: str) -> dict[str, Any]:
-        record = read_json(self.s3, self.bucket, key)
+        record = Bucket(self.bucket, self.s3).read_json(key)
         assert record is not None, key
         return record
 
@@ -102,12 +103,14 @@ class Lake:
         batch = batch_of(day)
         steps: Mapping[str, Callable[[], object]] = {
             "validate": lambda: take_in_batch(
-                self.s3, self.bucket, batch, on_invalid_stream_file="fail", recompute=None
+                Bucket(self.bucket, self.s3), batch, on_invalid_stream_file="fail", recompute=None
             ),
             "curate user streams": lambda: self._curate(batch),
-            "compute genre_level_kpis": lambda: self._compute(batch, genre_level_kpis.KPI, lake.GENRE_LEVEL_KPIS),
-            "compute hourly_kpis": lambda: self._compute(batch, hourly_kpis.KPI, lake.HOURLY_KPIS),
-            "archive": lambda: finish_batch(self.s3, self.bucket, batch),
+            "compute genre_level_kpis": lambda: self._compute(
+                batch, genre_level_kpis.KPI, kpi_table("genre_level_kpis").output
+            ),
+            "compute hourly_kpis": lambda: self._compute(batch, hourly_kpis.KPI, kpi_table("hourly_kpis").output),
+            "archive": lambda: finish_batch(Bucket(self.bucket, self.s3), batch),
         }
         return {name: self._cost(step) for name, step in steps.items()}
 
@@ -138,19 +141,19 @@ class Lake:
         )
 
     def _curate(self, batch: str) -> None:
-        arguments = self._arguments(batch, quarantine_prefix=lake.QUARANTINED_ROWS, max_reject_rate="0.05")
+        arguments = self._arguments(batch, quarantine_prefix=layout.QUARANTINED_ROWS, max_reject_rate="0.05")
         curate_user_streams.main(arguments, self._warm_session)
 
     def _compute(self, batch: str, kpi: kpi_output.Kpi, output_prefix: str) -> None:
-        arguments = self._arguments(batch, reference_prefix=lake.REFERENCE, output_prefix=output_prefix)
+        arguments = self._arguments(batch, reference_prefix=layout.REFERENCE, output_prefix=output_prefix)
         kpi_output.run(kpi, arguments, self._warm_session)
 
     def _arguments(self, batch: str, **more: str) -> list[str]:
         values = {
             "bucket": self.bucket,
             "batch_id": batch,
-            "batches_prefix": lake.BATCHES,
-            "curated_prefix": lake.CURATED,
+            "batches_prefix": layout.BATCHES,
+            "curated_prefix": layout.CURATED,
             "JOB_RUN_ID": f"jr_{next(self._attempts):05d}",
             **more,
         }

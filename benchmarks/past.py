@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from music_streams import lake
 
 from benchmarks.day import Lake, batch_of
+from contract import layout
 from sandbox.aws.object_store import ObjectStore, StoredVersion
 from sandbox.aws.s3 import KEPT_ATTRIBUTES
 
@@ -85,7 +85,7 @@ class Past:
         self._bucket = year.bucket
         self._events = events
         written = {key: year.read(key) for key in year.stored() if batch_of(first) in key}
-        self._record: dict[str, Any] = json.loads(written.pop(lake.BatchFolder(batch_of(first)).curation_record))
+        self._record: dict[str, Any] = json.loads(written.pop(layout.BatchFolder(batch_of(first)).curation_record))
         parquet = {file["key"] for file in self._record["curated_files"]}
         self._others = {key: content for key, content in written.items() if key not in parquet}
         self._objects_per_day = Counter[date]()
@@ -111,11 +111,11 @@ class Past:
             "dates": dates_of(files.values()),
             "curated_files": entries,
         }
-        folder = lake.BatchFolder(batch_of(day))
+        folder = layout.BatchFolder(batch_of(day))
         self._put(store, day, folder.curation_record, json.dumps(written, indent=1).encode())
         for key, content in self._others.items():
             # Nobody reads what is pinned or archived once it is loaded: the header must do.
-            is_input = key.startswith((lake.ARCHIVE, lake.BatchFolder(batch_of(self._first)).pins))
+            is_input = key.startswith((layout.ARCHIVE, layout.BatchFolder(batch_of(self._first)).pins))
             is_text = key.endswith((".json", ".html"))
             body = content[: content.find(b"\n") + 1] if is_input else content
             self._put(
@@ -128,7 +128,9 @@ class Past:
 
     def _curated_key(self, day: date, listen_date: str) -> str:
         attempt = self._record["attempt"]
-        return f"{lake.CURATED}/listen_date={listen_date}/batch_id={batch_of(day)}/attempt={attempt}/part-00000.parquet"
+        return (
+            f"{layout.CURATED}/listen_date={listen_date}/batch_id={batch_of(day)}/attempt={attempt}/part-00000.parquet"
+        )
 
     def _renamed(self, day: date, text: str) -> str:
         return text.replace(batch_of(self._first), batch_of(day)).replace(self._first.isoformat(), day.isoformat())

@@ -17,13 +17,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 
-from music_streams import lake
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.day import Boto3Requests, Cost, Lake, batch_of
 from benchmarks.past import Events, Files, Past, dates_of, object_store
+from contract import layout
+from contract.kpi_tables import KPI_TABLES
 from glue_jobs.session import spark_session
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import java_home, spark_environment, spark_settings, write_settings
@@ -115,8 +116,8 @@ def _land_reference_tables(*buckets: Lake) -> Catalogue:
         catalogue.write_users(users)
         for bucket in buckets:
             bucket.s3.create_bucket(Bucket=bucket.bucket)
-            bucket.put(lake.SONGS, songs.read_bytes())
-            bucket.put(lake.USERS, users.read_bytes())
+            bucket.put(layout.SONGS, songs.read_bytes())
+            bucket.put(layout.USERS, users.read_bytes())
     return catalogue
 
 
@@ -153,15 +154,15 @@ def _files(sample: SampleEvents, day: date, events: int) -> Files:
 def _run_day(bucket: Lake, day: date, files: Files, events: Events) -> Costs:
     """Land and run a day; check that it has counted these files, the `events` before them, and nothing else."""
     for name, content in files.items():
-        bucket.put(f"{lake.USER_STREAMS}/{name}", content)
+        bucket.put(f"{layout.USER_STREAMS}/{name}", content)
     costs = bucket.run(day)
     new = events.accept(files.values())
-    record = bucket.record(lake.BatchFolder(batch_of(day)).curation_record)
+    record = bucket.record(layout.BatchFolder(batch_of(day)).curation_record)
     assert record["accepted_by_date"] == {listen_date: len(rows) for listen_date, rows in new.items()}
     assert record["dates"] == dates_of(files.values())
     assert record["covers"] == []
-    for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS):
-        computed = bucket.record(lake.copy_manifest(kpis, batch_of(day)))["dates"]
+    for table in KPI_TABLES:
+        computed = bucket.record(table.copy_manifest(batch_of(day)))["dates"]
         plays = {listen_date: counts["plays"] for listen_date, counts in computed.items()}
         assert plays == events.plays(record["dates"])
     return costs

@@ -20,11 +20,14 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
-from music_streams import alerts, lake, tasks
+from music_streams import alerts, tasks
 from music_streams.batches import batch_id
 from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
+
+from contract import layout
+from contract.kpi_tables import CURATION_JOB, KPI_TABLES
 
 SETTINGS = Settings.from_environment()
 
@@ -34,22 +37,17 @@ OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 
 CURATION_ARGUMENTS = {
     "--bucket": SETTINGS.bucket,
     "--batch_id": BATCH_ID,
-    "--batches_prefix": lake.BATCHES,
-    "--curated_prefix": lake.CURATED,
-    "--quarantine_prefix": lake.QUARANTINED_ROWS,
+    "--batches_prefix": layout.BATCHES,
+    "--curated_prefix": layout.CURATED,
+    "--quarantine_prefix": layout.QUARANTINED_ROWS,
     "--max_reject_rate": "{{ params.max_reject_rate }}",
 }
-# Name, Glue job, and where the job writes.
-KPIS = (
-    ("genre_level_kpis", "genre_level_kpis", lake.GENRE_LEVEL_KPIS),
-    ("hourly_kpis", "hourly-kpis", lake.HOURLY_KPIS),
-)
 KPI_ARGUMENTS = {
     "--bucket": SETTINGS.bucket,
     "--batch_id": BATCH_ID,
-    "--batches_prefix": lake.BATCHES,
-    "--curated_prefix": lake.CURATED,
-    "--reference_prefix": lake.REFERENCE,
+    "--batches_prefix": layout.BATCHES,
+    "--curated_prefix": layout.CURATED,
+    "--reference_prefix": layout.REFERENCE,
 }
 
 # A look costs a start when it is rescheduled, a slot when it is not. Airflow also takes a task for lost that comes back
@@ -162,7 +160,7 @@ with DAG(
 
     trigger_curation = GlueJobOperator(
         task_id="trigger_spark_curate_user_streams_job_task",
-        job_name="curate-user-streams",
+        job_name=CURATION_JOB,
         script_args=CURATION_ARGUMENTS,
         wait_for_completion=False,
         deferrable=False,
@@ -213,18 +211,18 @@ with DAG(
         emit_datasets=False,
     )
 
-    for kpi, job_name, output_prefix in KPIS:
+    for table in KPI_TABLES:
         trigger_kpi_job = GlueJobOperator(
-            task_id=f"trigger_spark_{kpi}_job_task",
-            job_name=job_name,
-            script_args={**KPI_ARGUMENTS, "--output_prefix": output_prefix},
+            task_id=f"trigger_spark_{table.name}_job_task",
+            job_name=table.glue_job,
+            script_args={**KPI_ARGUMENTS, "--output_prefix": table.output},
             wait_for_completion=False,
             deferrable=False,
             aws_conn_id=None,
         )
         wait_for_kpi_job = GlueRunSensor(
-            task_id=f"wait_for_spark_{kpi}_job_completion_task",
-            job_name=job_name,
+            task_id=f"wait_for_spark_{table.name}_job_completion_task",
+            job_name=table.glue_job,
             run_id=trigger_kpi_job.output,
             trigger_task_id=trigger_kpi_job.task_id,
             mode=GLUE_WAIT_MODE,
@@ -233,7 +231,7 @@ with DAG(
             execution_timeout=GLUE_WAIT_LIMIT,
         )
         write_kpis = DbtTaskGroup(
-            group_id=f"write_{kpi}_to_redshift",
+            group_id=f"write_{table.name}_to_redshift",
             project_config=DBT_PROJECT,
             profile_config=DBT_PROFILE,
             execution_config=DBT_EXECUTION,
@@ -241,13 +239,13 @@ with DAG(
                 load_method=LoadMode.DBT_MANIFEST,
                 invocation_mode=InvocationMode.SUBPROCESS,
                 test_behavior=TestBehavior.BUILD,
-                select=[f"tag:{kpi}"],
+                select=[f"tag:{table.name}"],
                 exclude=["tag:reconciliation"],
                 emit_datasets=False,
             ),
             operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
         )
-        check_staged_rows_against(write_kpis, f"stg_{kpi}", counts=f"stg_{kpi.removesuffix('s')}_counts")
+        check_staged_rows_against(write_kpis, f"stg_{table.name}", counts=f"stg_{table.name.removesuffix('s')}_counts")
         wait_for_curation >> trigger_kpi_job >> wait_for_kpi_job >> write_kpis >> test_kpis_reconcile
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]

@@ -71,6 +71,7 @@ def build_dags(folder: Path) -> None:
         raise BundleError(f"{folder} is not empty: give the DAG bundle a folder of its own")
     for source, name in {
         REPOSITORY / "dags": "",
+        REPOSITORY / "contract": "contract",
         REPOSITORY / "expectations": "expectations",
         REPOSITORY / "dbt_project": "dbt/dbt_project",
     }.items():

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from music_streams import lake
 
+from contract import layout
 from infra import bundle, glue_archive
 from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
 from infra.uploads import Differences, Folder, read, upload, upload_missing
@@ -154,10 +154,10 @@ class Deployment:
                 could not be deleted.
         """
         bucket = (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName")
-        if bucket and not with_contents and next(self._versions(bucket, f"{lake.ROOT}/"), None):
+        if bucket and not with_contents and next(self._versions(bucket, f"{layout.ROOT}/"), None):
             raise DeploymentError(
-                f"s3://{bucket}/{lake.ROOT}/ holds data, or old versions of some: save what you need, then say that it "
-                f"may go with DELETE_DATA=yes. Nothing was deleted."
+                f"s3://{bucket}/{layout.ROOT}/ holds data, or old versions of some: save what you need, then say that "
+                f"it may go with DELETE_DATA=yes. Nothing was deleted."
             )
         for part in reversed(PARTS):
             if part == "lake" and bucket:

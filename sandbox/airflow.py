@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import requests
-from music_streams import lake
 
+from contract import layout
 from sandbox.home import REPOSITORY, Home, SandboxError, Secrets, write_whole
 from sandbox.processes import NotReadyError, Server
 from sandbox.settings import BUCKET, HOST, VIRTUAL_ENVIRONMENT, Ports
@@ -30,8 +30,8 @@ GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; wh
 # What the DAG publishes, as an entry in the menu of Airflow's UI.
 DBT_DOCS = {
     "name": "dbt docs",
-    "dir": f"s3://{BUCKET}/{lake.DBT_DOCS}",
-    "index": PurePosixPath(lake.DBT_DOCS_PAGE).name,
+    "dir": f"s3://{BUCKET}/{layout.DBT_DOCS}",
+    "index": PurePosixPath(layout.DBT_DOCS_PAGE).name,
 }
 
 API_SERVER = "airflow-api-server"

@@ -10,8 +10,8 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from music_streams import lake
 
+from contract import layout
 from infra.deployment import Deployment
 from sandbox.home import Secrets
 from sandbox.processes import NotReadyError
@@ -27,8 +27,8 @@ PAGES_ARE_PUBLIC = {
     "Principal": "*",
     "Action": "s3:GetObject",
     "Resource": [
-        f"arn:aws:s3:::{BUCKET}/{lake.BatchFolder('*').validation}/*",
-        f"arn:aws:s3:::{BUCKET}/{lake.DBT_DOCS_PAGE}",
+        f"arn:aws:s3:::{BUCKET}/{layout.BatchFolder('*').validation}/*",
+        f"arn:aws:s3:::{BUCKET}/{layout.DBT_DOCS_PAGE}",
     ],
 }
 

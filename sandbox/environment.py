@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from music_streams import lake
-
+from contract import layout
 from sandbox.settings import BUCKET, client_variables, search_path
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ def last_committed_batch(s3: "S3Client") -> str | None:
     """The batch whose curation record is the newest; None before the first."""
     records = [
         (entry["LastModified"], entry["Key"].split("/")[-2])
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{lake.BATCHES}/")
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{layout.BATCHES}/")
         for entry in page.get("Contents", [])
-        if entry["Key"].endswith(f"/{lake.CURATION_RECORD}")
+        if entry["Key"].endswith(f"/{layout.CURATION_RECORD}")
     ]
     return max(records)[1] if records else None

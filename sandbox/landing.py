@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boto3.s3.transfer import TransferConfig
-from music_streams import lake
 
+from contract import layout
 from sandbox import sample_events
 from sandbox.home import Home, SandboxError
 from sandbox.settings import BUCKET
@@ -45,8 +45,8 @@ def from_folder(name: str) -> Delivery:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise SandboxError(f"DATA={name} {what}. Give a folder with {EXPECTED}.")
-    candidates = {lake.SONGS: folder / SONGS, lake.USERS: folder / USERS}
-    candidates |= {f"{lake.USER_STREAMS}/{file.name}": file for file in sorted((folder / STREAMS).glob("*.csv"))}
+    candidates = {layout.SONGS: folder / SONGS, layout.USERS: folder / USERS}
+    candidates |= {f"{layout.USER_STREAMS}/{file.name}": file for file in sorted((folder / STREAMS).glob("*.csv"))}
     files = {key: file for key, file in candidates.items() if file.is_file()}
     if not files:
         present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
@@ -59,8 +59,8 @@ def sample_day(home: Home) -> Delivery:
     day: date = sample_events.FIRST_DAY + timedelta(days=home.recall(SAMPLE_DAYS) or 0)
     folder = home.folder("sample")
     streams = sample_events.write_sample_day(folder, day)
-    files = {lake.SONGS: folder / SONGS, lake.USERS: folder / USERS}
-    files |= {f"{lake.USER_STREAMS}/{file.name}": file for file in streams}
+    files = {layout.SONGS: folder / SONGS, layout.USERS: folder / USERS}
+    files |= {f"{layout.USER_STREAMS}/{file.name}": file for file in streams}
     return Delivery(title=f"the sample data of {day.isoformat()}", files=files)
 
 

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from music_streams import lake
 from music_streams.batches import batch_id
-from music_streams.objects import list_objects, read_json
 from rich import box
 from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from contract import layout
+from contract.bucket import Bucket
 from sandbox import warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
@@ -64,7 +64,7 @@ class Step:
 def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     """Print the summary of a run that succeeded."""
     batch = batch_of(run)
-    record = read_json(sandbox.aws.s3, BUCKET, lake.BatchFolder(batch).curation_record)
+    record = Bucket(BUCKET, sandbox.aws.s3).read_json(layout.BatchFolder(batch).curation_record)
     refused = refused_files(sandbox.aws.s3, batch)
     console.print()
     told = nothing_done(refused) if record is None else counts(sandbox, record, refused)
@@ -105,9 +105,9 @@ def nothing_done(refused: Sequence[str]) -> str:
 
 def refused_files(s3: "S3Client", batch: str) -> list[str]:
     """Names of the stream files that validation moved aside for the batch, as they landed."""
-    moved = list_objects(s3, BUCKET, f"{lake.BatchFolder(batch).quarantined_files}/")
-    reasons = (read_json(s3, BUCKET, entry.key) for entry in moved if entry.key.endswith(".reason.json"))
-    return sorted(reason["file"].removeprefix(f"{lake.USER_STREAMS}/") for reason in reasons if reason)
+    moved = Bucket(BUCKET, s3).objects(f"{layout.BatchFolder(batch).quarantined_files}/")
+    reasons = (Bucket(BUCKET, s3).read_json(entry.key) for entry in moved if entry.key.endswith(".reason.json"))
+    return sorted(reason["file"].removeprefix(f"{layout.USER_STREAMS}/") for reason in reasons if reason)
 
 
 def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) -> Table:
@@ -118,7 +118,7 @@ def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) 
     table.add_column(justify="right", style="bold")
     table.add_column(style="dim")
     dates = record["dates"]
-    loaded = read_json(sandbox.aws.s3, BUCKET, lake.BatchFolder(batch).loaded_record) or {}
+    loaded = Bucket(BUCKET, sandbox.aws.s3).read_json(layout.BatchFolder(batch).loaded_record) or {}
     table.add_row("rows read", number(record["rows_read"]), f"{len(record['files'])} files")
     table.add_row("events accepted", number(record["rows_accepted"]))
     table.add_row("duplicate", number(record["rows_duplicate"]))
@@ -157,7 +157,7 @@ def merged_rows(sandbox: Sandbox, mart: str, batch: str) -> int:
 
 def archived_files(s3: "S3Client", batch: str) -> int:
     """How many of the batch's stream files are in the archive."""
-    return sum(1 for _ in list_objects(s3, BUCKET, f"{lake.BatchFolder(batch).archive}/"))
+    return sum(1 for _ in Bucket(BUCKET, s3).objects(f"{layout.BatchFolder(batch).archive}/"))
 
 
 def steps(tasks: Iterable[TaskState]) -> list[Step]:
@@ -197,8 +197,8 @@ def results(sandbox: Sandbox, record: Mapping[str, Any]) -> Iterable[RenderableT
         return
     hours = select_date(sandbox, "hourly_kpis", date, "listen_hour")
     genres = select_date(sandbox, "genre_level_kpis", date, "listen_count desc, track_genre")
-    yield kpi_table(f"genre_level_kpis on {date}", genres, GENRE_COLUMNS)
-    yield kpi_table(f"hourly_kpis on {date}", hours, HOUR_COLUMNS)
+    yield first_rows(f"genre_level_kpis on {date}", genres, GENRE_COLUMNS)
+    yield first_rows(f"hourly_kpis on {date}", hours, HOUR_COLUMNS)
     if hours:
         plays = {row["listen_hour"]: row["listen_count"] for row in hours}
         yield Text(f"Plays per hour  {sparkline([plays.get(hour, 0) for hour in range(24)])}  0 to 23 h UTC\n")
@@ -237,7 +237,7 @@ def select_date(sandbox: Sandbox, mart: str, date: str, order: str) -> list[dict
     return warehouse.select(sandbox.home, sandbox.ports, sql, [date])
 
 
-def kpi_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
+def first_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
     """The first rows, under headings that fit a terminal."""
     shown = rows[:FIRST_ROWS]
     title += f": {len(shown)} of {len(rows)} rows"
@@ -272,25 +272,25 @@ def sparkline(values: Sequence[int]) -> str:
 
 def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str) -> None:
     """Print where to look further."""
-    folder = lake.BatchFolder(batch)
+    folder = layout.BatchFolder(batch)
     s3, ports = sandbox.aws.s3, sandbox.ports
     places: dict[str, str] = {}
-    results = (entry.key for entry in list_objects(s3, BUCKET, f"{folder.validation}/"))
+    results = (entry.key for entry in Bucket(BUCKET, s3).objects(f"{folder.validation}/"))
     if pages := [key for key in results if key.endswith("index.html")]:
         places["validation pages"] = f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}"
     for name, prefix in (
-        ("rejected rows", f"{lake.QUARANTINED_ROWS}/batch_id={batch}/"),
+        ("rejected rows", f"{layout.QUARANTINED_ROWS}/batch_id={batch}/"),
         ("refused files", f"{folder.quarantined_files}/"),
     ):
-        if any(True for _ in list_objects(s3, BUCKET, prefix)):
+        if any(True for _ in Bucket(BUCKET, s3).objects(prefix)):
             places[name] = f"s3://{BUCKET}/{prefix}"
     places |= {
         "Airflow": f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}  (`make airflow` prints the login)",
         "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
         "logs of Glue runs": str(sandbox.home.aws / "glue-runs"),
     }
-    if any(True for _ in list_objects(s3, BUCKET, lake.DBT_DOCS_PAGE)):
-        places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{lake.DBT_DOCS_PAGE}"
+    if any(True for _ in Bucket(BUCKET, s3).objects(layout.DBT_DOCS_PAGE)):
+        places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{layout.DBT_DOCS_PAGE}"
     if run.succeeded:
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     for name, place in places.items():

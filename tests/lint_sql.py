@@ -24,10 +24,10 @@ import boto3
 import sqlglot
 from dbt.cli.main import dbtRunner
 from moto.server import ThreadedMotoServer
-from music_streams import lake
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from contract.kpi_tables import kpi_table
 from sandbox.redshift.copy_command import parse_copy
 from sandbox.redshift.dialect import refuse_what_is_not_redshifts
 from sandbox.redshift.errors import RefusedError
@@ -157,8 +157,10 @@ def _write_batch() -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     batch = Batch(os.environ["MUSIC_STREAMS_BATCH_ID"], now)
     kpis = LakeOfKpis(s3, BUCKET)
-    kpis.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {now.date(): {"rock": 1, "unknown": 1}}))
-    kpis.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, {now.date(): {7: 2}}))
+    kpis.write(
+        kpi_table("genre_level_kpis").output, batch, genre_level_kpis(batch, {now.date(): {"rock": 1, "unknown": 1}})
+    )
+    kpis.write(kpi_table("hourly_kpis").output, batch, hourly_kpis(batch, {now.date(): {7: 2}}))
 
 
 def _environment(home: Path) -> dict[str, str]:

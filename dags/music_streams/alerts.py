@@ -19,10 +19,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from music_streams import lake
+from contract import layout
+from contract.bucket import Bucket, RefusedError
 from music_streams.batches import batch_id
 from music_streams.glue import GlueRunSensor
-from music_streams.objects import missing_keys, read_json
 from music_streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> Non
         return
     _put_metric(settings.stage, outcome, 1, "Count")
     batch = _batch_id(context)
-    rate = reject_rate(_s3(), settings.bucket, batch) if batch else None
+    rate = reject_rate(Bucket(settings.bucket, _s3()), batch) if batch else None
     if rate is not None:
         _put_metric(settings.stage, "RejectRate", rate, "None")
 
@@ -192,10 +192,10 @@ def failed_run(settings: Settings, context: "Context") -> FailedRun:
     )
 
 
-def reject_rate(s3: "S3Client", bucket: str, batch: str) -> float | None:
+def reject_rate(bucket: Bucket, batch: str) -> float | None:
     """Share of a batch's rows that were rejected, 0 to 1; None when it was not judged, or had no rows."""
-    folder = lake.BatchFolder(batch)
-    counts = read_json(s3, bucket, folder.curation_record) or read_json(s3, bucket, folder.rejected_record)
+    folder = layout.BatchFolder(batch)
+    counts = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record)
     if counts is None or not counts["rows_read"]:
         return None
     return float(counts["rows_rejected"] / counts["rows_read"])
@@ -263,12 +263,12 @@ def _pull(ti: Any, task_id: str, key: str) -> Any:
 def _validation_page(bucket: str, batch: str | None) -> str | None:
     if batch is None:
         return None
-    key = f"{lake.BatchFolder(batch).validation}/index.html"
+    key = f"{layout.BatchFolder(batch).validation}/index.html"
     s3 = _s3()
     try:
-        if missing_keys(s3, bucket, [key]):
+        if Bucket(bucket, s3).missing([key]):
             return None
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError, RefusedError):
         log.exception("Cannot look for s3://%s/%s", bucket, key)
         return None
     region = s3.meta.region_name

@@ -5,24 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from music_streams import lake
-from music_streams.objects import (
+from contract import layout
+from contract.bucket import (
+    Bucket,
     GoneError,
     ReplacedError,
     StoredObject,
-    copy_version,
-    create_json,
-    delete_version,
-    head,
     in_parallel,
-    missing_keys,
-    read_json,
 )
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from contract.kpi_tables import KPI_TABLES
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +40,10 @@ class InputFile:
     def of(cls, batch_id: str, record: Mapping[str, Any]) -> "InputFile":
         """Make it from its entry in the batch's curation record."""
         landed = StoredObject(record["key"], record["etag"], record["size"])
-        return cls(landed, record["copy"], f"{lake.BatchFolder(batch_id).archive}/{PurePosixPath(landed.key).name}")
+        return cls(landed, record["copy"], f"{layout.BatchFolder(batch_id).archive}/{PurePosixPath(landed.key).name}")
 
 
-def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
+def finish_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
     """Archive the stream files of the batch and of those it covered, record that both marts hold them, clear up.
 
     In this order, so that whenever it dies, counted bytes are archived or their batch is owed still. May be repeated:
@@ -60,24 +53,22 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
         BatchUnfinishedError: the curation record or a COPY manifest is missing.
         InputLostError: a file is neither pinned nor archived, nor does the version that was pinned lie where it landed.
     """
-    record = _record_of_computed_batch(s3, bucket, batch_id)
+    record = _record_of_computed_batch(bucket, batch_id)
     covers: list[str] = record["covers"]
     files = [
-        InputFile.of(owner, file)
-        for owner in (batch_id, *covers)
-        for file in _curation_record(s3, bucket, owner)["files"]
+        InputFile.of(owner, file) for owner in (batch_id, *covers) for file in _curation_record(bucket, owner)["files"]
     ]
 
-    in_parallel(lambda file: _archive(s3, bucket, file), files)
+    in_parallel(lambda file: _archive(bucket, file), files)
 
     loaded_at = datetime.now(UTC).isoformat()
     about_it = {"batch_id": batch_id, "loaded_at": loaded_at, "covered": covers}
-    create_json(s3, bucket, lake.BatchFolder(batch_id).loaded_record, about_it)
+    bucket.create_json(layout.BatchFolder(batch_id).loaded_record, about_it)
     for covered in covers:
         about_it = {"batch_id": covered, "loaded_at": loaded_at, "covered_by": batch_id}
-        create_json(s3, bucket, lake.BatchFolder(covered).loaded_record, about_it)
+        bucket.create_json(layout.BatchFolder(covered).loaded_record, about_it)
 
-    stayed = [key for key in in_parallel(lambda file: _clear(s3, bucket, file), files) if key]
+    stayed = [key for key in in_parallel(lambda file: _clear(bucket, file), files) if key]
     if stayed:
         log.warning("%d files were replaced since they were pinned and stay for the next run: %s", len(stayed), stayed)
     return {
@@ -88,51 +79,51 @@ def finish_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
     }
 
 
-def _record_of_computed_batch(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
-    record = lake.BatchFolder(batch_id).curation_record
-    manifests = [lake.copy_manifest(kpis, batch_id) for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS)]
-    missing = missing_keys(s3, bucket, [record, *manifests])
+def _record_of_computed_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
+    record = layout.BatchFolder(batch_id).curation_record
+    manifests = [table.copy_manifest(batch_id) for table in KPI_TABLES]
+    missing = bucket.missing([record, *manifests])
     if missing:
         msg = (
-            f"batch {batch_id} cannot be archived, as s3://{bucket}/ lacks {', '.join(missing)}: "
+            f"batch {batch_id} cannot be archived, as s3://{bucket.name}/ lacks {', '.join(missing)}: "
             "clear trigger_spark_curate_user_streams_job_task with what follows it"
         )
         raise BatchUnfinishedError(msg)
-    return _curation_record(s3, bucket, batch_id)
+    return _curation_record(bucket, batch_id)
 
 
-def _curation_record(s3: "S3Client", bucket: str, batch_id: str) -> dict[str, Any]:
-    record = read_json(s3, bucket, lake.BatchFolder(batch_id).curation_record)
+def _curation_record(bucket: Bucket, batch_id: str) -> dict[str, Any]:
+    record = bucket.read_json(layout.BatchFolder(batch_id).curation_record)
     if record is None:
         msg = f"batch {batch_id} has no curation record, though a later batch covers it"
         raise BatchUnfinishedError(msg)
     return record
 
 
-def _archive(s3: "S3Client", bucket: str, file: InputFile) -> None:
+def _archive(bucket: Bucket, file: InputFile) -> None:
     """Copy a file from its pin; where the pin has gone, the archive must hold it already, or the landing prefix."""
     try:
-        copy_version(s3, bucket, head(s3, bucket, file.pin), file.archived)
+        bucket.copy(bucket.head(file.pin), file.archived)
     except GoneError:
-        if missing_keys(s3, bucket, [file.archived]):
-            _archive_what_landed(s3, bucket, file)
+        if bucket.missing([file.archived]):
+            _archive_what_landed(bucket, file)
 
 
-def _archive_what_landed(s3: "S3Client", bucket: str, file: InputFile) -> None:
+def _archive_what_landed(bucket: Bucket, file: InputFile) -> None:
     try:
-        copy_version(s3, bucket, file.landed, file.archived)
+        bucket.copy(file.landed, file.archived)
     except (GoneError, ReplacedError) as error:
         msg = (
-            f"{file.landed.key} was counted, but its pin s3://{bucket}/{file.pin} has gone, {file.archived} does not "
-            f"exist, and {error}: restore the pin (the bucket keeps old versions), then clear move_files"
+            f"{file.landed.key} was counted, but its pin {bucket.url(file.pin)} has gone, {file.archived} does "
+            f"not exist, and {error}: restore the pin (the bucket keeps old versions), then clear move_files"
         )
         raise InputLostError(msg) from error
 
 
-def _clear(s3: "S3Client", bucket: str, file: InputFile) -> str | None:
+def _clear(bucket: Bucket, file: InputFile) -> str | None:
     """Delete what landed; returns its key when another version lies there by now, which stays."""
     try:
-        delete_version(s3, bucket, file.landed)
+        bucket.delete(file.landed)
     except GoneError:
         return None
     except ReplacedError:

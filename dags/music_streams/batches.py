@@ -7,21 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from music_streams import lake
-from music_streams.objects import (
+from contract import layout
+from contract.bucket import (
+    Bucket,
     GoneError,
     ReplacedError,
     StoredObject,
-    copy_version,
-    head,
     in_parallel,
-    list_level,
 )
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +102,7 @@ def batch_id(run_after: datetime, run_id: str) -> str:
     return f"{moment}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
-def list_landed(s3: "S3Client", bucket: str) -> Landed:
+def list_landed(bucket: Bucket) -> Landed:
     """Look at the landing prefix once.
 
     Stream files are the objects directly below `user_streams/` whose names end in `.csv`, empty ones included.
@@ -115,49 +110,34 @@ def list_landed(s3: "S3Client", bucket: str) -> Landed:
     Raises:
         NamesRefusedError: a stream file's name is too long to be archived under.
     """
-    tables = {found.key: found for found in list_level(s3, bucket, f"{lake.ROOT}/")[0]}
-    objects, folders = list_level(s3, bucket, f"{lake.USER_STREAMS}/")
+    tables = {found.key: found for found in bucket.level(f"{layout.ROOT}/")[0]}
+    objects, folders = bucket.level(f"{layout.USER_STREAMS}/")
     streams = [found for found in objects if found.key.endswith(".csv")]
     others = [found.key for found in objects if not found.key.endswith((".csv", "/"))]
     if others or folders:
         log.warning(
             "Only .csv files directly in %s/ are taken. %d other files and %d folders stay: %s",
-            lake.USER_STREAMS,
+            layout.USER_STREAMS,
             len(others),
             len(folders),
             [*others, *folders][:20],
         )
     _refuse_long_names(bucket, streams)
-    return Landed(tables.get(lake.SONGS), tables.get(lake.USERS), tuple(streams))
+    return Landed(tables.get(layout.SONGS), tables.get(layout.USERS), tuple(streams))
 
 
-def owed_batches(s3: "S3Client", bucket: str, *, besides: str) -> list[str]:
-    """Committed batches, other than `besides`, whose dates no run has loaded yet; oldest first.
-
-    Every batch of the past is listed, but as five names: a thousand names, one request, are two hundred batches.
-    """
-    committed, loaded = set(), set()
-    for key in list_level(s3, bucket, f"{lake.BATCHES}/", delimiter=lake.RECORD_CUT)[1]:
-        owner, _, name = key.removeprefix(f"{lake.BATCHES}/").partition("/")
-        if name == _cut(lake.CURATION_RECORD):
-            committed.add(owner)
-        elif name == _cut(lake.LOADED_RECORD):
-            loaded.add(owner)
-    return sorted(committed - loaded - {besides})
-
-
-def pin_streams(s3: "S3Client", bucket: str, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:
+def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:
     """Copy the landed stream files into the batch's folder; files withdrawn meanwhile are left out.
 
     Raises:
         LandingUnstableError: a file was replaced during each of several attempts.
     """
-    folder = lake.BatchFolder(batch)
+    folder = layout.BatchFolder(batch)
 
     def pin(numbered: tuple[int, StoredObject]) -> Pin | None:
         number, landed = numbered
         # The ETag in the name keeps two attempts at one batch from overwriting each other's versions.
-        return pin_version(s3, bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{_safe_name(version)}")
+        return pin_version(bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{_safe_name(version)}")
 
     pins = [pin for pin in in_parallel(pin, list(enumerate(streams, start=1))) if pin]
     if len(pins) < len(streams):
@@ -165,47 +145,41 @@ def pin_streams(s3: "S3Client", bucket: str, batch: str, streams: Sequence[Store
     return pins
 
 
-def pin_table(s3: "S3Client", bucket: str, batch: str, table: StoredObject) -> Pin | None:
+def pin_table(bucket: Bucket, batch: str, table: StoredObject) -> Pin | None:
     """Copy a reference table into the batch's folder; None when it was withdrawn meanwhile.
 
     Raises:
         LandingUnstableError: it was replaced during each of several attempts.
     """
-    folder = lake.BatchFolder(batch)
-    return pin_version(s3, bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
+    folder = layout.BatchFolder(batch)
+    return pin_version(bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
 
 
-def pin_version(
-    s3: "S3Client", bucket: str, landed: StoredObject, name_copy: Callable[[StoredObject], str]
-) -> Pin | None:
+def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[StoredObject], str]) -> Pin | None:
     """Copy a landed file, taking its newest version when the listed one was replaced; None when it was withdrawn."""
     for _ in range(PIN_ATTEMPTS):
         try:
-            return Pin(landed, copy_version(s3, bucket, landed, name_copy(landed)))
+            return Pin(landed, bucket.copy(landed, name_copy(landed)))
         except ReplacedError:
             try:
-                landed = head(s3, bucket, landed.key)
+                landed = bucket.head(landed.key)
             except GoneError:
                 return None
         except GoneError:
             return None
     msg = (
-        f"s3://{bucket}/{landed.key} was replaced {PIN_ATTEMPTS} times while it was being copied: "
+        f"s3://{bucket.name}/{landed.key} was replaced {PIN_ATTEMPTS} times while it was being copied: "
         "nothing was taken in; the task tries again, and succeeds once its producer rests"
     )
     raise LandingUnstableError(msg)
 
 
-def _cut(name: str) -> str:
-    return name[: name.index(lake.RECORD_CUT) + 1]
-
-
-def _refuse_long_names(bucket: str, streams: Sequence[StoredObject]) -> None:
-    folder = f"{lake.USER_STREAMS}/"
+def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
+    folder = f"{layout.USER_STREAMS}/"
     too_long = [stream.key for stream in streams if len(stream.key.removeprefix(folder).encode()) > LANDED_NAME_LIMIT]
     if too_long:
         msg = (
-            f"s3://{bucket}/{too_long[0]}: the name has more than {LANDED_NAME_LIMIT} bytes, too many for the keys of "
+            f"{bucket.url(too_long[0])}: the name has more than {LANDED_NAME_LIMIT} bytes, too many for the keys of "
             f"archive and quarantine ({len(too_long)} such files); nothing is taken in before it has a shorter name"
         )
         raise NamesRefusedError(msg)

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos import DbtTaskGroup, TestIndirectSelection
 from cosmos.operators.local import DbtDocsS3LocalOperator
 
-from music_streams import lake
+from contract import layout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +27,7 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
 
     def __init__(self, **arguments: Any) -> None:
         """Takes what Cosmos' local operators take, and `bucket_name`."""
-        super().__init__(connection_id=None, folder_dir=lake.DBT_DOCS, dbt_cmd_flags=["--static"], **arguments)
+        super().__init__(connection_id=None, folder_dir=layout.DBT_DOCS, dbt_cmd_flags=["--static"], **arguments)
 
     def upload_to_cloud_storage(self, project_dir: str, **context: Any) -> None:
         """Cosmos calls this after dbt, before it judges the exit status."""

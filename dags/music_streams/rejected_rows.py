@@ -3,6 +3,7 @@
 How an operator uses it: docs/quarantine.md.
 """
 
+import io
 import json
 import os
 import sys
@@ -10,15 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-from music_streams import lake
-from music_streams.objects import list_objects, read_json, s3_client
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from contract import layout
+from contract.bucket import Bucket
 
 ARGUMENTS = 2
+READ_AHEAD = 1024**2
 
 
 class NothingToMendError(Exception):
@@ -34,7 +32,7 @@ class FileToMend:
     reasons: Counter[str]
 
 
-def write_rejected_rows(s3: "S3Client", bucket: str, batch_id: str, folder: Path) -> list[FileToMend]:
+def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[FileToMend]:
     """Write the rejected rows of each of the batch's files below that file's own header, byte for byte.
 
     Raises:
@@ -42,19 +40,19 @@ def write_rejected_rows(s3: "S3Client", bucket: str, batch_id: str, folder: Path
             rejected nothing.
         FileExistsError: a file of that name is there already; what was mended in it is kept.
     """
-    record = read_json(s3, bucket, lake.BatchFolder(batch_id).curation_record)
+    record = bucket.read_json(layout.BatchFolder(batch_id).curation_record)
     if record is None:
         msg = (
-            f"batch {batch_id} is not committed (s3://{bucket}/{lake.BatchFolder(batch_id).curation_record} does not "
-            "exist): its files still wait in the landing prefix, so mend them there"
+            f"batch {batch_id} is not committed ({bucket.url(layout.BatchFolder(batch_id).curation_record)} does "
+            "not exist): its files still wait in the landing prefix, so mend them there"
         )
         raise NothingToMendError(msg)
     rows_of_file: dict[str, list[dict[str, str]]] = {}
-    for part in list_objects(s3, bucket, f"{lake.QUARANTINED_ROWS}/batch_id={batch_id}/"):
-        body = s3.get_object(Bucket=bucket, Key=part.key)["Body"]
-        for line in body.iter_lines(chunk_size=1024**2):
-            row = json.loads(line)
-            rows_of_file.setdefault(row["source_file"], []).append(row)
+    for part in bucket.objects(f"{layout.BatchFolder(batch_id).quarantined_rows}/"):
+        with bucket.open(part.key) as body:
+            for line in io.BufferedReader(body, READ_AHEAD):
+                row = json.loads(line)
+                rows_of_file.setdefault(row["source_file"], []).append(row)
     if not rows_of_file:
         msg = f"batch {batch_id} rejected no rows"
         raise NothingToMendError(msg)
@@ -81,7 +79,7 @@ def main(argv: Sequence[str]) -> str:
         raise SystemExit("usage: MUSIC_STREAMS_BUCKET=… python -m music_streams.rejected_rows BATCH_ID FOLDER")
     batch_id, folder = argv
     try:
-        written = write_rejected_rows(s3_client(), os.environ["MUSIC_STREAMS_BUCKET"], batch_id, Path(folder))
+        written = write_rejected_rows(Bucket(os.environ["MUSIC_STREAMS_BUCKET"]), batch_id, Path(folder))
     except (NothingToMendError, FileExistsError) as error:
         raise SystemExit(str(error)) from error
     lines = []

@@ -5,9 +5,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
 from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
-from music_streams.objects import s3_client
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch, write_verdict
 
 log = logging.getLogger(__name__)
@@ -17,17 +17,16 @@ def validate_datasets(
     bucket: str, batch_id: str, on_invalid_stream_file: OnInvalidStreamFile, recompute_from: str, recompute_to: str
 ) -> dict[str, Any]:
     """Take in what has landed as a batch; bad data, names and params fail at once, other errors are retried."""
-    s3 = s3_client()
+    lake = Bucket(bucket)
     try:
         return take_in_batch(
-            s3,
-            bucket,
+            lake,
             batch_id,
             on_invalid_stream_file=on_invalid_stream_file,
             recompute=DateRange.from_params(recompute_from, recompute_to),
         )
     except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError) as error:
-        write_verdict(s3, bucket, batch_id, passed=False, message=str(error))
+        write_verdict(lake, batch_id, passed=False, message=str(error))
         raise AirflowFailException(str(error)) from error
 
 
@@ -41,7 +40,7 @@ def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
     if outcome == "nothing_to_do":
         log.info("No new stream files, no dates owed, none asked for: nothing to do")
         return
-    reason = refusal(s3_client(), bucket, batch_id)
+    reason = refusal(Bucket(bucket), batch_id)
     msg = reason or f"validate_datasets of batch {batch_id} failed before it came to a result: its log says why"
     raise AirflowFailException(msg)
 
@@ -49,6 +48,6 @@ def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
 def move_files(bucket: str, batch_id: str) -> dict[str, Any]:
     """Record the batch as loaded and archive its stream files."""
     try:
-        return finish_batch(s3_client(), bucket, batch_id)
+        return finish_batch(Bucket(bucket), batch_id)
     except BatchUnfinishedError as error:
         raise AirflowFailException(str(error)) from error

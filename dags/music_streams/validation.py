@@ -7,22 +7,17 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from music_streams import lake
-from music_streams.batches import DateRange, Landed, Pin, list_landed, owed_batches, pin_streams, pin_table
-from music_streams.objects import (
+from contract import layout
+from contract.bucket import (
+    Bucket,
     GoneError,
     ReplacedError,
-    copy_version,
-    create_json,
-    delete_version,
     in_parallel,
-    read_json,
-    write_json,
 )
+from contract.records import pending_batches
+from music_streams.batches import DateRange, Landed, Pin, list_landed, pin_streams, pin_table
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
     from expectations.report import FileReport, ValidationReport
 
 log = logging.getLogger(__name__)
@@ -38,8 +33,7 @@ class DatasetsRefusedError(Exception):
 
 
 def take_in_batch(
-    s3: "S3Client",
-    bucket: str,
+    bucket: Bucket,
     batch_id: str,
     *,
     on_invalid_stream_file: OnInvalidStreamFile,
@@ -55,76 +49,76 @@ def take_in_batch(
             The message names files, causes and values.
         LandingUnstableError: a producer replaced a file over and over; nothing was taken in.
     """
-    folder = lake.BatchFolder(batch_id)
-    validated = read_json(s3, bucket, folder.curation_record) or read_json(s3, bucket, folder.manifest)
+    folder = layout.BatchFolder(batch_id)
+    validated = bucket.read_json(folder.curation_record) or bucket.read_json(folder.manifest)
     if validated is not None:
         log.info("Batch %s was validated before: its pins stand", batch_id)
         return _result("compute", batch_id, stream_files=len(validated["files"]))
 
-    landed = list_landed(s3, bucket)
-    owed = owed_batches(s3, bucket, besides=batch_id)
+    landed = list_landed(bucket)
+    owed = pending_batches(bucket, besides=batch_id)
     if not (landed.streams or owed or recompute):
         return _result("nothing_to_do", batch_id)
 
-    s3.delete_object(Bucket=bucket, Key=folder.verdict)  # an earlier attempt's
+    bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
     batch_time = datetime.now(UTC)
-    pins = _pin(s3, bucket, batch_id, landed)
-    report = _validate(s3, bucket, pins, batch_time)
+    pins = _pin(bucket, batch_id, landed)
+    report = _validate(bucket, pins, batch_time)
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
-    _write_results(s3, bucket, batch_id, report)
+    _write_results(bucket, batch_id, report)
     if refused and not may_go_on:
         raise DatasetsRefusedError(report.summary())
-    write_verdict(s3, bucket, batch_id, passed=True, message=report.summary())
+    write_verdict(bucket, batch_id, passed=True, message=report.summary())
 
-    _quarantine(s3, bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
+    _quarantine(bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
     if not (accepted or owed or recompute):
         return _result("nothing_to_do", batch_id, quarantined_files=len(refused))
-    for name, reference in (("songs.csv", lake.REFERENCE_SONGS), ("users.csv", lake.REFERENCE_USERS)):
-        copy_version(s3, bucket, pins[name].copy, reference)
+    for name, reference in (("songs.csv", layout.REFERENCE_SONGS), ("users.csv", layout.REFERENCE_USERS)):
+        bucket.copy(pins[name].copy, reference)
     manifest: dict[str, Any] = {
         "batch_id": batch_id,
         "time": batch_time.isoformat(timespec="microseconds"),
         "files": [_manifest_entry(pins[file.name], file) for file in accepted],
         "recompute": recompute.as_record() if recompute else None,
     }
-    if not create_json(s3, bucket, folder.manifest, manifest):
+    if not bucket.create_json(folder.manifest, manifest):
         log.warning("Another attempt at batch %s was first: its pins stand", batch_id)
-        manifest = read_json(s3, bucket, folder.manifest) or manifest
+        manifest = bucket.read_json(folder.manifest) or manifest
     return _result("compute", batch_id, stream_files=len(manifest["files"]), quarantined_files=len(refused))
 
 
-def write_verdict(s3: "S3Client", bucket: str, batch_id: str, *, passed: bool, message: str) -> None:
+def write_verdict(bucket: Bucket, batch_id: str, *, passed: bool, message: str) -> None:
     """Leave word for the task that ends the run."""
-    write_json(s3, bucket, lake.BatchFolder(batch_id).verdict, {"passed": passed, "message": message})
+    bucket.write_json(layout.BatchFolder(batch_id).verdict, {"passed": passed, "message": message})
 
 
-def refusal(s3: "S3Client", bucket: str, batch_id: str) -> str | None:
+def refusal(bucket: Bucket, batch_id: str) -> str | None:
     """Why validation refused the batch; None when it did not say so."""
-    verdict = read_json(s3, bucket, lake.BatchFolder(batch_id).verdict)
+    verdict = bucket.read_json(layout.BatchFolder(batch_id).verdict)
     return None if verdict is None or verdict["passed"] else str(verdict["message"])
 
 
-def _pin(s3: "S3Client", bucket: str, batch_id: str, landed: Landed) -> dict[str, Pin]:
-    tables = [pin_table(s3, bucket, batch_id, table) for table in (landed.songs, landed.users) if table]
-    streams = pin_streams(s3, bucket, batch_id, landed.streams)
+def _pin(bucket: Bucket, batch_id: str, landed: Landed) -> dict[str, Pin]:
+    tables = [pin_table(bucket, batch_id, table) for table in (landed.songs, landed.users) if table]
+    streams = pin_streams(bucket, batch_id, landed.streams)
     return {_name(pin): pin for pin in (*tables, *streams) if pin}
 
 
 def _name(pin: Pin) -> str:
-    return pin.landed.key.removeprefix(f"{lake.ROOT}/")
+    return pin.landed.key.removeprefix(f"{layout.ROOT}/")
 
 
-def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
+def _validate(bucket: Bucket, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
     # Great Expectations takes seconds to import: here, never while the DAG is parsed.
     from expectations.report import LandedFile  # noqa: PLC0415
     from expectations.validation import validate_files  # noqa: PLC0415
 
     def opener(pin: Pin) -> Callable[[], BinaryIO]:
         def stream() -> BinaryIO:
-            body: Any = s3.get_object(Bucket=bucket, Key=pin.copy.key, IfMatch=pin.copy.etag)["Body"]
+            body: Any = bucket.s3.get_object(Bucket=bucket.name, Key=pin.copy.key, IfMatch=pin.copy.etag)["Body"]
             return io.BufferedReader(body, READ_AHEAD)
 
         return stream
@@ -139,18 +133,18 @@ def _validate(s3: "S3Client", bucket: str, pins: dict[str, Pin], batch_time: dat
 _DATASETS: dict[str, Literal["songs", "users"]] = {"songs.csv": "songs", "users.csv": "users"}
 
 
-def _write_results(s3: "S3Client", bucket: str, batch_id: str, report: "ValidationReport") -> None:
-    folder = lake.BatchFolder(batch_id)
+def _write_results(bucket: Bucket, batch_id: str, report: "ValidationReport") -> None:
+    folder = layout.BatchFolder(batch_id)
 
     def write(document: tuple[str, tuple[bytes, str]]) -> None:
         name, (content, content_type) = document
-        s3.put_object(Bucket=bucket, Key=f"{folder.validation}/{name}", Body=content, ContentType=content_type)
+        bucket.write(f"{folder.validation}/{name}", content, content_type)
 
     in_parallel(write, list(report.as_documents().items()))
 
 
-def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tuple[Pin, "FileReport"]]) -> None:
-    folder = lake.BatchFolder(batch_id)
+def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "FileReport"]]) -> None:
+    folder = layout.BatchFolder(batch_id)
 
     def move(item: tuple[Pin, "FileReport"]) -> None:
         pin, file = item
@@ -165,10 +159,10 @@ def _quarantine(s3: "S3Client", bucket: str, batch_id: str, refused: Sequence[tu
                 for problem in file.errors
             ],
         }
-        copy_version(s3, bucket, pin.copy, target)
-        write_json(s3, bucket, f"{target}.reason.json", reason)
+        bucket.copy(pin.copy, target)
+        bucket.write_json(f"{target}.reason.json", reason)
         try:
-            delete_version(s3, bucket, pin.landed)
+            bucket.delete(pin.landed)
         except (GoneError, ReplacedError) as error:
             log.warning("%s: what lies there now is the next run's", error)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 import psycopg2
 import pytest
-from music_streams import lake
 from music_streams.batches import batch_id
 
+from contract import layout
 from sandbox import failure, warehouse
 from sandbox.airflow import DAG_ID
 from sandbox.follow import follow
@@ -87,7 +87,7 @@ class RunningSandbox:
     def land(self, files: Mapping[str, bytes]) -> None:
         """Put files into the landing prefix: `songs.csv`, `users.csv`, `user_streams/NAME.csv`."""
         for name, content in files.items():
-            self.s3.put_object(Bucket=BUCKET, Key=f"{lake.ROOT}/{name}", Body=content)
+            self.s3.put_object(Bucket=BUCKET, Key=f"{layout.ROOT}/{name}", Body=content)
 
     def run(self, params: Mapping[str, Any] | None = None) -> DagRunResult:
         """Trigger one DAG run and wait until it has ended."""
@@ -255,15 +255,15 @@ class RunningSandbox:
 
     def etags(self, prefix: str = "") -> dict[str, str]:
         """The ETags of the lake's objects, by keys as `keys` gives them."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{lake.ROOT}/{prefix}")
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{layout.ROOT}/{prefix}")
         entries = [entry for page in pages for entry in page.get("Contents", [])]
-        return {entry["Key"].removeprefix(f"{lake.ROOT}/"): entry["ETag"].strip('"') for entry in entries}
+        return {entry["Key"].removeprefix(f"{layout.ROOT}/"): entry["ETag"].strip('"') for entry in entries}
 
     def empty(self) -> None:
         """Forget the lake and the warehouse, as if nothing had ever landed."""
         wait_for_quiet(self.sandbox)
         for key in self.keys():
-            self.s3.delete_object(Bucket=BUCKET, Key=f"{lake.ROOT}/{key}")
+            self.s3.delete_object(Bucket=BUCKET, Key=f"{layout.ROOT}/{key}")
         for schema in ("staging", "reporting"):
             self.query(f"drop schema if exists {SCHEMA_PREFIX}_{schema} cascade")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
-from music_streams import lake
-from music_streams.objects import read_json
 
+from contract import layout
+from contract.bucket import Bucket
 from sandbox import dbt_server
 from sandbox.lifecycle import Part
 from tests.integration.alerts import Message, Subscriber
@@ -290,7 +290,7 @@ def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
     assert sandbox.end_of(run_id).state == "success"
     history.assert_exact()
     history.assert_all_archived()
-    record = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch).curation_record)
+    record = Bucket(sandbox.bucket, sandbox.s3).read_json(layout.BatchFolder(batch).curation_record)
     assert record is not None
     assert record["attempt"] == sandbox.glue_runs(CURATION, batch)[0]["Id"]
     assert len(subscriber.messages_of(run_id)) == 5, "tries that were repeated have sent some"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from music_streams import lake
 
+from contract import layout
 from sandbox.home import REPOSITORY
 from tests.integration.alerts import Subscriber
 from tests.integration.conftest import RunningSandbox, wait_for
@@ -44,7 +44,7 @@ def run_command(sandbox: RunningSandbox, *arguments: str) -> subprocess.Complete
 
 
 def content(sandbox: RunningSandbox, key: str) -> bytes:
-    return sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{key}")["Body"].read()
+    return sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{key}")["Body"].read()
 
 
 def expected(songs: bytes, *streams: bytes) -> Expected:

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from music_streams import lake
-from music_streams.objects import read_json
 
+from contract import layout
+from contract.bucket import Bucket
 from sandbox.airflow import DAG_ID
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY
@@ -30,9 +30,9 @@ def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes)
     files, times = [], {}
     for key in sandbox.keys("user-streams-archived/"):
         batch_id = key.split("/")[1]
-        manifest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch_id).manifest)
+        manifest = Bucket(sandbox.bucket, sandbox.s3).read_json(layout.BatchFolder(batch_id).manifest)
         assert manifest is not None
-        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{key}")["Body"].read()))
+        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{key}")["Body"].read()))
         times[key] = datetime.fromisoformat(manifest["time"])
     return expected_tables(songs, users, files, times)
 
@@ -117,7 +117,7 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
 
     sandbox.land({"user_streams/no-column.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"})
     for name in list(bad)[1:]:
-        sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{name}")
+        sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{name}")
     run = sandbox.run()
     assert run.state == "success", run.errors
     assert assert_exact(sandbox, files).accepted_by_date[date(2024, 6, 25)] > 0
@@ -145,7 +145,7 @@ def assert_told(sandbox: RunningSandbox, run: DagRunResult, message: Message) ->
     """The message tells of the run what validation found, and leads to it."""
     assert message.subject == f"Music Streams sandbox: validate_datasets failed in {run.run_id}"[:99]
     page = f"{sandbox.sandbox.ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}"
-    validation = f"{lake.BatchFolder(run.batch_id).validation}/index.html"
+    validation = f"{layout.BatchFolder(run.batch_id).validation}/index.html"
     lines = message.text.splitlines()
     for line in (
         f"Run    {run.run_id}",

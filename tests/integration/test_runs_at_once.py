@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from music_streams import lake
-from music_streams.batches import owed_batches
-from music_streams.objects import read_json
 
+from contract import layout
+from contract.bucket import Bucket
+from contract.records import pending_batches
 from sandbox.sample_events import FIRST_DAY
 from tests.integration.conftest import RunningSandbox, kill
 from tests.integration.exact_tables import SMALL, TABLES, History, day, streams, table
@@ -54,7 +54,7 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
     # The marts are shared, so one of two runs at once may fail. What is not owed is exact.
     ends = [sandbox.end_of(run) for run in (first, backfill, queued)]
     history.assert_nothing_lost()
-    if not list(owed_batches(sandbox.s3, sandbox.bucket, besides="")):
+    if not list(pending_batches(Bucket(sandbox.bucket, sandbox.s3), besides="")):
         history.assert_exact()
     if ends[0].state == "failed":
         sandbox.clear(first, TRIGGER[GENRE], TRIGGER[HOURLY])
@@ -89,7 +89,7 @@ def test_a_glue_run_that_outlives_its_task_commits_and_the_second_one_finds_the_
     batch = sandbox.batch_of(meeting.first)
     second, first = sandbox.glue_runs(CURATION, batch)
     assert (first["JobRunState"], second["JobRunState"]) == ("SUCCEEDED", "SUCCEEDED")
-    record = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch).curation_record)
+    record = Bucket(sandbox.bucket, sandbox.s3).read_json(layout.BatchFolder(batch).curation_record)
     assert record is not None
     assert record["attempt"] == first["Id"]
 
@@ -105,7 +105,9 @@ def test_a_glue_run_that_outlives_its_task_commits_and_the_second_one_finds_the_
 def test_an_old_run_cleared_after_newer_ones_changes_nothing(
     sandbox: RunningSandbox, meeting: Meeting, task_ids: list[str]
 ) -> None:
-    newest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(sandbox.batch_of(meeting.newest)).curation_record)
+    newest = Bucket(sandbox.bucket, sandbox.s3).read_json(
+        layout.BatchFolder(sandbox.batch_of(meeting.newest)).curation_record
+    )
     assert newest is not None
     assert newest["accepted_by_date"][FIRST_DAY.isoformat()] > 0  # which the old run's tables lack
     before = [table(sandbox, name, without=STAMPS) for name in TABLES]

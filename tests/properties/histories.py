@@ -10,10 +10,10 @@ from datetime import date
 
 from hypothesis import note
 from hypothesis import strategies as st
-from music_streams import lake
 from music_streams.batches import DateRange
 from music_streams.validation import OnInvalidStreamFile
 
+from contract import layout
 from tests.death import Died
 from tests.properties.world import STEPS, Batch, StepError, World
 
@@ -160,8 +160,8 @@ class History:
         self._songs = SONGS
         self._dates_differ_in_songs = False
         world.forget()
-        world.put(lake.SONGS, SONGS)
-        world.put(lake.USERS, USERS)
+        world.put(layout.SONGS, SONGS)
+        world.put(layout.USERS, USERS)
 
     def play(self, operation: object) -> None:
         """Play one operation.
@@ -209,12 +209,12 @@ class History:
         self.world.landed = [
             (landed, content)
             for landed, content in self.world.landed
-            if landed != name or (f"{lake.USER_STREAMS}/{name}", self.world.etag(content)) in committed
+            if landed != name or (f"{layout.USER_STREAMS}/{name}", self.world.etag(content)) in committed
         ]
 
     def _change_songs(self, _: ChangeSongs) -> None:
         self._songs = OTHER_SONGS if self._songs == SONGS else SONGS
-        self.world.put(lake.SONGS, self._songs)
+        self.world.put(layout.SONGS, self._songs)
         self._dates_differ_in_songs = True
 
     def _new_batch(self, params: Params) -> Batch:
@@ -291,7 +291,7 @@ class History:
 
     def _check_loaded(self, batch: Batch) -> None:
         if batch.recompute:
-            self._dates_differ_in_songs = self._songs != self.world.content(lake.REFERENCE_SONGS)
+            self._dates_differ_in_songs = self._songs != self.world.content(layout.REFERENCE_SONGS)
         if not self._dates_differ_in_songs:
             assert self.world.differences() == ""
         assert self.world.owed() == []

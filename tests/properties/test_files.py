@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from music_streams import lake
 from music_streams.batches import LANDED_NAME_LIMIT, NamesRefusedError
-from music_streams.objects import in_parallel, list_objects, read_json
 
+from contract import layout
+from contract.bucket import Bucket, in_parallel
 from tests.properties.histories import SONGS, USERS
 from tests.properties.world import BUCKET, STEPS, Batch, StepError, World
 
@@ -34,8 +34,8 @@ EMPTY = 'no "rows" é%20+.csv'
 def landing(world: World) -> World:
     """The world, with songs and users and nothing else in it."""
     world.forget()
-    world.put(lake.SONGS, SONGS)
-    world.put(lake.USERS, USERS)
+    world.put(layout.SONGS, SONGS)
+    world.put(layout.USERS, USERS)
     return world
 
 
@@ -101,12 +101,12 @@ def test_what_was_pinned_counts_once_whatever_producers_do_to_the_file_while_the
         "replaced before the archive",
         "replaced in the archive",
     ]
-    assert names(landing, lake.USER_STREAMS) == [f"{name}.csv" for name in names_left]
+    assert names(landing, layout.USER_STREAMS) == [f"{name}.csv" for name in names_left]
 
     landing.run(landing.new_batch())
 
     assert_all_is_well(landing, events=13)
-    assert names(landing, lake.USER_STREAMS) == []
+    assert names(landing, layout.USER_STREAMS) == []
 
 
 def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
@@ -116,7 +116,7 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
         landing.land(name, content(number, "u1,t1"))
     others = ("_SUCCESS", "2024/", "2024/06/a.csv", "A.CSV", "a.csv.tmp", "")
     for name in others:
-        landing.put(f"{lake.USER_STREAMS}/{name}", content(59) if "a.csv" in name.lower() else b"")
+        landing.put(f"{layout.USER_STREAMS}/{name}", content(59) if "a.csv" in name.lower() else b"")
     landing.land(EMPTY, b"")
     with pytest.raises(StepError, match=re.escape(f"user_streams/{EMPTY} is empty")):
         landing.step(landing.new_batch(), "take_in")
@@ -130,22 +130,22 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
     landing.run(batch)
 
     assert_all_is_well(landing, events=len(ODD_NAMES) + 1)
-    folder = lake.BatchFolder(batch.batch_id)
+    folder = layout.BatchFolder(batch.batch_id)
     assert names(landing, folder.archive) == sorted(ODD_NAMES)
-    assert names(landing, lake.USER_STREAMS) == sorted(others)
+    assert names(landing, layout.USER_STREAMS) == sorted(others)
     for name in ("_SUCCESS", "2024/", "A.CSV", "a.csv.tmp"):
-        assert f"'{lake.USER_STREAMS}/{name}'" in caplog.text
+        assert f"'{layout.USER_STREAMS}/{name}'" in caplog.text
     reasons = [name for name in names(landing, folder.quarantined_files) if name.endswith(".reason.json")]
     assert [record(landing, f"{folder.quarantined_files}/{name}")["file"] for name in reasons] == [
-        f"{lake.USER_STREAMS}/{EMPTY}"
+        f"{layout.USER_STREAMS}/{EMPTY}"
     ]
     rejected = [
         json.loads(line)["source_file"]
-        for found in list_objects(landing.s3, BUCKET, f"{lake.QUARANTINED_ROWS}/batch_id={batch.batch_id}/")
+        for found in Bucket(BUCKET, landing.s3).objects(f"{layout.QUARANTINED_ROWS}/batch_id={batch.batch_id}/")
         for line in landing.content(found.key).splitlines()
     ]
-    assert sorted(rejected) == sorted(f"{lake.USER_STREAMS}/{name}" for name in ODD_NAMES)
-    assert max(len(found.key.encode()) for found in list_objects(landing.s3, BUCKET, "")) <= MAX_KEY_BYTES
+    assert sorted(rejected) == sorted(f"{layout.USER_STREAMS}/{name}" for name in ODD_NAMES)
+    assert max(len(found.key.encode()) for found in Bucket(BUCKET, landing.s3).objects("")) <= MAX_KEY_BYTES
 
 
 def test_more_files_than_one_listing_holds_all_count_and_are_all_archived(landing: World) -> None:
@@ -156,8 +156,8 @@ def test_more_files_than_one_listing_holds_all_count_and_are_all_archived(landin
     landing.run(batch)
 
     assert_all_is_well(landing, events=count + 1)
-    assert len(names(landing, lake.BatchFolder(batch.batch_id).archive)) == count
-    assert names(landing, lake.USER_STREAMS) == []
+    assert len(names(landing, layout.BatchFolder(batch.batch_id).archive)) == count
+    assert names(landing, layout.USER_STREAMS) == []
 
 
 def content(number: int, *more: str) -> bytes:
@@ -171,7 +171,7 @@ def land(world: World, name: str, number: int) -> None:
 
 
 def source(name: str) -> str:
-    return f"{lake.USER_STREAMS}/{name}.csv"
+    return f"{layout.USER_STREAMS}/{name}.csv"
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def just_before(world: World, operation: str, key: str, act: Callable[[], None])
 @contextmanager
 def lost_pin(world: World, batch: Batch, name: str) -> Iterator[str]:
     """Somebody has deleted the pin of a file, and will restore it; its key."""
-    files = record(world, lake.BatchFolder(batch.batch_id).manifest)["files"]
+    files = record(world, layout.BatchFolder(batch.batch_id).manifest)["files"]
     (pin,) = [str(file["copy"]) for file in files if file["key"] == source(name)]
     pinned = world.content(pin)
     world.s3.delete_object(Bucket=BUCKET, Key=pin)
@@ -204,13 +204,13 @@ def lost_pin(world: World, batch: Batch, name: str) -> Iterator[str]:
 
 
 def record(world: World, key: str) -> dict[str, Any]:
-    found = read_json(world.s3, BUCKET, key)
+    found = Bucket(BUCKET, world.s3).read_json(key)
     assert found is not None, key
     return found
 
 
 def names(world: World, folder: str) -> list[str]:
-    return sorted(found.key.removeprefix(f"{folder}/") for found in list_objects(world.s3, BUCKET, f"{folder}/"))
+    return sorted(found.key.removeprefix(f"{folder}/") for found in Bucket(BUCKET, world.s3).objects(f"{folder}/"))
 
 
 def assert_all_is_well(world: World, events: int) -> None:

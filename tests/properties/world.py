@@ -18,13 +18,15 @@ from typing import Any
 
 import boto3
 import pyarrow.parquet
-from music_streams import lake
 from music_streams.archive import finish_batch
-from music_streams.batches import DateRange, batch_id, owed_batches
-from music_streams.objects import list_objects, read_json
+from music_streams.batches import DateRange, batch_id
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, take_in_batch
 from pyspark.sql import SparkSession
 
+from contract import layout
+from contract.bucket import Bucket
+from contract.kpi_tables import kpi_table
+from contract.records import pending_batches
 from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 from sandbox.redshift.warehouse import Warehouse
 from tests.death import Death
@@ -107,14 +109,14 @@ class World:
 
     def land(self, name: str, content: bytes) -> None:
         """Land a stream file, in place of one of that name."""
-        self.put(f"{lake.USER_STREAMS}/{name}", content)
+        self.put(f"{layout.USER_STREAMS}/{name}", content)
         self.landed.append((name, content))
         self.landing[name] = content
         self._landed_since_taken_in.add(name)
 
     def withdraw(self, name: str) -> None:
         """Take a stream file away, as its producer may."""
-        self.s3.delete_object(Bucket=BUCKET, Key=f"{lake.USER_STREAMS}/{name}")
+        self.s3.delete_object(Bucket=BUCKET, Key=f"{layout.USER_STREAMS}/{name}")
         self.landing.pop(name, None)
 
     def new_batch(
@@ -146,8 +148,10 @@ class World:
         actions: Mapping[str, Callable[[Batch, int | None], None]] = {
             "take_in": self._take_in,
             "curate": self._curate,
-            "compute_genre_level_kpis": lambda of, _: self._compute(of, genre_level_kpis.KPI, lake.GENRE_LEVEL_KPIS),
-            "compute_hourly_kpis": lambda of, _: self._compute(of, hourly_kpis.KPI, lake.HOURLY_KPIS),
+            "compute_genre_level_kpis": lambda of, _: self._compute(
+                of, genre_level_kpis.KPI, kpi_table("genre_level_kpis").output
+            ),
+            "compute_hourly_kpis": lambda of, _: self._compute(of, hourly_kpis.KPI, kpi_table("hourly_kpis").output),
             "load_genre_level_kpis": lambda of, dies: self._load(of, "genre_level_kpis", dies),
             "load_hourly_kpis": lambda of, dies: self._load(of, "hourly_kpis", dies),
             "reconcile": lambda of, dies: self._dbt(of, dies, "test", "--select", "tag:reconciliation"),
@@ -167,12 +171,11 @@ class World:
         return True
 
     def _take_in(self, batch: Batch, _: int | None) -> None:
-        folder = lake.BatchFolder(batch.batch_id)
-        was_taken_in = any(read_json(self.s3, BUCKET, key) for key in (folder.manifest, folder.curation_record))
+        folder = layout.BatchFolder(batch.batch_id)
+        was_taken_in = any(Bucket(BUCKET, self.s3).read_json(key) for key in (folder.manifest, folder.curation_record))
         try:
             result = take_in_batch(
-                self.s3,
-                BUCKET,
+                Bucket(BUCKET, self.s3),
                 batch.batch_id,
                 on_invalid_stream_file=batch.on_invalid_stream_file,
                 recompute=batch.recompute,
@@ -185,7 +188,7 @@ class World:
 
     def _curate(self, batch: Batch, _: int | None) -> None:
         arguments = self._arguments(
-            batch, quarantine_prefix=lake.QUARANTINED_ROWS, max_reject_rate=batch.max_reject_rate
+            batch, quarantine_prefix=layout.QUARANTINED_ROWS, max_reject_rate=batch.max_reject_rate
         )
         try:
             curate_user_streams.main(arguments, self._warm_session)
@@ -195,7 +198,7 @@ class World:
             raise StepError(str(error)) from error
 
     def _compute(self, batch: Batch, kpi: kpi_output.Kpi, output_prefix: str) -> None:
-        arguments = self._arguments(batch, reference_prefix=lake.REFERENCE, output_prefix=output_prefix)
+        arguments = self._arguments(batch, reference_prefix=layout.REFERENCE, output_prefix=output_prefix)
         kpi_output.run(kpi, arguments, self._warm_session)
 
     def _load(self, batch: Batch, kpi: str, dies_after: int | None) -> None:
@@ -207,15 +210,15 @@ class World:
             raise StepError(f"{batch.batch_id}: dbt {' '.join(arguments)}: {invocation.complaint}")
 
     def _finish(self, batch: Batch, _: int | None) -> None:
-        finish_batch(self.s3, BUCKET, batch.batch_id)
+        finish_batch(Bucket(BUCKET, self.s3), batch.batch_id)
 
     def _arguments(self, batch: Batch, **more: object) -> list[str]:
         values: Mapping[str, object] = {
             "JOB_RUN_ID": f"jr_{next(self._attempts):05d}",
             "bucket": BUCKET,
             "batch_id": batch.batch_id,
-            "batches_prefix": lake.BATCHES,
-            "curated_prefix": lake.CURATED,
+            "batches_prefix": layout.BATCHES,
+            "curated_prefix": layout.CURATED,
             **more,
         }
         return [
@@ -239,7 +242,7 @@ class World:
         """The curation records of all committed batches."""
         for batch in self.batches:
             if batch.batch_id not in self._records:  # once written they never change
-                record = read_json(self.s3, BUCKET, lake.BatchFolder(batch.batch_id).curation_record)
+                record = Bucket(BUCKET, self.s3).read_json(layout.BatchFolder(batch.batch_id).curation_record)
                 if record is not None:
                     self._records[batch.batch_id] = record
         return [self._records[batch.batch_id] for batch in self.batches if batch.batch_id in self._records]
@@ -251,18 +254,18 @@ class World:
 
     def owed(self) -> list[str]:
         """Committed batches that no run has loaded."""
-        return owed_batches(self.s3, BUCKET, besides="")
+        return pending_batches(Bucket(BUCKET, self.s3))
 
     def differences(self) -> str:
         """How the tables differ from those of all accepted events, worked out in plain Python from the pinned bytes."""
         files, times = [], {}
         for record in self.committed():
-            manifest = read_json(self.s3, BUCKET, lake.BatchFolder(record["batch_id"]).manifest)
+            manifest = Bucket(BUCKET, self.s3).read_json(layout.BatchFolder(record["batch_id"]).manifest)
             assert manifest is not None
             for file in record["files"]:
                 files.append((file["copy"], self.content(file["copy"])))
                 times[file["copy"]] = datetime.fromisoformat(manifest["time"])
-        songs, users = self.content(lake.REFERENCE_SONGS), self.content(lake.REFERENCE_USERS)
+        songs, users = self.content(layout.REFERENCE_SONGS), self.content(layout.REFERENCE_USERS)
         expected = expected_tables(songs, users, files, times)
         return "\n".join(
             filter(
@@ -302,7 +305,7 @@ class World:
 
     def homeless_files(self) -> list[str]:
         """Names of landed versions whose bytes are in neither landing prefix, pins, archive nor quarantine."""
-        held = {found.etag for found in list_objects(self.s3, BUCKET, f"{lake.ROOT}/")}
+        held = {found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.ROOT}/")}
         return [name for name, content in self.landed if self.etag(content) not in held]
 
     def misplaced_files(self) -> list[str]:
@@ -312,8 +315,8 @@ class World:
         lies there still belongs into the landing prefix.
         """
         taken = {(_name(file["key"]), file["etag"]) for record in self.loaded() for file in record["files"]}
-        refused = {found.etag for found in list_objects(self.s3, BUCKET, f"{lake.QUARANTINED_FILES}/")}
-        present = {_name(found.key): found.etag for found in list_objects(self.s3, BUCKET, f"{lake.USER_STREAMS}/")}
+        refused = {found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.QUARANTINED_FILES}/")}
+        present = {_name(found.key): found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.USER_STREAMS}/")}
         misplaced = []
         for name, content in self.landing.items():
             etag = self.etag(content)
@@ -326,12 +329,12 @@ class World:
 
     def unarchived_files(self) -> list[str]:
         """Files of loaded batches that the archive lacks."""
-        kept = {(found.key, found.etag) for found in list_objects(self.s3, BUCKET, f"{lake.ARCHIVE}/")}
+        kept = {(found.key, found.etag) for found in Bucket(BUCKET, self.s3).objects(f"{layout.ARCHIVE}/")}
         return [
             file["key"]
             for record in self.loaded()
             for file in record["files"]
-            if (f"{lake.ARCHIVE}/{record['batch_id']}/{_name(file['key'])}", file["etag"]) not in kept
+            if (f"{layout.ARCHIVE}/{record['batch_id']}/{_name(file['key'])}", file["etag"]) not in kept
         ]
 
     @staticmethod

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from music_streams import lake
 
+from contract import layout
+from contract.kpi_tables import kpi_table
 from glue_jobs import curate_user_streams
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,9 +46,15 @@ def test_the_kpi_page_describes_the_columns_of_the_contract_in_their_order(mart:
 
 def test_the_lake_page_names_every_prefix() -> None:
     page = text("docs/lake.md")
-    keys = [lake.SONGS, lake.USERS, lake.USER_STREAMS, lake.BATCHES, lake.REFERENCE, lake.CURATED]
-    keys += [lake.QUARANTINED_ROWS, lake.QUARANTINED_FILES, lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS, lake.ARCHIVE]
-    assert [key for key in keys if f"`{key.removeprefix(lake.ROOT + '/')}" not in page] == []
+    keys = [layout.SONGS, layout.USERS, layout.USER_STREAMS, layout.BATCHES, layout.REFERENCE, layout.CURATED]
+    keys += [
+        layout.QUARANTINED_ROWS,
+        layout.QUARANTINED_FILES,
+        kpi_table("genre_level_kpis").output,
+        kpi_table("hourly_kpis").output,
+        layout.ARCHIVE,
+    ]
+    assert [key for key in keys if f"`{key.removeprefix(layout.ROOT + '/')}" not in page] == []
 
 
 def test_the_lake_page_names_every_reason_to_reject_a_row() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from music_streams import lake as dag_lake
 from pyspark.sql.types import DataType, DateType, DoubleType, LongType, ShortType, StringType, TimestampType
 
+from contract import layout
+from contract.kpi_tables import kpi_table
 from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 from glue_jobs import lake as job_lake
 
@@ -70,21 +71,22 @@ def test_a_mart_is_its_staging_and_the_time_of_the_load(mart: str, staging: str)
 
 def test_the_dag_and_the_jobs_call_a_batch_s_records_by_the_same_names() -> None:
     for name in ("MANIFEST", "CURATION_RECORD", "REJECTED_RECORD", "LOADED_RECORD", "RECORD_CUT"):
-        assert getattr(dag_lake, name) == getattr(job_lake, name)
+        assert getattr(layout, name) == getattr(job_lake, name)
 
 
 def test_a_listing_cut_at_a_letter_keeps_batches_and_records_apart() -> None:
-    assert dag_lake.RECORD_CUT not in "0123456789TZ-abcdef/"  # what batch ids are made of
+    assert layout.RECORD_CUT not in "0123456789TZ-abcdef/"  # what batch ids are made of
     names = (
         *(getattr(job_lake, name) for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD")),
         "input/",
         "validation/",
     )
-    assert len({name.partition(dag_lake.RECORD_CUT)[0] for name in (*names, job_lake.REJECTED_RECORD)}) == 6
+    assert len({name.partition(layout.RECORD_CUT)[0] for name in (*names, job_lake.REJECTED_RECORD)}) == 6
 
 
 @pytest.mark.parametrize(
-    ("source", "prefix"), [("genre_level_kpis", dag_lake.GENRE_LEVEL_KPIS), ("hourly_kpis", dag_lake.HOURLY_KPIS)]
+    ("source", "prefix"),
+    [("genre_level_kpis", kpi_table("genre_level_kpis").output), ("hourly_kpis", kpi_table("hourly_kpis").output)],
 )
 def test_dbt_copies_from_where_the_dag_lets_spark_write(source: str, prefix: str) -> None:
     assert external_location(source).endswith(f"/{prefix}")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from music_streams.objects import read_json
 
 import tests.unit.dags.airflow_home  # noqa: F401
+from contract.bucket import Bucket
 from sandbox.aws.endpoint import AwsEndpoint
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Lake:
         return body
 
     def record(self, key: str) -> dict[str, Any]:
-        record = read_json(self.producer, self.bucket, key)
+        record = Bucket(self.bucket, self.producer).read_json(key)
         assert record is not None, f"{key} does not exist"
         return record
 

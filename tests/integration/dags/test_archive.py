@@ -1,11 +1,13 @@
 from typing import Any
 
 import pytest
-from music_streams import lake as keys
 from music_streams.archive import BatchUnfinishedError, InputLostError, finish_batch
-from music_streams.batches import list_landed, owed_batches, pin_streams
-from music_streams.objects import write_json
+from music_streams.batches import list_landed, pin_streams
 
+from contract import layout
+from contract.bucket import Bucket
+from contract.kpi_tables import KPI_TABLES
+from contract.records import pending_batches
 from tests.death import Death, Died
 from tests.integration.dags.conftest import Lake
 
@@ -16,16 +18,17 @@ BATCH = "20240626T000000Z-1a2b3c4d"
 
 def commit(lake: Lake, batch: str, covers: list[str] | None = None) -> list[dict[str, Any]]:
     """Pin what has landed and commit it, as validation and curation would."""
-    pins = pin_streams(lake.s3, lake.bucket, batch, list_landed(lake.s3, lake.bucket).streams)
+    pins = pin_streams(Bucket(lake.bucket, lake.s3), batch, list_landed(Bucket(lake.bucket, lake.s3)).streams)
     files = [pin.as_record() for pin in pins]
     record = {"batch_id": batch, "files": files, "covers": covers or []}
-    write_json(lake.s3, lake.bucket, keys.BatchFolder(batch).curation_record, record)
+    Bucket(lake.bucket, lake.s3).write_json(layout.BatchFolder(batch).curation_record, record)
     return files
 
 
 def compute(lake: Lake, batch: str, *kpis: str) -> None:
-    for name in kpis or (keys.GENRE_LEVEL_KPIS, keys.HOURLY_KPIS):
-        lake.put(keys.copy_manifest(name, batch), "{}")
+    for table in KPI_TABLES:
+        if table.name in kpis or not kpis:
+            lake.put(table.copy_manifest(batch), "{}")
 
 
 def test_processed_files_move_under_their_own_names(lake: Lake) -> None:
@@ -35,11 +38,11 @@ def test_processed_files_move_under_their_own_names(lake: Lake) -> None:
     commit(lake, BATCH)
     compute(lake, BATCH)
 
-    result = finish_batch(lake.s3, lake.bucket, BATCH)
+    result = finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
     assert result == {"batch_id": BATCH, "covered": [], "archived_files": 6, "replaced_files": 0}
     assert lake.keys(STREAMS) == []
-    assert {key: lake.get(key) for key in lake.keys(keys.ARCHIVE)} == {
+    assert {key: lake.get(key) for key in lake.keys(layout.ARCHIVE)} == {
         f"music_streams/user-streams-archived/{BATCH}/{name}": name.encode() for name in names
     }
 
@@ -50,11 +53,11 @@ def test_a_file_replaced_since_it_was_pinned_stays_and_its_pinned_version_is_arc
     compute(lake, BATCH)
     lake.put(f"{STREAMS}/a.csv", "replaced")
 
-    result = finish_batch(lake.s3, lake.bucket, BATCH)
+    result = finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
     assert result["replaced_files"] == 1
     assert lake.get(f"{STREAMS}/a.csv") == b"replaced"
-    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.get(f"{layout.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
 
 
 def test_a_file_replaced_in_the_moment_of_its_deletion_stays(lake: Lake) -> None:
@@ -63,7 +66,7 @@ def test_a_file_replaced_in_the_moment_of_its_deletion_stays(lake: Lake) -> None
     compute(lake, BATCH)
     lake.before("DeleteObject", lambda _: lake.put(f"{STREAMS}/a.csv", "replaced"))
 
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
     assert lake.get(f"{STREAMS}/a.csv") == b"replaced"
 
@@ -74,36 +77,36 @@ def test_a_file_that_its_producer_withdrew_is_archived_all_the_same(lake: Lake) 
     compute(lake, BATCH)
     lake.remove(f"{STREAMS}/a.csv")
 
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.get(f"{layout.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
 
 
 def test_finishing_again_changes_nothing_and_takes_no_newer_file(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "pinned")
     commit(lake, BATCH)
     compute(lake, BATCH)
-    finish_batch(lake.s3, lake.bucket, BATCH)
-    loaded = lake.record(keys.BatchFolder(BATCH).loaded_record)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
+    loaded = lake.record(layout.BatchFolder(BATCH).loaded_record)
     lake.put(f"{STREAMS}/a.csv", "tomorrow's")
 
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert lake.record(keys.BatchFolder(BATCH).loaded_record) == loaded
+    assert lake.record(layout.BatchFolder(BATCH).loaded_record) == loaded
     assert lake.get(f"{STREAMS}/a.csv") == b"tomorrow's"
-    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.get(f"{layout.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
 
 
 def test_finishing_again_after_the_pins_have_expired_is_harmless(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "pinned")
     (file,) = commit(lake, BATCH)
     compute(lake, BATCH)
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
     lake.remove(file["copy"])
 
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.get(f"{layout.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
 
 
 def test_a_file_whose_pin_has_gone_is_archived_from_where_it_landed(lake: Lake) -> None:
@@ -112,9 +115,9 @@ def test_a_file_whose_pin_has_gone_is_archived_from_where_it_landed(lake: Lake) 
     compute(lake, BATCH)
     lake.remove(file["copy"])
 
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert lake.get(f"{keys.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
+    assert lake.get(f"{layout.ARCHIVE}/{BATCH}/a.csv") == b"pinned"
     assert lake.keys(STREAMS) == []
 
 
@@ -131,9 +134,9 @@ def test_a_file_whose_bytes_are_lost_is_named_and_its_batch_stays_owed(lake: Lak
         lake.remove(f"{STREAMS}/a.csv")
 
     with pytest.raises(InputLostError, match=rf"{STREAMS}/a\.csv was counted, but its pin .*{file['copy']} has gone"):
-        finish_batch(lake.s3, lake.bucket, BATCH)
+        finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert owed_batches(lake.s3, lake.bucket, besides="") == [BATCH]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == [BATCH]
     assert lake.get(f"{STREAMS}/b.csv") == b"safe"
 
 
@@ -153,15 +156,15 @@ def test_a_death_at_any_write_leaves_counted_bytes_archived_or_their_batch_owed(
     lake.s3.meta.events.register("before-call.s3", death.at_writes(frozenset({operation})))
 
     with pytest.raises(Died), death.after(writes):
-        finish_batch(lake.s3, lake.bucket, BATCH)
+        finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    owed = owed_batches(lake.s3, lake.bucket, besides="")
+    owed = pending_batches(Bucket(lake.bucket, lake.s3), besides="")
     for batch, age in ((EARLIER, "earlier"), (BATCH, "later")):
-        archived = {lake.get(key) for key in lake.keys(f"{keys.ARCHIVE}/{batch}/")}
+        archived = {lake.get(key) for key in lake.keys(f"{layout.ARCHIVE}/{batch}/")}
         assert batch in owed or archived == {f"{age} a.csv".encode(), f"{age} b.csv".encode()}
-    finish_batch(lake.s3, lake.bucket, BATCH)
+    finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
     assert lake.keys(STREAMS) == []
-    assert owed_batches(lake.s3, lake.bucket, besides="") == []
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == []
 
 
 def test_a_finished_batch_pays_what_the_batches_it_covers_owe(lake: Lake) -> None:
@@ -170,23 +173,23 @@ def test_a_finished_batch_pays_what_the_batches_it_covers_owe(lake: Lake) -> Non
     lake.put(f"{STREAMS}/b.csv", "new")
     commit(lake, BATCH, covers=[EARLIER])
     compute(lake, BATCH)
-    assert owed_batches(lake.s3, lake.bucket, besides="") == [EARLIER, BATCH]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == [EARLIER, BATCH]
 
-    result = finish_batch(lake.s3, lake.bucket, BATCH)
+    result = finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
     assert result["covered"] == [EARLIER]
-    assert owed_batches(lake.s3, lake.bucket, besides="") == []
-    assert lake.record(keys.BatchFolder(BATCH).loaded_record)["covered"] == [EARLIER]
-    assert lake.record(keys.BatchFolder(EARLIER).loaded_record)["covered_by"] == BATCH
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == []
+    assert lake.record(layout.BatchFolder(BATCH).loaded_record)["covered"] == [EARLIER]
+    assert lake.record(layout.BatchFolder(EARLIER).loaded_record)["covered_by"] == BATCH
     assert lake.keys(STREAMS) == []
-    assert lake.keys(keys.ARCHIVE) == [
-        f"{keys.ARCHIVE}/{EARLIER}/a.csv",
-        f"{keys.ARCHIVE}/{BATCH}/a.csv",  # it still lay there, so this batch pinned it again
-        f"{keys.ARCHIVE}/{BATCH}/b.csv",
+    assert lake.keys(layout.ARCHIVE) == [
+        f"{layout.ARCHIVE}/{EARLIER}/a.csv",
+        f"{layout.ARCHIVE}/{BATCH}/a.csv",  # it still lay there, so this batch pinned it again
+        f"{layout.ARCHIVE}/{BATCH}/b.csv",
     ]
 
 
-@pytest.mark.parametrize("computed", [[], [keys.GENRE_LEVEL_KPIS], [keys.HOURLY_KPIS]])
+@pytest.mark.parametrize("computed", [[], ["genre_level_kpis"], ["hourly_kpis"]])
 def test_nothing_moves_before_both_kpis_are_computed(lake: Lake, computed: list[str]) -> None:
     lake.put(f"{STREAMS}/a.csv", "pinned")
     commit(lake, BATCH)
@@ -194,18 +197,18 @@ def test_nothing_moves_before_both_kpis_are_computed(lake: Lake, computed: list[
         compute(lake, BATCH, *computed)
 
     with pytest.raises(BatchUnfinishedError) as refused:
-        finish_batch(lake.s3, lake.bucket, BATCH)
+        finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    for name in {keys.GENRE_LEVEL_KPIS, keys.HOURLY_KPIS} - set(computed):
-        assert keys.copy_manifest(name, BATCH) in str(refused.value)
+    for table in KPI_TABLES:
+        assert (table.copy_manifest(BATCH) in str(refused.value)) == (table.name not in computed)
     assert lake.keys(STREAMS) == [f"{STREAMS}/a.csv"]
-    assert owed_batches(lake.s3, lake.bucket, besides="") == [BATCH]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == [BATCH]
 
 
 def test_a_batch_that_was_never_curated_is_not_finished(lake: Lake) -> None:
     compute(lake, BATCH)
 
     with pytest.raises(BatchUnfinishedError, match=f"batches/{BATCH}/curation.json"):
-        finish_batch(lake.s3, lake.bucket, BATCH)
+        finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert lake.keys(keys.BATCHES) == []
+    assert lake.keys(layout.BATCHES) == []

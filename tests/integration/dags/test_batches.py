@@ -2,20 +2,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from music_streams import lake as keys
 from music_streams.batches import (
     LANDED_NAME_LIMIT,
     LandingUnstableError,
     NamesRefusedError,
     batch_id,
     list_landed,
-    owed_batches,
     pin_streams,
 )
-from music_streams.objects import in_parallel
 
-from glue_jobs.curated_events import owed_batches as owed_batches_for_the_jobs
-from glue_jobs.lake import Bucket
+from contract import layout
+from contract.bucket import Bucket, in_parallel
+from contract.records import pending_batches
 from tests.integration.dags.conftest import Lake
 
 STREAMS = "music_streams/user_streams"
@@ -33,7 +31,7 @@ def test_only_csv_files_directly_below_user_streams_are_stream_files(
     lake.put("music_streams/user_streams.csv")
     lake.put("music_streams/songs.csv.old")
 
-    landed = list_landed(lake.s3, lake.bucket)
+    landed = list_landed(Bucket(lake.bucket, lake.s3))
 
     assert [stream.key for stream in landed.streams] == [
         f"{STREAMS}/{name}" for name in ("a.csv", "b.csv", "empty.csv")
@@ -47,27 +45,27 @@ def test_only_csv_files_directly_below_user_streams_are_stream_files(
 def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(lake: Lake) -> None:
     longest = "é" * (LANDED_NAME_LIMIT // 2 - 2) + ".csv"
     lake.put(f"{STREAMS}/{longest}")
-    (stream,) = list_landed(lake.s3, lake.bucket).streams
+    (stream,) = list_landed(Bucket(lake.bucket, lake.s3)).streams
     for key in (
-        f"{keys.BatchFolder(BATCH).archive}/{longest}",
-        f"{keys.BatchFolder(BATCH).quarantined_files}/{longest}.reason.json",
-        pin_streams(lake.s3, lake.bucket, BATCH, [stream])[0].copy.key,
+        f"{layout.BatchFolder(BATCH).archive}/{longest}",
+        f"{layout.BatchFolder(BATCH).quarantined_files}/{longest}.reason.json",
+        pin_streams(Bucket(lake.bucket, lake.s3), BATCH, [stream])[0].copy.key,
     ):
         assert len(key.encode()) <= MAX_KEY_BYTES
 
     lake.put(f"{STREAMS}/+{longest}")
     with pytest.raises(NamesRefusedError, match=r"user_streams/\+ééé.*\.csv: the name has more than 900 bytes"):
-        list_landed(lake.s3, lake.bucket)
+        list_landed(Bucket(lake.bucket, lake.s3))
 
 
 def test_more_files_than_one_listing_holds_are_all_pinned(lake: Lake) -> None:
     names = [f"{STREAMS}/part-{number:04d}.csv" for number in range(1005)]
     in_parallel(lake.put, names)
 
-    pins = pin_streams(lake.s3, lake.bucket, BATCH, list_landed(lake.s3, lake.bucket).streams)
+    pins = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
 
     assert [pin.landed.key for pin in pins] == names
-    assert lake.keys(keys.BatchFolder(BATCH).pins) == [pin.copy.key for pin in pins]
+    assert lake.keys(layout.BatchFolder(BATCH).pins) == [pin.copy.key for pin in pins]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +75,12 @@ def test_more_files_than_one_listing_holds_are_all_pinned(lake: Lake) -> None:
 def test_any_name_can_be_pinned_under_a_plain_one(lake: Lake, name: str) -> None:
     lake.put(f"{STREAMS}/{name}", name)
 
-    (pin,) = pin_streams(lake.s3, lake.bucket, BATCH, list_landed(lake.s3, lake.bucket).streams)
+    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
 
     assert pin.landed.key == f"{STREAMS}/{name}"
     assert lake.get(pin.copy.key) == name.encode()
     assert (
-        pin.copy.key.removeprefix(f"{keys.BatchFolder(BATCH).pins}/")
+        pin.copy.key.removeprefix(f"{layout.BatchFolder(BATCH).pins}/")
         .replace("-", "")
         .replace(".", "")
         .replace("_", "")
@@ -93,10 +91,10 @@ def test_any_name_can_be_pinned_under_a_plain_one(lake: Lake, name: str) -> None
 
 def test_a_file_replaced_between_listing_and_pinning_is_pinned_as_it_is_then(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "old")
-    landed = list_landed(lake.s3, lake.bucket).streams
+    landed = list_landed(Bucket(lake.bucket, lake.s3)).streams
     newer = lake.put(f"{STREAMS}/a.csv", "newer")
 
-    (pin,) = pin_streams(lake.s3, lake.bucket, BATCH, landed)
+    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed)
 
     assert lake.get(pin.copy.key) == b"newer"
     assert (pin.landed.etag, pin.landed.size) == (newer, 5)
@@ -105,10 +103,10 @@ def test_a_file_replaced_between_listing_and_pinning_is_pinned_as_it_is_then(lak
 def test_a_file_withdrawn_between_listing_and_pinning_is_left_out(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "a")
     lake.put(f"{STREAMS}/b.csv", "b")
-    landed = list_landed(lake.s3, lake.bucket).streams
+    landed = list_landed(Bucket(lake.bucket, lake.s3)).streams
     lake.remove(f"{STREAMS}/a.csv")
 
-    assert [pin.landed.key for pin in pin_streams(lake.s3, lake.bucket, BATCH, landed)] == [f"{STREAMS}/b.csv"]
+    assert [pin.landed.key for pin in pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed)] == [f"{STREAMS}/b.csv"]
 
 
 def test_a_file_that_never_rests_fails_the_attempt_with_its_name(lake: Lake) -> None:
@@ -117,15 +115,15 @@ def test_a_file_that_never_rests_fails_the_attempt_with_its_name(lake: Lake) -> 
     lake.before("CopyObject", lambda _: lake.put(f"{STREAMS}/a.csv", f"version {next(versions)}"))
 
     with pytest.raises(LandingUnstableError, match=r"user_streams/a\.csv was replaced 5 times"):
-        pin_streams(lake.s3, lake.bucket, BATCH, list_landed(lake.s3, lake.bucket).streams)
+        pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
 
 
 def test_a_late_attempt_at_a_batch_leaves_the_pins_of_another_alone(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "validated")
-    (validated,) = pin_streams(lake.s3, lake.bucket, BATCH, list_landed(lake.s3, lake.bucket).streams)
+    (validated,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
     lake.put(f"{STREAMS}/a.csv", "replaced")
 
-    (late,) = pin_streams(lake.s3, lake.bucket, BATCH, list_landed(lake.s3, lake.bucket).streams)
+    (late,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
 
     assert lake.get(validated.copy.key) == b"validated"
     assert lake.get(late.copy.key) == b"replaced"
@@ -134,7 +132,7 @@ def test_a_late_attempt_at_a_batch_leaves_the_pins_of_another_alone(lake: Lake) 
 def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     def write(batch: str, *records: str) -> None:
         for record in records:
-            lake.put(f"{keys.BATCHES}/{batch}/{record}", "{}")
+            lake.put(f"{layout.BATCHES}/{batch}/{record}", "{}")
 
     write("20240601T000000Z-aaaaaaaa", "manifest.json", "curation.json", "loaded.json")
     write("20240603T000000Z-cccccccc", "manifest.json", "curation.json")
@@ -144,16 +142,15 @@ def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     write(BATCH, "manifest.json", "curation.json")
 
     owed = ["20240602T000000Z-bbbbbbbb", "20240603T000000Z-cccccccc"]
-    assert owed_batches(lake.s3, lake.bucket, besides=BATCH) == owed
-    assert owed_batches_for_the_jobs(Bucket(lake.bucket), keys.BATCHES) == [*owed, BATCH]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides=BATCH) == owed
 
 
 def test_to_look_for_owed_batches_a_batch_is_five_names_however_many_files_it_holds(lake: Lake) -> None:
     batches = [batch_id(FIRST_NIGHT + timedelta(days=number), f"run {number}") for number in range(8)]
     files = [f"input/{number:05d}-a.csv" for number in range(9)] + [f"validation/{number}.html" for number in range(9)]
     records = ["manifest.json", "curation.json", "loaded.json"]
-    in_parallel(lake.put, [f"{keys.BATCHES}/{batch}/{name}" for batch in batches for name in (*files, *records)])
-    lake.remove(keys.BatchFolder(batches[2]).loaded_record)
+    in_parallel(lake.put, [f"{layout.BATCHES}/{batch}/{name}" for batch in batches for name in (*files, *records)])
+    lake.remove(layout.BatchFolder(batches[2]).loaded_record)
     pages = list[str]()
 
     def list_ten_at_once(params: dict[str, Any], **_: object) -> None:
@@ -161,11 +158,5 @@ def test_to_look_for_owed_batches_a_batch_is_five_names_however_many_files_it_ho
         pages.append(params["Prefix"])
 
     lake.s3.meta.events.register("provide-client-params.s3.ListObjectsV2", list_ten_at_once)
-    assert owed_batches(lake.s3, lake.bucket, besides=BATCH) == [batches[2]]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides=BATCH) == [batches[2]]
     assert len(pages) == 4  # of 8 * 5 - 1 names; as keys they would be 8 * 21 - 1
-
-    pages.clear()
-    bucket = Bucket(lake.bucket)
-    bucket._s3.meta.events.register("provide-client-params.s3.ListObjectsV2", list_ten_at_once)
-    assert owed_batches_for_the_jobs(bucket, keys.BATCHES) == [batches[2]]
-    assert len(pages) == 4

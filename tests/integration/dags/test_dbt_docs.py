@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cosmos import ProfileConfig
 from music_streams.dbt import PublishDbtDocs
-from music_streams.lake import DBT_DOCS_PAGE
 
+from contract.layout import DBT_DOCS_PAGE
 from tests.integration.dags.conftest import Lake
 from tests.unit.dags.conftest import REPOSITORY
 

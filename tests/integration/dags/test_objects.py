@@ -2,8 +2,8 @@
 
 import pytest
 from music_streams import objects
-from music_streams.objects import GoneError, ReplacedError, copy_version, head
 
+from contract.bucket import Bucket, GoneError, ReplacedError
 from tests.integration.dags.conftest import Lake
 
 MEBIBYTE = 1024**2
@@ -19,37 +19,37 @@ def test_a_large_object_is_copied_in_parts(lake: Lake) -> None:
     content = b"a" * 5 * MEBIBYTE + b"b" * 5 * MEBIBYTE + b"c"
     lake.put("large", content)
 
-    copy = copy_version(lake.s3, lake.bucket, head(lake.s3, lake.bucket, "large"), "copy")
+    copy = Bucket(lake.bucket, lake.s3).copy(Bucket(lake.bucket, lake.s3).head("large"), "copy")
 
     assert lake.get("copy") == content
-    assert copy == head(lake.s3, lake.bucket, "copy")
+    assert copy == Bucket(lake.bucket, lake.s3).head("copy")
     assert copy.etag.endswith('-3"')
 
 
 def test_a_large_object_that_was_replaced_is_not_copied(lake: Lake) -> None:
     lake.put("large", b"a" * 6 * MEBIBYTE)
-    listed = head(lake.s3, lake.bucket, "large")
+    listed = Bucket(lake.bucket, lake.s3).head("large")
     lake.put("large", b"b" * 6 * MEBIBYTE)
 
     with pytest.raises(ReplacedError, match="large was replaced"):
-        copy_version(lake.s3, lake.bucket, listed, "copy")
+        Bucket(lake.bucket, lake.s3).copy(listed, "copy")
     assert lake.keys() == ["large"]
 
 
 def test_a_large_object_that_is_replaced_between_two_parts_is_not_copied(lake: Lake) -> None:
     lake.put("large", b"a" * 6 * MEBIBYTE)
-    listed = head(lake.s3, lake.bucket, "large")
+    listed = Bucket(lake.bucket, lake.s3).head("large")
     lake.before("UploadPartCopy", lambda _: lake.put("large", b"b" * 6 * MEBIBYTE))
 
     with pytest.raises(ReplacedError, match="large was replaced"):
-        copy_version(lake.s3, lake.bucket, listed, "copy")
+        Bucket(lake.bucket, lake.s3).copy(listed, "copy")
     assert lake.keys() == ["large"]
 
 
 def test_a_large_object_that_was_removed_is_not_copied(lake: Lake) -> None:
     lake.put("large", b"a" * 6 * MEBIBYTE)
-    listed = head(lake.s3, lake.bucket, "large")
+    listed = Bucket(lake.bucket, lake.s3).head("large")
     lake.remove("large")
 
     with pytest.raises(GoneError, match="large does not exist"):
-        copy_version(lake.s3, lake.bucket, listed, "copy")
+        Bucket(lake.bucket, lake.s3).copy(listed, "copy")

@@ -2,9 +2,9 @@
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from music_streams import lake as keys
 from music_streams import tasks
 
+from contract import layout
 from tests.integration.dags.conftest import Lake
 
 BATCH = "20240626T000000Z-1a2b3c4d"
@@ -15,7 +15,7 @@ def validate(lake: Lake, recompute_from: str = "") -> None:
 
 
 def test_the_run_ends_with_what_validation_found(lake: Lake) -> None:
-    lake.put(f"{keys.USER_STREAMS}/a.csv", "user_id,track_id\nu1,t1\n")
+    lake.put(f"{layout.USER_STREAMS}/a.csv", "user_id,track_id\nu1,t1\n")
 
     with pytest.raises(AirflowFailException) as refused:
         validate(lake)

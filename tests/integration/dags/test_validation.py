@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from music_streams import lake as keys
 from music_streams.batches import DateRange
-from music_streams.objects import write_json
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch
 
+from contract import layout
+from contract.bucket import Bucket
 from tests.integration.dags.conftest import Lake
 
 BATCH = "20240626T000000Z-1a2b3c4d"
 EARLIER = "20240625T000000Z-0f0f0f0f"
-FOLDER = keys.BatchFolder(BATCH)
+FOLDER = layout.BatchFolder(BATCH)
 STREAMS = "music_streams/user_streams"
 
 SONGS = "id,track_id,artists,track_name,duration_ms,track_genre\n0,t1,Ann;Bob,One,1000,pop\n1,t2,Cy,Two,2000,jazz\n"
@@ -25,17 +25,19 @@ BAD = "user_id,track_id\nu1,t1\n"
 @pytest.fixture
 def landing(lake: Lake) -> Lake:
     """A lake in which both reference tables have landed."""
-    lake.put(keys.SONGS, SONGS)
-    lake.put(keys.USERS, USERS)
+    lake.put(layout.SONGS, SONGS)
+    lake.put(layout.USERS, USERS)
     return lake
 
 
 def take_in(lake: Lake, policy: OnInvalidStreamFile = "fail", recompute: DateRange | None = None) -> dict[str, Any]:
-    return take_in_batch(lake.s3, lake.bucket, BATCH, on_invalid_stream_file=policy, recompute=recompute)
+    return take_in_batch(Bucket(lake.bucket, lake.s3), BATCH, on_invalid_stream_file=policy, recompute=recompute)
 
 
 def commit(lake: Lake, batch: str, **record: Any) -> None:
-    write_json(lake.s3, lake.bucket, keys.BatchFolder(batch).curation_record, {"files": [], "covers": [], **record})
+    Bucket(lake.bucket, lake.s3).write_json(
+        layout.BatchFolder(batch).curation_record, {"files": [], "covers": [], **record}
+    )
 
 
 def quarantined(landing: Lake) -> list[bytes]:
@@ -59,7 +61,7 @@ def test_on_a_fresh_bucket_there_is_nothing_to_do(lake: Lake) -> None:
 @pytest.mark.parametrize("songs", [None, b"", b"\xff\xfe\x00", b"no,such,columns\n"])
 def test_without_streams_the_state_of_the_reference_tables_is_nobodys_business(lake: Lake, songs: bytes | None) -> None:
     if songs is not None:
-        lake.put(keys.SONGS, songs)
+        lake.put(layout.SONGS, songs)
     before = lake.keys()
 
     assert take_in(lake) == nothing_to_do()
@@ -89,9 +91,9 @@ def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None
         "columns": ["listen_time", "user_id", "track_id", "extra"],
         "line_per_record": True,
     }
-    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
-    assert landing.get(keys.REFERENCE_USERS) == USERS.encode()
-    assert refusal(landing.s3, landing.bucket, BATCH) is None
+    assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
+    assert landing.get(layout.REFERENCE_USERS) == USERS.encode()
+    assert refusal(Bucket(landing.bucket, landing.s3), BATCH) is None
     documents = landing.keys(FOLDER.validation)
     assert f"{FOLDER.validation}/results.json" in documents
     assert f"{FOLDER.validation}/index.html" in documents
@@ -114,7 +116,7 @@ def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lak
     message = str(refused.value)
     assert "user_streams/bad.csv" in message
     assert "listen_time" in message
-    assert landing.keys(keys.REFERENCE) == []
+    assert landing.keys(layout.REFERENCE) == []
     assert FOLDER.manifest not in landing.keys(FOLDER.root)
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
 
@@ -147,14 +149,14 @@ def test_a_faulty_reference_table_fails_whatever_the_policy(
 ) -> None:
     landing.put(f"{STREAMS}/good.csv", GOOD)
     landing.put(f"{STREAMS}/bad.csv", BAD)
-    landing.remove(f"{keys.ROOT}/{table}")
+    landing.remove(f"{layout.ROOT}/{table}")
     if content is not None:
-        landing.put(f"{keys.ROOT}/{table}", content)
+        landing.put(f"{layout.ROOT}/{table}", content)
 
     with pytest.raises(DatasetsRefusedError, match=table):
         take_in(landing, policy)
 
-    assert landing.keys(keys.QUARANTINED_FILES) == []
+    assert landing.keys(layout.QUARANTINED_FILES) == []
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
 
 
@@ -166,7 +168,7 @@ def test_after_the_cause_is_mended_the_same_run_takes_in_what_lies_there_then(la
 
     assert take_in(landing) == computes(1)
     assert landing.record(FOLDER.manifest)["files"][0]["etag"] == mended
-    assert refusal(landing.s3, landing.bucket, BATCH) is None
+    assert refusal(Bucket(landing.bucket, landing.s3), BATCH) is None
 
 
 def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: Lake) -> None:
@@ -182,7 +184,7 @@ def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: 
     with pytest.raises(ConnectionError):
         take_in(landing)
 
-    assert refusal(landing.producer, landing.bucket, BATCH) is None
+    assert refusal(Bucket(landing.bucket, landing.producer), BATCH) is None
 
 
 def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landing: Lake) -> None:
@@ -248,7 +250,7 @@ def test_owed_dates_alone_are_reason_enough(landing: Lake) -> None:
     commit(landing, EARLIER)
     assert take_in(landing) == computes(0)
     assert landing.record(FOLDER.manifest)["files"] == []
-    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+    assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
 
 def test_dates_asked_for_are_reason_enough(landing: Lake) -> None:
@@ -262,11 +264,11 @@ def test_a_retry_of_a_validated_batch_reuses_its_pins(landing: Lake) -> None:
     manifest = landing.record(FOLDER.manifest)
     landing.put(f"{STREAMS}/a.csv", BAD)
     landing.put(f"{STREAMS}/late.csv", BAD)
-    landing.put(keys.SONGS, "broken")
+    landing.put(layout.SONGS, "broken")
 
     assert take_in(landing) == computes(1)
     assert landing.record(FOLDER.manifest) == manifest
-    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+    assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
 
 def test_a_committed_batch_is_returned_as_it_was_committed(lake: Lake) -> None:
@@ -283,7 +285,7 @@ def test_of_two_attempts_at_a_batch_the_first_to_vouch_wins(landing: Lake) -> No
 
     def vouch_first(params: dict[str, Any]) -> None:
         if params["Key"] == FOLDER.manifest:
-            write_json(landing.producer, landing.bucket, FOLDER.manifest, first)
+            Bucket(landing.bucket, landing.producer).write_json(FOLDER.manifest, first)
 
     landing.before("PutObject", vouch_first)
 
@@ -293,11 +295,11 @@ def test_of_two_attempts_at_a_batch_the_first_to_vouch_wins(landing: Lake) -> No
 
 def test_the_reference_tables_are_promoted_as_they_were_validated(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", GOOD)
-    landing.before("PutObject", lambda _: landing.put(keys.SONGS, "replaced after it was validated"))
+    landing.before("PutObject", lambda _: landing.put(layout.SONGS, "replaced after it was validated"))
 
     take_in(landing)
 
-    assert landing.get(keys.REFERENCE_SONGS) == SONGS.encode()
+    assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
 
 def test_what_was_validated_is_what_was_pinned(landing: Lake) -> None:

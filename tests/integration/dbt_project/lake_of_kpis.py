@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from music_streams import lake
+
+from contract import layout
+from contract.kpi_tables import kpi_table
 
 Row = dict[str, Any]
 
@@ -44,7 +46,7 @@ HOURLY_KPIS = pa.schema(
         ("computed_at", pa.timestamp("us")),
     ]
 )
-SCHEMAS = {lake.GENRE_LEVEL_KPIS: GENRE_LEVEL_KPIS, lake.HOURLY_KPIS: HOURLY_KPIS}
+SCHEMAS = {kpi_table("genre_level_kpis").output: GENRE_LEVEL_KPIS, kpi_table("hourly_kpis").output: HOURLY_KPIS}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class LakeOfKpis:
         folder = f"{prefix}/batch_id={batch.batch_id}"
         entries = [self._write_part(prefix, folder, part, rows[part::2]) for part in range(2)]
         self.put(f"{folder}/counts.csv", _counts_csv(batch, rows if counted is None else counted))
-        self.put(f"{folder}/{lake.MANIFEST}", json.dumps({"entries": entries}).encode())
+        self.put(f"{folder}/{layout.MANIFEST}", json.dumps({"entries": entries}).encode())
 
     def put(self, key: str, body: bytes) -> None:
         self._written.add(key)

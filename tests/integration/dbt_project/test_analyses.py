@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, Row, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import WarmDbt
@@ -47,8 +47,8 @@ def marts(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> Warehouse
         (row,) = hourly_kpis(BATCH, {listen_date: {hour: plays}})
         led = {"top_artist": artist, "top_artist_listen_count": artist and plays}
         hours.append({**row, **led, "diversity_index": diversity, "most_engaged_age_group": age_group})
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, GENRES))
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hours)
+    kpi_lake.write(kpi_table("genre_level_kpis").output, BATCH, genre_level_kpis(BATCH, GENRES))
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, hours)
     run = dbt("run", batch_id=BATCH.batch_id)
     assert run.success, run.complaint
     return warehouse

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, Row, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import Invocation, WarmDbt
@@ -54,10 +54,16 @@ def stored_rows(run: Invocation, warehouse: Warehouse) -> dict[str, list[dict[st
 def test_clean_kpis_pass_every_test_and_none_writes_a_table(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 4, "unknown": 1}}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output,
+        BATCH,
+        genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 4, "unknown": 1}}),
+    )
     nobody = {"top_artist": None, "top_artist_listen_count": None, "most_engaged_age_group": None}
     kpi_lake.write(
-        lake.HOURLY_KPIS, BATCH, [{**row, **nobody} for row in hourly_kpis(BATCH, {date(2024, 6, 1): {0: 5}})]
+        kpi_table("hourly_kpis").output,
+        BATCH,
+        [{**row, **nobody} for row in hourly_kpis(BATCH, {date(2024, 6, 1): {0: 5}})],
     )
 
     genres, hours = group(dbt, "genre_level_kpis"), group(dbt, "hourly_kpis")
@@ -93,11 +99,11 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it_and_stores_th
         *one_play(13, computed_at=None),
         *one_play(14, track_genre="unknown", popularity_index=0.21),
     ]
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, rows, counted=[])
+    kpi_lake.write(kpi_table("genre_level_kpis").output, BATCH, rows, counted=[])
     counted = [row for row in rows if row["listen_date"] and row["listen_count"] is not None]
     kpi_lake.put(
-        f"{lake.GENRE_LEVEL_KPIS}/batch_id={BATCH.batch_id}/counts.csv",
-        broken_counts(lake.GENRE_LEVEL_KPIS, counted[1:]),
+        f"{kpi_table('genre_level_kpis').output}/batch_id={BATCH.batch_id}/counts.csv",
+        broken_counts(kpi_table("genre_level_kpis").output, counted[1:]),
     )
 
     run = group(dbt, "genre_level_kpis")
@@ -160,9 +166,10 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it_and_stores_the_row
         *one_hour(14, computed_at=None),
         *one_hour(15, listen_date=None),
     ]
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, rows, counted=[])
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, rows, counted=[])
     kpi_lake.put(
-        f"{lake.HOURLY_KPIS}/batch_id={BATCH.batch_id}/counts.csv", broken_counts(lake.HOURLY_KPIS, rows[1:-1])
+        f"{kpi_table('hourly_kpis').output}/batch_id={BATCH.batch_id}/counts.csv",
+        broken_counts(kpi_table("hourly_kpis").output, rows[1:-1]),
     )
 
     run = group(dbt, "hourly_kpis")
@@ -219,7 +226,7 @@ def test_what_a_run_stored_stays_when_other_runs_fail_pass_or_select_other_colum
 def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **broken: Any) -> Invocation:
     """Run the genre level group over a batch of one row, which is broken as told."""
     rows = [{**row, **broken} for row in genre_level_kpis(batch, {date(2024, 6, 1): {"rock": 1}})]
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, rows)
+    kpi_lake.write(kpi_table("genre_level_kpis").output, batch, rows)
     return group(dbt, "genre_level_kpis", batch)
 
 
@@ -235,10 +242,12 @@ def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **
 def test_staging_that_differs_from_the_counts_keeps_the_mart_unloaded(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, counts: str, complaints: int
 ) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}})
+    )
     lines = [f"{line},{BATCH.batch_id},2024-06-04 12:00:00\n" for line in counts.splitlines()]
     csv = "listen_date,row_count,play_count,batch_id,computed_at\n" + "".join(lines)
-    kpi_lake.put(f"{lake.GENRE_LEVEL_KPIS}/batch_id={BATCH.batch_id}/counts.csv", csv.encode())
+    kpi_lake.put(f"{kpi_table('genre_level_kpis').output}/batch_id={BATCH.batch_id}/counts.csv", csv.encode())
 
     run = group(dbt, "genre_level_kpis")
 
@@ -251,8 +260,12 @@ def test_every_test_of_the_marts_fails_on_what_breaks_it_and_a_late_load_warns(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     june = [date(2024, 6, day) for day in range(1, 5)]
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {day: {"jazz": 1, "rock": 9} for day in june}))
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {day: {7: 1, 8: 9} for day in june}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output,
+        BATCH,
+        genre_level_kpis(BATCH, {day: {"jazz": 1, "rock": 9} for day in june}),
+    )
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, hourly_kpis(BATCH, {day: {7: 1, 8: 9} for day in june}))
     group(dbt, "genre_level_kpis")
     group(dbt, "hourly_kpis")
     for mart, key, value in (("genre_level_kpis", "track_genre", "'rock'"), ("hourly_kpis", "listen_hour", "8")):
@@ -294,8 +307,10 @@ def test_marts_that_count_different_plays_do_not_reconcile(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     june_1, june_2 = date(2024, 6, 1), date(2024, 6, 2)
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}}))
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {june_1: {0: 2}}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}})
+    )
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, hourly_kpis(BATCH, {june_1: {0: 2}}))
     group(dbt, "genre_level_kpis")
     group(dbt, "hourly_kpis")
 
@@ -308,8 +323,10 @@ def test_a_staged_date_that_did_not_reach_its_mart_does_not_reconcile(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     june_1, june_2 = date(2024, 6, 1), date(2024, 6, 2)
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}}))
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {june_1: {0: 3}, june_2: {0: 3}}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output, BATCH, genre_level_kpis(BATCH, {june_1: {"rock": 3}, june_2: {"rock": 3}})
+    )
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, hourly_kpis(BATCH, {june_1: {0: 3}, june_2: {0: 3}}))
     group(dbt, "genre_level_kpis")
     group(dbt, "hourly_kpis")
     for mart in ("genre_level_kpis", "hourly_kpis"):
@@ -325,8 +342,8 @@ def test_a_run_does_not_reconcile_while_a_kpi_is_staged_from_an_earlier_batch(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     plays = date(2024, 6, 1)
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, OTHER, genre_level_kpis(OTHER, {plays: {"rock": 3}}))
-    kpi_lake.write(lake.HOURLY_KPIS, BATCH, hourly_kpis(BATCH, {plays: {0: 3}}))
+    kpi_lake.write(kpi_table("genre_level_kpis").output, OTHER, genre_level_kpis(OTHER, {plays: {"rock": 3}}))
+    kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, hourly_kpis(BATCH, {plays: {0: 3}}))
     group(dbt, "genre_level_kpis", OTHER)
     group(dbt, "hourly_kpis", BATCH)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import redshift_connector
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.settings import DATABASE, DATABASE_USER, free_port, inherited_environment
 from tests.integration.dbt_project.conftest import NAMED_BUCKET, NAMED_TARGET, complaint_about_the_cluster
@@ -126,10 +126,10 @@ def test_tests_that_fail_leave_nothing_on_the_cluster(cluster: Cluster) -> None:
 
 
 def test_a_bucket_that_holds_kpis_is_left_alone(cluster: Cluster) -> None:
-    theirs = f"{lake.HOURLY_KPIS}/batch_id=somebodys/part-00000.parquet"
+    theirs = f"{kpi_table('hourly_kpis').output}/batch_id=somebodys/part-00000.parquet"
     cluster.s3.put_object(Bucket=BUCKET, Key=theirs, Body=b"")
 
-    complaint = f"s3://{BUCKET}/{lake.HOURLY_KPIS}/ holds KPIs already: name a bucket that"
+    complaint = f"s3://{BUCKET}/{kpi_table('hourly_kpis').output}/ holds KPIs already: name a bucket that"
     try:
         with pytest.raises(RuntimeError, match=complaint):
             LakeOfKpis(cluster.s3, BUCKET).refuse_unless_empty()
@@ -171,7 +171,7 @@ def test_the_dags_own_target_builds_productions_schemas_by_role_over_verified_tl
     cluster: Cluster, tmp_path: Path
 ) -> None:
     raw = LakeOfKpis(cluster.s3, BUCKET)
-    raw.write(lake.GENRE_LEVEL_KPIS, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
+    raw.write(kpi_table("genre_level_kpis").output, BATCH, genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3}}))
     shutil.copy(REPOSITORY / "profiles.yml.example", tmp_path / "profiles.yml")
     variables = cluster.variables | {
         "DBT_TARGET": "prod",

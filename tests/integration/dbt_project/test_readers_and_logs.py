@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import date, datetime
 
 import pytest
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import Invocation, WarmDbt
@@ -31,7 +31,9 @@ class Load:
         self.kpi_lake = kpi_lake
 
     def __call__(self, dbt: WarmDbt, batch: Batch) -> Invocation:
-        self.kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {date(2024, 6, 1): {"rock": 1}}))
+        self.kpi_lake.write(
+            kpi_table("genre_level_kpis").output, batch, genre_level_kpis(batch, {date(2024, 6, 1): {"rock": 1}})
+        )
         run = dbt("run", "--select", "tag:genre_level_kpis", batch_id=batch.batch_id)
         assert run.success, run.complaint
         return run
@@ -159,8 +161,10 @@ def test_every_change_of_a_table_names_its_node_its_batch_and_its_runs(
 def test_sources_are_as_fresh_as_what_was_last_computed_from_them(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {date(2024, 6, 1): {"rock": 1}}))
-    kpi_lake.write(lake.HOURLY_KPIS, FIRST, hourly_kpis(FIRST, {date(2024, 6, 1): {7: 1}}))
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output, FIRST, genre_level_kpis(FIRST, {date(2024, 6, 1): {"rock": 1}})
+    )
+    kpi_lake.write(kpi_table("hourly_kpis").output, FIRST, hourly_kpis(FIRST, {date(2024, 6, 1): {7: 1}}))
     assert dbt("run", "--select", "staging", batch_id=FIRST.batch_id).success
     for table, age in (("stg_genre_level_kpis", "hour, -1"), ("stg_hourly_kpis", "day, -3")):
         warehouse.execute(f"update {warehouse.staging}.{table} set computed_at = dateadd({age}, getdate())")

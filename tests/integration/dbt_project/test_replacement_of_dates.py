@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import Invocation, WarmDbt
@@ -30,7 +30,7 @@ def load_genres(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> Any
     """Loads a batch's genre level KPIs, as the DAG's task group does, but for the data tests."""
 
     def load(batch: Batch, plays: Genres, *arguments: str) -> Invocation:
-        kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, plays))
+        kpi_lake.write(kpi_table("genre_level_kpis").output, batch, genre_level_kpis(batch, plays))
         return dbt("run", "--select", "tag:genre_level_kpis", *arguments, batch_id=batch.batch_id)
 
     return load
@@ -39,8 +39,8 @@ def load_genres(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> Any
 def test_the_first_batch_fills_both_marts(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
     genre_rows = genre_level_kpis(FIRST, {JUNE_1: {"rock": 3, "unknown": 1}, JUNE_2: {"jazz": 2}})
     hour_rows = hourly_kpis(FIRST, {JUNE_1: {0: 1, 23: 3}, JUNE_2: {12: 2}})
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_rows)
-    kpi_lake.write(lake.HOURLY_KPIS, FIRST, hour_rows)
+    kpi_lake.write(kpi_table("genre_level_kpis").output, FIRST, genre_rows)
+    kpi_lake.write(kpi_table("hourly_kpis").output, FIRST, hour_rows)
 
     run = dbt("build", batch_id=FIRST.batch_id)
 
@@ -133,7 +133,7 @@ def test_a_merge_that_fails_takes_the_deletion_back(
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
     before = warehouse.mart("genre_level_kpis")
     rows = genre_level_kpis(LATER, {JUNE_1: {"rock": 9}})
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, LATER, [*rows, *rows])
+    kpi_lake.write(kpi_table("genre_level_kpis").output, LATER, [*rows, *rows])
 
     run = dbt("run", "--select", "tag:genre_level_kpis", batch_id=LATER.batch_id)
 
@@ -182,7 +182,7 @@ def test_staging_is_built_beside_and_swapped_in_one_transaction(
     assert copy.split("copy ")[1].split() == [
         f'"{warehouse.database}"."{warehouse.staging}"."stg_genre_level_kpis__dbt_tmp"',
         "from",
-        f"'s3://{kpi_lake.bucket}/{lake.GENRE_LEVEL_KPIS}/batch_id={FIRST.batch_id}/manifest.json'",
+        f"'s3://{kpi_lake.bucket}/{kpi_table('genre_level_kpis').output}/batch_id={FIRST.batch_id}/manifest.json'",
         "iam_role",
         f"'{os.environ['MUSIC_STREAMS_COPY_ROLE_ARN']}'",
         "format",
@@ -223,7 +223,7 @@ def test_an_hour_that_the_recomputation_no_longer_yields_vanishes(
     kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     for batch, plays in ((FIRST, {JUNE_1: {0: 1, 23: 3}, JUNE_2: {12: 2}}), (LATER, {JUNE_1: {22: 4}})):
-        kpi_lake.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, plays))
+        kpi_lake.write(kpi_table("hourly_kpis").output, batch, hourly_kpis(batch, plays))
         assert dbt("run", "--select", "tag:hourly_kpis", batch_id=batch.batch_id).success
 
     assert warehouse.plays("hourly_kpis") == {JUNE_1: {22: 4}, JUNE_2: {12: 2}}
@@ -246,7 +246,7 @@ def test_a_batch_id_that_could_break_out_of_its_quotes_is_refused(warehouse: War
 
 
 def test_the_batch_may_come_as_a_var(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
+    kpi_lake.write(kpi_table("genre_level_kpis").output, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
 
     assert dbt(
         "run", "--select", "tag:genre_level_kpis", "--vars", f"batch_id: {FIRST.batch_id}", batch_id=LATER.batch_id
@@ -260,8 +260,10 @@ def test_a_missing_file_fails_and_leaves_staging_as_it_was(
     load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, lost: str
 ) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, LATER, genre_level_kpis(LATER, {JUNE_1: {"rock": 4, "jazz": 1}}))
-    kpi_lake.delete(f"{lake.GENRE_LEVEL_KPIS}/batch_id={LATER.batch_id}/{lost}")
+    kpi_lake.write(
+        kpi_table("genre_level_kpis").output, LATER, genre_level_kpis(LATER, {JUNE_1: {"rock": 4, "jazz": 1}})
+    )
+    kpi_lake.delete(f"{kpi_table('genre_level_kpis').output}/batch_id={LATER.batch_id}/{lost}")
     model = "stg_genre_level_kpi_counts" if lost == "counts.csv" else "stg_genre_level_kpis"
 
     run = dbt("run", "--select", model, batch_id=LATER.batch_id)
@@ -299,8 +301,8 @@ def test_compiling_and_documenting_need_no_batch(load_genres: Any, dbt: WarmDbt,
 
 
 def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt: WarmDbt) -> None:
-    kpi_lake.write(lake.GENRE_LEVEL_KPIS, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
-    kpi_lake.write(lake.HOURLY_KPIS, FIRST, hourly_kpis(FIRST, {JUNE_1: {0: 3}}))
+    kpi_lake.write(kpi_table("genre_level_kpis").output, FIRST, genre_level_kpis(FIRST, {JUNE_1: {"rock": 3}}))
+    kpi_lake.write(kpi_table("hourly_kpis").output, FIRST, hourly_kpis(FIRST, {JUNE_1: {0: 3}}))
     dbt("run", "--select", "staging", batch_id=FIRST.batch_id)
 
     run = dbt("test", "--select", "test_type:unit")

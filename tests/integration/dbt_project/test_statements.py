@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from music_streams import lake
 from redshift_connector.core import Connection
 
+from contract.kpi_tables import kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
 from tests.warm_dbt import WarmDbt
@@ -66,8 +66,10 @@ def sessions(
     """The sessions of all models, loading a first batch and a next one, in which a genre and an hour have vanished."""
     batches = ((FIRST, {"rock": 1, "jazz": 1}, {7: 1, 8: 1}), (NEXT, {"rock": 3}, {7: 3})) if not sent else ()
     for batch, of_genres, of_hours in batches:
-        kpi_lake.write(lake.GENRE_LEVEL_KPIS, batch, genre_level_kpis(batch, {date(2024, 6, 1): of_genres}))
-        kpi_lake.write(lake.HOURLY_KPIS, batch, hourly_kpis(batch, {date(2024, 6, 1): of_hours}))
+        kpi_lake.write(
+            kpi_table("genre_level_kpis").output, batch, genre_level_kpis(batch, {date(2024, 6, 1): of_genres})
+        )
+        kpi_lake.write(kpi_table("hourly_kpis").output, batch, hourly_kpis(batch, {date(2024, 6, 1): of_hours}))
         for model in MODELS:
             before = len(statements())
             run = dbt("run", "--select", model, batch_id=batch.batch_id)

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from music_streams import lake
 from music_streams.batches import DateRange
-from music_streams.objects import list_objects, read_json
 from music_streams.validation import OnInvalidStreamFile, take_in_batch
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
+from contract import layout
+from contract.bucket import Bucket
+from contract.kpi_tables import kpi_table
 from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 
 SONGS = (
@@ -34,15 +35,15 @@ class LakeOfEvents:
         self.bucket = bucket
         self.s3 = boto3.client("s3")
         self.s3.create_bucket(Bucket=bucket)
-        self.put(lake.SONGS, SONGS)
-        self.put(lake.USERS, USERS)
+        self.put(layout.SONGS, SONGS)
+        self.put(layout.USERS, USERS)
         self._attempts = itertools.count(1)
 
     def put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def land(self, name: str, content: bytes) -> None:
-        self.put(f"{lake.USER_STREAMS}/{name}", content)
+        self.put(f"{layout.USER_STREAMS}/{name}", content)
 
     def take_in(
         self,
@@ -51,32 +52,38 @@ class LakeOfEvents:
         on_invalid_stream_file: OnInvalidStreamFile = "fail",
     ) -> None:
         dates = DateRange.from_params(*recompute) if recompute else None
-        take_in_batch(self.s3, self.bucket, batch_id, on_invalid_stream_file=on_invalid_stream_file, recompute=dates)
+        take_in_batch(
+            Bucket(self.bucket, self.s3), batch_id, on_invalid_stream_file=on_invalid_stream_file, recompute=dates
+        )
 
     def curate(self, batch_id: str, max_reject_rate: float = 0.05) -> dict[str, Any]:
         """Run the curation job; return the batch's commit record."""
         curate_user_streams.main(
-            self._arguments(batch_id, quarantine_prefix=lake.QUARANTINED_ROWS, max_reject_rate=max_reject_rate),
+            self._arguments(batch_id, quarantine_prefix=layout.QUARANTINED_ROWS, max_reject_rate=max_reject_rate),
             self._warm_session,
         )
-        return self.record(lake.BatchFolder(batch_id).curation_record)
+        return self.record(layout.BatchFolder(batch_id).curation_record)
 
     def compute(self, batch_id: str) -> dict[str, str]:
         """Run both KPI jobs; return each table as CSV, read back from the parts that its COPY manifest names."""
-        for kpi, prefix in ((genre_level_kpis.KPI, lake.GENRE_LEVEL_KPIS), (hourly_kpis.KPI, lake.HOURLY_KPIS)):
-            arguments = self._arguments(batch_id, reference_prefix=lake.REFERENCE, output_prefix=prefix)
+        for kpi, prefix in (
+            (genre_level_kpis.KPI, kpi_table("genre_level_kpis").output),
+            (hourly_kpis.KPI, kpi_table("hourly_kpis").output),
+        ):
+            arguments = self._arguments(batch_id, reference_prefix=layout.REFERENCE, output_prefix=prefix)
             kpi_output.run(kpi, arguments, self._warm_session)
         return {
-            prefix: self._table(f"{prefix}/batch_id={batch_id}") for prefix in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS)
+            prefix: self._table(f"{prefix}/batch_id={batch_id}")
+            for prefix in (kpi_table("genre_level_kpis").output, kpi_table("hourly_kpis").output)
         }
 
     def record(self, key: str) -> dict[str, Any]:
-        found = read_json(self.s3, self.bucket, key)
+        found = Bucket(self.bucket, self.s3).read_json(key)
         assert found is not None, key
         return found
 
     def keys(self, prefix: str) -> list[str]:
-        return [found.key for found in list_objects(self.s3, self.bucket, prefix)]
+        return [found.key for found in Bucket(self.bucket, self.s3).objects(prefix)]
 
     def text(self, key: str) -> str:
         return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
@@ -87,8 +94,8 @@ class LakeOfEvents:
             "JOB_RUN_ID": f"jr_{next(self._attempts):03d}",
             "bucket": self.bucket,
             "batch_id": batch_id,
-            "batches_prefix": lake.BATCHES,
-            "curated_prefix": lake.CURATED,
+            "batches_prefix": layout.BATCHES,
+            "curated_prefix": layout.CURATED,
             **more,
         }
         return [

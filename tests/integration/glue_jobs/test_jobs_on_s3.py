@@ -8,8 +8,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from music_streams import lake as layout
 
+from contract import layout
+from contract.kpi_tables import kpi_table
 from glue_jobs.lake import Bucket
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
@@ -38,8 +39,8 @@ def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: 
 
     time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
     expected = expected_tables(songs, users, streams, time)
-    assert differences(expected.genre_level_kpis, tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
     assert record["rows_accepted"] == expected.accepted
     assert record["rows_duplicate"] == expected.duplicates > 0
     assert record["rejected_by_reason"] == dict(expected.rejected)
@@ -80,7 +81,9 @@ def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: LakeOfEven
     (stored,) = [file["key"] for file in lake.record(layout.BatchFolder(FIRST).curation_record)["curated_files"]]
     for left in (stored.replace("attempt=", "attempt=crashed-"), stored.replace(FIRST, SECOND)):
         lake.s3.copy_object(Bucket=lake.bucket, Key=left, CopySource={"Bucket": lake.bucket, "Key": stored})
-    counts = {row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute(FIRST)[layout.HOURLY_KPIS]))}
+    counts = {
+        row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute(FIRST)[kpi_table("hourly_kpis").output]))
+    }
     assert counts == {"1"}
 
 
@@ -149,7 +152,7 @@ def test_owed_dates_alone_are_a_batch(lake: LakeOfEvents) -> None:
     lake.take_in(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["dates"], record["covers"]) == (0, ["2024-06-25"], [FIRST])
-    assert list(lake.compute(SECOND)) == [layout.GENRE_LEVEL_KPIS, layout.HOURLY_KPIS]
+    assert list(lake.compute(SECOND)) == [kpi_table("genre_level_kpis").output, kpi_table("hourly_kpis").output]
 
 
 def test_recompute_takes_the_dates_of_the_range_that_have_events(lake: LakeOfEvents) -> None:
@@ -172,7 +175,7 @@ def test_the_copy_manifest_names_every_part_with_its_length_and_counts(lake: Lak
     lake.take_in(FIRST)
     lake.curate(FIRST)
     lake.compute(FIRST)
-    folder = f"{layout.GENRE_LEVEL_KPIS}/batch_id={FIRST}"
+    folder = f"{kpi_table('genre_level_kpis').output}/batch_id={FIRST}"
     manifest = lake.record(f"{folder}/manifest.json")
     sizes = {
         f"s3://{lake.bucket}/{entry['Key']}": entry["Size"]
@@ -226,8 +229,8 @@ def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> No
     tables = lake.compute(FIRST)
     time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
     expected = expected_tables(SONGS, USERS, [("a.csv", content)], time)
-    assert differences(expected.genre_level_kpis, tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
 
 
 def test_python_workers_have_the_packages_of_the_driver(lake: LakeOfEvents) -> None:

@@ -14,11 +14,12 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from music_streams import lake as layout
 from music_streams.validation import DatasetsRefusedError
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
+from contract import layout
+from contract.kpi_tables import kpi_table
 from glue_jobs.genre_level_kpis import SONG_COLUMNS
 from glue_jobs.hourly_kpis import USER_COLUMNS
 from glue_jobs.lake import Bucket
@@ -325,13 +326,13 @@ def test_the_store_holds_what_is_accepted_once(run: Run) -> None:
 def test_the_tables_are_those_worked_out_in_plain_python(run: Run) -> None:
     time = dt.datetime.fromisoformat(run.lake.record(layout.BatchFolder(BATCH).manifest)["time"])
     expected = expected_tables(SONG_FILE, USER_FILE, [("all.csv", as_csv(run.stored))], time)
-    assert differences(expected.genre_level_kpis, run.tables[layout.GENRE_LEVEL_KPIS], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, run.tables[layout.HOURLY_KPIS], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, run.tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, run.tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
 
 
 def test_longer_ids_are_cut_to_what_the_warehouse_takes(run: Run) -> None:
     for day, track in (("2024-06-23", "t" * 64), ("2024-06-22", "é" * 32)):
-        assert run.row(layout.GENRE_LEVEL_KPIS, day, "unknown")["most_popular_track_id"] == track
+        assert run.row(kpi_table("genre_level_kpis").output, day, "unknown")["most_popular_track_id"] == track
 
 
 @pytest.mark.parametrize("number", range(len(SONG_CASES)), ids=[case.name for case in SONG_CASES])
@@ -343,8 +344,8 @@ def test_songs_count_as_the_page_says(run: Run, number: int) -> None:
 
     day = f"{hour:%Y-%m-%d}"
     found = {
-        **run.row(layout.HOURLY_KPIS, day, str(hour.hour)),
-        **run.row(layout.GENRE_LEVEL_KPIS, day, expected["track_genre"]),
+        **run.row(kpi_table("hourly_kpis").output, day, str(hour.hour)),
+        **run.row(kpi_table("genre_level_kpis").output, day, expected["track_genre"]),
     }
 
     assert {name: found[name] for name in expected} == expected
@@ -353,13 +354,13 @@ def test_songs_count_as_the_page_says(run: Run, number: int) -> None:
 @pytest.mark.parametrize("number", range(len(USER_CASES)), ids=[case.name for case in USER_CASES])
 def test_users_count_as_the_page_says(run: Run, number: int) -> None:
     said, hour = USER_CASES[number].cells[0], hour_of_user(number)
-    found = run.row(layout.HOURLY_KPIS, f"{hour:%Y-%m-%d}", str(hour.hour))
+    found = run.row(kpi_table("hourly_kpis").output, f"{hour:%Y-%m-%d}", str(hour.hour))
     assert found["most_engaged_age_group"] == ("" if said == "null" else said.strip("`"))
 
 
 def test_no_row_of_a_reference_table_costs_another(run: Run) -> None:
-    assert run.row(layout.GENRE_LEVEL_KPIS, "2021-01-01", "pop")["listen_count"] == f"{len(SONG_CASES)}"
-    hour = run.row(layout.HOURLY_KPIS, "2021-01-02", "10")
+    assert run.row(kpi_table("genre_level_kpis").output, "2021-01-01", "pop")["listen_count"] == f"{len(SONG_CASES)}"
+    hour = run.row(kpi_table("hourly_kpis").output, "2021-01-02", "10")
     assert (hour["most_engaged_age_group"], hour["listen_count"]) == ("18-25", f"{len(USER_CASES)}")
 
 

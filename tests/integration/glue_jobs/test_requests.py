@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from music_streams import lake as layout
-from music_streams.objects import in_parallel, write_json
 
+from contract import layout
+from contract.bucket import Bucket, in_parallel
 from tests.integration.glue_jobs.lake_of_events import LakeOfEvents
 
 TODAY, TOMORROW = "20240626T000000Z-00000001", "20240627T000000Z-00000002"
@@ -45,7 +45,7 @@ def run_a_day(lake: LakeOfEvents, batch_id: str, day: str) -> Counter[str]:
         record = lake.curate(batch_id)
         lake.compute(batch_id)
     assert (record["rows_accepted"], record["dates"], record["covers"]) == (1, [day], [])
-    write_json(lake.s3, lake.bucket, layout.BatchFolder(batch_id).loaded_record, {})
+    Bucket(lake.bucket, lake.s3).write_json(layout.BatchFolder(batch_id).loaded_record, {})
     lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/{day}.csv")
     return counts
 

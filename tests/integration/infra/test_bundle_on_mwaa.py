@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from music_streams import lake
 
+from contract import layout
 from infra import bundle, requirements
 from sandbox import airflow
 from sandbox.airflow import DAG_ID
@@ -141,7 +141,7 @@ def test_a_whole_run_on_mwaas_python_gives_exact_tables(
     assert run.state == "success", run.errors
     history.assert_exact()
     assert len([key for key in sandbox.keys("user-streams-archived/") if run.batch_id in key]) == 3
-    assert lake.DBT_DOCS_PAGE.removeprefix(f"{lake.ROOT}/") in sandbox.keys("dbt_docs/")
+    assert layout.DBT_DOCS_PAGE.removeprefix(f"{layout.ROOT}/") in sandbox.keys("dbt_docs/")
     # Tasks are forks of the scheduler, and have compiled what they imported.
     scheduler = sandbox.sandbox.processes.running()[airflow.SCHEDULER]
     assert scheduler.cmdline()[0] == str(container.programs / "python")

@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from music_streams import lake
 
+from contract import layout
 from tests.integration.infra.conftest import Account
 
 BUCKET = "music-streams-dev-123456789012-us-east-1"
@@ -122,8 +122,8 @@ def test_a_changed_resource_is_planned_then_updated_and_a_stray_dag_goes(deploye
 
 def test_a_bucket_with_data_is_not_destroyed_without_a_word_for_it(deployed: Account) -> None:
     s3 = deployed.client("s3")
-    s3.put_object(Bucket=BUCKET, Key=f"{lake.USER_STREAMS}/late.csv", Body=b"an event")
-    s3.delete_object(Bucket=BUCKET, Key=f"{lake.USER_STREAMS}/late.csv")
+    s3.put_object(Bucket=BUCKET, Key=f"{layout.USER_STREAMS}/late.csv", Body=b"an event")
+    s3.delete_object(Bucket=BUCKET, Key=f"{layout.USER_STREAMS}/late.csv")
     before = deployed.stacks()
 
     status, said = deployed.run("destroy", answer="prod\n")

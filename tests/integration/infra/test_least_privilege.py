@@ -11,11 +11,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from music_streams import lake
 from music_streams.archive import finish_batch
-from music_streams.objects import s3_client
 from music_streams.validation import take_in_batch
 
+from contract import layout
+from contract.bucket import Bucket, s3_client
+from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
@@ -23,7 +24,7 @@ from tests.integration.glue_jobs.lake_of_events import SONGS, USERS
 
 ACCOUNT = "123456789012"
 BATCH = "20240626T000000Z-00000000"
-FOLDER = lake.BatchFolder(BATCH)
+FOLDER = layout.BatchFolder(BATCH)
 GLUE_ROLE, AIRFLOW_ROLE = (f"music-streams-{STAGE.name}-{name}" for name in ("glue", "airflow"))
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}"
 
@@ -43,14 +44,14 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
 def landed(endpoint: AwsEndpoint) -> AwsEndpoint:
     """The same, with nothing in the lake but what producers have landed."""
     s3 = endpoint.client("s3")
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=f"{lake.ROOT}/"):
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=f"{layout.ROOT}/"):
         for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
             s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     for key, content in {
-        lake.SONGS: SONGS,
-        lake.USERS: USERS,
-        f"{lake.USER_STREAMS}/monday.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n",
-        f"{lake.USER_STREAMS}/broken.csv": b"user_id\n",
+        layout.SONGS: SONGS,
+        layout.USERS: USERS,
+        f"{layout.USER_STREAMS}/monday.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n",
+        f"{layout.USER_STREAMS}/broken.csv": b"user_id\n",
     }.items():
         s3.put_object(Bucket=BUCKET, Key=key, Body=content)
     return endpoint
@@ -93,12 +94,12 @@ def without(endpoint: AwsEndpoint, role: str, sid: str, action: str) -> Iterator
 
 def take_in() -> Any:
     """What the task validate_datasets does, with a file to move aside."""
-    return take_in_batch(s3_client(), BUCKET, BATCH, on_invalid_stream_file="quarantine", recompute=None)
+    return take_in_batch(Bucket(BUCKET, s3_client()), BATCH, on_invalid_stream_file="quarantine", recompute=None)
 
 
 def finish() -> Any:
     """What the task move_files does."""
-    return finish_batch(s3_client(), BUCKET, BATCH)
+    return finish_batch(Bucket(BUCKET, s3_client()), BATCH)
 
 
 def as_if_loaded(endpoint: AwsEndpoint) -> None:
@@ -107,12 +108,12 @@ def as_if_loaded(endpoint: AwsEndpoint) -> None:
     manifest = json.loads(s3.get_object(Bucket=BUCKET, Key=FOLDER.manifest)["Body"].read())
     record = {"batch_id": BATCH, "files": manifest["files"], "dates": ["2024-06-25"], "covers": []}
     s3.put_object(Bucket=BUCKET, Key=FOLDER.curation_record, Body=json.dumps(record).encode())
-    for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS):
-        s3.put_object(Bucket=BUCKET, Key=lake.copy_manifest(kpis, BATCH), Body=b"{}")
+    for table in KPI_TABLES:
+        s3.put_object(Bucket=BUCKET, Key=table.copy_manifest(BATCH), Body=b"{}")
 
 
 def test_a_file_that_its_producer_has_tagged_is_taken_in(landed: AwsEndpoint) -> None:
-    key = f"{lake.USER_STREAMS}/monday.csv"
+    key = f"{layout.USER_STREAMS}/monday.csv"
     landed.client("s3").put_object_tagging(
         Bucket=BUCKET, Key=key, Tagging={"TagSet": [{"Key": "producer", "Value": "app"}]}
     )
@@ -125,7 +126,7 @@ def test_the_tasks_of_the_dag_can_do_their_work_as_their_role(landed: AwsEndpoin
         assert take_in()["outcome"] == "compute"
         as_if_loaded(landed)
         finish()
-    listed = landed.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{lake.ARCHIVE}/")["Contents"]
+    listed = landed.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{layout.ARCHIVE}/")["Contents"]
     assert [entry["Key"] for entry in listed] == [f"{FOLDER.archive}/monday.csv"]
 
 
@@ -189,17 +190,17 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
 @pytest.mark.parametrize(
     ("role", "action", "key"),
     [
-        (AIRFLOW_ROLE, "put_object", f"{lake.CURATED}/forged.parquet"),
+        (AIRFLOW_ROLE, "put_object", f"{layout.CURATED}/forged.parquet"),
         (AIRFLOW_ROLE, "put_object", FOLDER.curation_record),
         (AIRFLOW_ROLE, "delete_object", FOLDER.curation_record),
         (AIRFLOW_ROLE, "delete_object", f"{FOLDER.archive}/monday.csv"),
         (AIRFLOW_ROLE, "put_object", "artifacts/mwaa/dags/forged.py"),
-        (GLUE_ROLE, "put_object", f"{lake.USER_STREAMS}/forged.csv"),
-        (GLUE_ROLE, "delete_object", f"{lake.USER_STREAMS}/monday.csv"),
+        (GLUE_ROLE, "put_object", f"{layout.USER_STREAMS}/forged.csv"),
+        (GLUE_ROLE, "delete_object", f"{layout.USER_STREAMS}/monday.csv"),
         (GLUE_ROLE, "put_object", FOLDER.loaded_record),
         (GLUE_ROLE, "put_object", "artifacts/glue/0/hourly_kpis.py"),
-        (COPY_ROLE, "get_object", f"{lake.USER_STREAMS}/monday.csv"),
-        (COPY_ROLE, "put_object", lake.copy_manifest(lake.HOURLY_KPIS, BATCH)),
+        (COPY_ROLE, "get_object", f"{layout.USER_STREAMS}/monday.csv"),
+        (COPY_ROLE, "put_object", kpi_table("hourly_kpis").copy_manifest(BATCH)),
     ],
 )
 def test_no_role_reaches_what_another_part_owns(landed: AwsEndpoint, role: str, action: str, key: str) -> None:
@@ -209,13 +210,13 @@ def test_no_role_reaches_what_another_part_owns(landed: AwsEndpoint, role: str, 
 
 
 def test_copy_lists_and_reads_raw_kpis_and_nothing_else(landed: AwsEndpoint) -> None:
-    key = lake.copy_manifest(lake.HOURLY_KPIS, BATCH)
+    key = kpi_table("hourly_kpis").copy_manifest(BATCH)
     landed.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{}")
     with working_as(landed, COPY_ROLE):
         s3 = boto3.client("s3")
         assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"{}"
-        assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{lake.HOURLY_KPIS}/")["KeyCount"] == 1
-        for prefix in ("", f"{lake.USER_STREAMS}/"):
+        assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{kpi_table('hourly_kpis').output}/")["KeyCount"] == 1
+        for prefix in ("", f"{layout.USER_STREAMS}/"):
             with pytest.raises(ClientError, match="AccessDenied"):
                 s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from music_streams import lake
-from music_streams.objects import list_objects
 
+from contract import layout
+from contract.bucket import Bucket
 from sandbox import follow, pipeline_run
 from sandbox.airflow import TaskState
 from sandbox.home import REPOSITORY, VARIABLE
@@ -97,7 +97,7 @@ def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox
         requests.get(link, timeout=30).raise_for_status()
     assert "ng-app" in requests.get(f"{sandbox.sandbox.ports.airflow_url}{DOCS_IN_AIRFLOW}", timeout=30).text
     (archived,) = sandbox.keys("user-streams-archived/")
-    event_file = f"{sandbox.sandbox.ports.aws_endpoint}/{sandbox.bucket}/{lake.ROOT}/{archived}"
+    event_file = f"{sandbox.sandbox.ports.aws_endpoint}/{sandbox.bucket}/{layout.ROOT}/{archived}"
     assert requests.get(event_file, timeout=30).status_code == HTTPStatus.FORBIDDEN
 
 
@@ -125,8 +125,8 @@ def test_a_run_whose_sandbox_is_killed_is_made_good(sandbox: RunningSandbox) -> 
     sandbox.empty()
     sandbox.land({"songs.csv": SONGS, "users.csv": USERS, "user_streams/a.csv": STREAMS})
     sandbox.sandbox.airflow.trigger({"max_reject_rate": 0.5})
-    records = f"{lake.BATCHES}/"
-    while not any(entry.key.endswith("curation.json") for entry in list_objects(sandbox.s3, sandbox.bucket, records)):
+    records = f"{layout.BATCHES}/"
+    while not any(entry.key.endswith("curation.json") for entry in Bucket(sandbox.bucket, sandbox.s3).objects(records)):
         assert sandbox.sandbox.airflow.active_runs()
     for server in sandbox.sandbox.processes.running().values():
         server.send_signal(signal.SIGKILL)

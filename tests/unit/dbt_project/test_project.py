@@ -7,8 +7,8 @@ import pytest
 import yaml
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import AnalysisNode, GenericTestNode, ModelNode, SingularTestNode
-from music_streams import lake
 
+from contract.kpi_tables import kpi_table
 from glue_jobs import hourly_kpis
 from tests.unit.dbt_project.conftest import NEEDED_TO_PARSE, ROOT, Dbt
 
@@ -77,10 +77,10 @@ def test_staging_has_the_columns_of_its_source_in_their_order(manifest: Manifest
 @pytest.mark.parametrize(
     ("source", "prefix"),
     [
-        ("genre_level_kpis", lake.GENRE_LEVEL_KPIS),
-        ("genre_level_kpi_counts", lake.GENRE_LEVEL_KPIS),
-        ("hourly_kpis", lake.HOURLY_KPIS),
-        ("hourly_kpi_counts", lake.HOURLY_KPIS),
+        ("genre_level_kpis", kpi_table("genre_level_kpis").output),
+        ("genre_level_kpi_counts", kpi_table("genre_level_kpis").output),
+        ("hourly_kpis", kpi_table("hourly_kpis").output),
+        ("hourly_kpi_counts", kpi_table("hourly_kpis").output),
     ],
 )
 def test_sources_lie_where_the_lake_keeps_them(manifest: Manifest, source: str, prefix: str) -> None:

@@ -53,6 +53,7 @@ def test_the_folder_is_laid_out_as_mwaa_wants_it(dags: Path) -> None:
         ".airflowignore",
         "data_validation_and_kpi_computation.py",
         "dbt",
+        "contract",
         "expectations",
         "music_streams",
     }
@@ -65,7 +66,7 @@ def test_the_folder_is_laid_out_as_mwaa_wants_it(dags: Path) -> None:
 
 def test_it_holds_all_sources_and_nothing_but_sources(dags: Path) -> None:
     found = set(content(dags))
-    sources = {name.removeprefix("dags/") for name in tracked("dags", "expectations")}
+    sources = {name.removeprefix("dags/") for name in tracked("dags", "contract", "expectations")}
     sources |= {f"dbt/{name}" for name in tracked("dbt_project", "dbt_project.yml")}
     assert sources <= found
     others = {".airflowignore", "dbt/profiles.yml", "dbt/target/manifest.json"}

@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from music_streams import lake
 
+from contract import layout
+from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
 from infra.requirements import LOCK
@@ -23,14 +24,14 @@ WITHOUT_RESOURCES = {"cloudwatch:PutMetricData", "logs:DescribeLogGroups", "s3:G
 WIDE_ACTIONS = {("airflow", "CheckTheBucket", "s3:GetBucket*")}
 
 BUCKET = re.compile(r"^(?:\$\{Bucket\.Arn\}|arn:\$\{AWS::Partition\}:s3:::\$\{BucketName\})(?:/(?P<keys>.*))?$")
-ALL = lake.BatchFolder("*")
-LAKE = {lake.CURATED, lake.QUARANTINED_ROWS, lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS}
-OUTPUT = str(PurePosixPath(lake.HOURLY_KPIS).parent)
+ALL = layout.BatchFolder("*")
+LAKE = {layout.CURATED, layout.QUARANTINED_ROWS, kpi_table("genre_level_kpis").output, kpi_table("hourly_kpis").output}
+OUTPUT = str(PurePosixPath(kpi_table("hourly_kpis").output).parent)
 
 # What each statement of the roles may touch in the bucket.
 REACH = {
     ("lake", "FetchTheCode"): {f"{glue_archive.RELEASES}/*"},
-    ("lake", "ReadPinsRecordsAndReferenceTables"): {f"{lake.BATCHES}/*", f"{lake.REFERENCE}/*"},
+    ("lake", "ReadPinsRecordsAndReferenceTables"): {f"{layout.BATCHES}/*", f"{layout.REFERENCE}/*"},
     ("lake", "WriteTheRecordsOfCuration"): {ALL.curation_record, ALL.rejected_record},
     ("lake", "WriteEventsRejectedRowsAndKpis"): {f"{prefix}/*" for prefix in LAKE},
     ("lake", "LookForFolders"): {
@@ -41,9 +42,9 @@ REACH = {
     },
     ("warehouse", "ReadRawKpis"): {f"{OUTPUT}/*"},
     ("airflow", "FetchTheCode"): {f"{PurePosixPath(bundle.DAGS).parent}/*"},
-    ("airflow", "ReadWhatLanded"): {lake.SONGS, lake.USERS, f"{lake.USER_STREAMS}/*"},
-    ("airflow", "ClearWhatLanded"): {f"{lake.USER_STREAMS}/*"},
-    ("airflow", "ReadPinsAndRecords"): {f"{lake.BATCHES}/*"},
+    ("airflow", "ReadWhatLanded"): {layout.SONGS, layout.USERS, f"{layout.USER_STREAMS}/*"},
+    ("airflow", "ClearWhatLanded"): {f"{layout.USER_STREAMS}/*"},
+    ("airflow", "ReadPinsAndRecords"): {f"{layout.BATCHES}/*"},
     ("airflow", "WritePinsAndRecords"): {
         f"{ALL.pins}/*",
         f"{ALL.validation}/*",
@@ -51,12 +52,12 @@ REACH = {
         ALL.loaded_record,
     },
     ("airflow", "ForgetTheVerdictOfAnEarlierAttempt"): {ALL.verdict},
-    ("airflow", "WriteReferenceTablesAndQuarantine"): {f"{lake.REFERENCE}/*", f"{lake.QUARANTINED_FILES}/*"},
-    ("airflow", "Archive"): {f"{lake.ARCHIVE}/*"},
+    ("airflow", "WriteReferenceTablesAndQuarantine"): {f"{layout.REFERENCE}/*", f"{layout.QUARANTINED_FILES}/*"},
+    ("airflow", "Archive"): {f"{layout.ARCHIVE}/*"},
     ("airflow", "SeeThatKpisWereComputed"): {
-        f"{kpis}/*/{lake.COPY_MANIFEST}" for kpis in (lake.GENRE_LEVEL_KPIS, lake.HOURLY_KPIS)
+        table.copy_manifest("*").replace("batch_id=*", "*") for table in KPI_TABLES
     },
-    ("airflow", "PublishAndShowTheDbtDocs"): {f"{lake.DBT_DOCS}/*"},
+    ("airflow", "PublishAndShowTheDbtDocs"): {f"{layout.DBT_DOCS}/*"},
 }
 
 
@@ -127,12 +128,12 @@ def test_nobody_speaks_to_the_bucket_without_tls() -> None:
 
 def test_only_quarantine_and_raw_kpis_expire() -> None:
     expiring = {rule["Prefix"] for rule in bucket_rules() if "ExpirationInDays" in rule}
-    assert expiring == {f"{PurePosixPath(lake.QUARANTINED_ROWS).parent}/", f"{OUTPUT}/"}
+    assert expiring == {f"{PurePosixPath(layout.QUARANTINED_ROWS).parent}/", f"{OUTPUT}/"}
 
 
 def test_processed_input_gets_cheaper_and_pins_can_always_be_read_at_once() -> None:
     moves = {rule["Prefix"]: [to["StorageClass"] for to in rule.get("Transitions", [])] for rule in cooling()}
-    assert moves == {f"{lake.ARCHIVE}/": ["GLACIER_IR", "DEEP_ARCHIVE"], f"{lake.BATCHES}/": ["GLACIER_IR"]}
+    assert moves == {f"{layout.ARCHIVE}/": ["GLACIER_IR", "DEEP_ARCHIVE"], f"{layout.BATCHES}/": ["GLACIER_IR"]}
 
 
 def cooling() -> list[dict[str, Any]]:
@@ -141,7 +142,7 @@ def cooling() -> list[dict[str, Any]]:
 
 def test_old_versions_of_code_stay_for_a_roll_back() -> None:
     forgetting = [rule for rule in bucket_rules() if "NoncurrentVersionExpiration" in rule]
-    assert [rule["Prefix"] for rule in forgetting] == [f"{lake.ROOT}/"]
+    assert [rule["Prefix"] for rule in forgetting] == [f"{layout.ROOT}/"]
 
 
 def test_no_update_of_a_stack_deletes_data() -> None:
@@ -250,7 +251,7 @@ def test_airflow_looks_up_connections_where_its_role_may_read() -> None:
 def test_airflow_shows_the_dbt_docs_that_the_dag_publishes() -> None:
     options = template("airflow")["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
     docs = json.loads(text(options["cosmos.dbt_docs_projects"]))["music_streams"]
-    assert f"{docs['dir']}/{docs['index']}" == f"s3://${{BucketName}}/{lake.DBT_DOCS_PAGE}"
+    assert f"{docs['dir']}/{docs['index']}" == f"s3://${{BucketName}}/{layout.DBT_DOCS_PAGE}"
 
 
 def test_airflow_finds_its_code_where_it_is_uploaded() -> None:

@@ -1,8 +1,6 @@
-"""The lake's layout: every key of the bucket that the pipeline reads or writes (docs/lake.md).
+"""The lake's layout: every key of the bucket that the pipeline reads or writes (docs/lake.md)."""
 
-The Glue jobs get these names as arguments, so that each stands once.
-"""
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 ROOT = "music_streams"
@@ -15,8 +13,7 @@ REFERENCE = f"{ROOT}/reference"
 CURATED = f"{ROOT}/curated/user_streams"
 QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
 QUARANTINED_FILES = f"{ROOT}/quarantine/files"
-GENRE_LEVEL_KPIS = f"{ROOT}/output/genre_level_kpis"
-HOURLY_KPIS = f"{ROOT}/output/hourly-kpis"
+OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
@@ -24,19 +21,13 @@ DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
 
-# Names inside a batch's folder; the Glue jobs know them too (tests/unit/test_one_fact_in_two_languages.py compares).
+# Names inside a batch's folder.
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
-COPY_MANIFEST = "manifest.json"
 # Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
 RECORD_CUT = "n"
-
-
-def copy_manifest(kpis: str, batch_id: str) -> str:
-    """The manifest that COPY reads, written last by the job that computes these KPIs (`HOURLY_KPIS`, …)."""
-    return f"{kpis}/batch_id={batch_id}/{COPY_MANIFEST}"
 
 
 @dataclass(frozen=True)
@@ -84,5 +75,45 @@ class BatchFolder:
         return f"{ARCHIVE}/{self.batch_id}"
 
     @property
+    def quarantined_rows(self) -> str:
+        return f"{QUARANTINED_ROWS}/batch_id={self.batch_id}"
+
+    @property
     def quarantined_files(self) -> str:
         return f"{QUARANTINED_FILES}/{self.batch_id}"
+
+
+def curated_date(listen_date: str) -> str:
+    """The folder of a date (ISO) in the event store."""
+    return f"{CURATED}/listen_date={listen_date}"
+
+
+def curated_folder(listen_date: str, batch_id: str, attempt: str) -> str:
+    """Where an attempt at a batch's curation writes its events of a date."""
+    return f"{curated_date(listen_date)}/batch_id={batch_id}/attempt={attempt}"
+
+
+def batch_of_curated_file(key: str) -> str:
+    """The batch that wrote a file of the event store."""
+    (batch_id,) = [part.removeprefix("batch_id=") for part in key.split("/") if part.startswith("batch_id=")]
+    return batch_id
+
+
+def committed_but_not_loaded(cut_names: Iterable[str]) -> list[str]:
+    """Ids of the batches with a commit record and no loaded record, oldest first.
+
+    Args:
+        cut_names: what lies below `BATCHES`, each key cut behind the first RECORD_CUT.
+    """
+    committed, loaded = set[str](), set[str]()
+    for name in cut_names:
+        batch_id, _, record = name.removeprefix(f"{BATCHES}/").partition("/")
+        if record == _cut(CURATION_RECORD):
+            committed.add(batch_id)
+        elif record == _cut(LOADED_RECORD):
+            loaded.add(batch_id)
+    return sorted(committed - loaded)
+
+
+def _cut(name: str) -> str:
+    return name[: name.index(RECORD_CUT) + 1]

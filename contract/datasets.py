@@ -1,0 +1,39 @@
+"""The datasets that producers land: which columns each needs, and which of them name a row."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One kind of landed file.
+
+    Attributes:
+        needed: columns without which a file is refused.
+        optional: further columns that something reads, and that must not be named twice either.
+        unbroken: columns whose fields never hold a line break: keys and times.
+    """
+
+    name: str
+    needed: tuple[str, ...]
+    unbroken: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that something reads."""
+        return (*self.optional, *self.needed)
+
+
+SONGS = Dataset(
+    "songs",
+    needed=("track_id", "artists", "track_name", "duration_ms", "track_genre"),
+    optional=("id",),
+    unbroken=("track_id",),
+)
+USERS = Dataset("users", needed=("user_id", "user_age"), unbroken=("user_id",))
+USER_STREAMS = Dataset(
+    "user_streams",
+    needed=("user_id", "track_id", "listen_time"),
+    unbroken=("user_id", "track_id", "listen_time"),
+)
+DATASETS = (SONGS, USERS, USER_STREAMS)

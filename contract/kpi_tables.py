@@ -1,0 +1,55 @@
+"""The KPI tables: the one registry that DAG, jobs, archive, benchmarks, sandbox and tests iterate over."""
+
+from dataclasses import dataclass
+
+from contract import layout
+
+
+@dataclass(frozen=True)
+class KpiTable:
+    """One KPI table.
+
+    Attributes:
+        name: of the table in the warehouse, of its dbt models and tags, and of its folder in glue_jobs/kpis.
+        glue_job: the Glue job that computes it.
+        output: the prefix below which that job writes.
+        key: the columns of which no two rows hold the same values; the first is the date.
+    """
+
+    name: str
+    glue_job: str
+    output: str
+    key: tuple[str, ...]
+
+    def copy_manifest(self, batch_id: str) -> str:
+        """The manifest that COPY reads, written last by the job."""
+        return f"{self.output}/batch_id={batch_id}/manifest.json"
+
+
+KPI_TABLES = (
+    KpiTable(
+        "genre_level_kpis",
+        glue_job="genre_level_kpis",
+        output=f"{layout.OUTPUT}/genre_level_kpis",
+        key=("listen_date", "track_genre"),
+    ),
+    KpiTable(
+        "hourly_kpis",
+        glue_job="hourly-kpis",
+        output=f"{layout.OUTPUT}/hourly-kpis",
+        key=("listen_date", "listen_hour"),
+    ),
+)
+CURATION_JOB = "curate-user-streams"
+
+
+def kpi_table(name: str) -> KpiTable:
+    """The KPI table of a name.
+
+    Raises:
+        LookupError: there is none; the message lists those that there are.
+    """
+    for table in KPI_TABLES:
+        if table.name == name:
+            return table
+    raise LookupError(f"no KPI table is named {name!r}; there are {', '.join(table.name for table in KPI_TABLES)}")

@@ -1,0 +1,36 @@
+"""Why a row of a stream file is rejected, in the order in which the reasons are tried."""
+
+import datetime as dt
+
+from contract.datasets import USER_STREAMS
+
+REPEATED_HEADER = "repeated header"
+MISPLACED_QUOTE = "misplaced quote"
+FORBIDDEN_CHARACTER = "forbidden character"
+WRONG_NUMBER_OF_FIELDS = "wrong number of fields"
+NOT_A_TIMESTAMP = "listen_time is not a timestamp"
+IN_THE_FUTURE = "listen_time is in the future"
+
+# An event may lie so much after its batch's time: clocks of producers are wrong.
+TOLERANCE_OF_CLOCKS = dt.timedelta(days=1)
+
+
+def missing(column: str) -> str:
+    """The reject reason of a row without `column`."""
+    return f"{column} is missing"
+
+
+REJECT_REASONS = (
+    REPEATED_HEADER,
+    MISPLACED_QUOTE,
+    FORBIDDEN_CHARACTER,
+    WRONG_NUMBER_OF_FIELDS,
+    *map(missing, USER_STREAMS.needed),
+    NOT_A_TIMESTAMP,
+    IN_THE_FUTURE,
+)
+
+
+def latest_listen_time(batch_time: dt.datetime) -> dt.datetime:
+    """The last moment (UTC, without zone) that an event of a batch may have; `batch_time` is aware."""
+    return batch_time.astimezone(dt.UTC).replace(tzinfo=None) + TOLERANCE_OF_CLOCKS
