@@ -2,14 +2,18 @@
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -25,6 +29,7 @@ Result = TypeVar("Result")
 PARALLEL_REQUESTS = 16
 COPY_OBJECT_LIMIT = 5 * 1024**3  # bytes; CopyObject refuses more, copies in parts go on
 PART_SIZE = 512 * 1024**2
+COPY_BYTES = 1024**2  # read and written at once
 CONFLICT_TRIES = 8
 LONGEST_CONFLICT_PAUSE = 2.0  # seconds
 
@@ -79,6 +84,10 @@ class Bucket:
         """Without `s3` the environment's endpoint, Region and credentials count."""
         self.name = name
         self.s3 = s3 or s3_client()
+
+    def __reduce__(self) -> Any:
+        # Sent to another process, it takes that process's client: a client costs as much as a small query.
+        return _bucket_of_process, (self.name,)
 
     def url(self, key: str) -> str:
         """The URL by which people, Glue and Redshift know an object."""
@@ -159,6 +168,22 @@ class Bucket:
             self.s3.put_object(Bucket=self.name, Key=key, Body=content, ContentType=content_type)
         except ClientError as error:
             raise self._meaning(error, key, "written") from error
+
+    def upload(self, file: Path, key: str) -> None:
+        """Write a local file as an object, in parts when it is large."""
+        try:
+            self.s3.upload_file(str(file), self.name, key)
+        except S3UploadFailedError as error:
+            raise RefusedError(f"{self.url(key)} cannot be written: {error}") from error
+
+    def download(self, key: str, file: Path) -> None:
+        """Write an object to a local file.
+
+        Raises:
+            GoneError: there is no such object.
+        """
+        with self.open(key) as body, file.open("wb") as out:
+            shutil.copyfileobj(body, out, COPY_BYTES)
 
     def copy(self, source: StoredObject, target: str) -> StoredObject:
         """Copy exactly the version that `source` names; the copy's ETag may differ from the source's.
@@ -274,6 +299,11 @@ class Bucket:
                 "the key that encrypts it, or remove it, and run again"
             )
         return error
+
+
+@cache
+def _bucket_of_process(name: str) -> Bucket:
+    return Bucket(name)
 
 
 def _status(error: ClientError) -> int | None:

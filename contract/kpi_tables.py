@@ -14,12 +14,15 @@ class KpiTable:
         glue_job: the Glue job that computes it.
         output: the prefix below which that job writes.
         key: the columns of which no two rows hold the same values; the first is the date.
+        combined_by: the columns of the partial rows that one final row needs all of; a date's partial rows are combined
+            in as many pieces as these columns have values.
     """
 
     name: str
     glue_job: str
     output: str
     key: tuple[str, ...]
+    combined_by: tuple[str, ...] = ("listen_date",)
 
     def copy_manifest(self, batch_id: str) -> str:
         """The manifest that COPY reads, written last by the job."""
@@ -38,9 +41,9 @@ KPI_TABLES = (
         glue_job="hourly-kpis",
         output=f"{layout.OUTPUT}/hourly-kpis",
         key=("listen_date", "listen_hour"),
+        combined_by=("listen_date", "listen_hour"),
     ),
 )
-CURATION_JOB = "curate-user-streams"
 
 
 def kpi_table(name: str) -> KpiTable:

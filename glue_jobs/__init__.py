@@ -1,5 +1,6 @@
-"""The Spark jobs that AWS Glue runs: curation of landed events, and the two raw KPI tables.
+"""The Spark jobs that AWS Glue runs: curation of landed events, and the raw KPI tables.
 
-One script per job; each is pure DataFrame functions and a thin main(). Nothing here imports more than PySpark, boto3
-and the standard library, so the package runs on Glue as one `--extra-py-files` archive.
+Spark distributes, DuckDB computes: a job plans small tasks, and `distribution` runs a kernel for each of them on Spark's
+workers. A kernel is a plain function over one DuckDB connection. The package runs on Glue beside `contract`, as one
+archive.
 """

@@ -1,67 +1,99 @@
-"""Songs and users as the KPI jobs need them, from the last CSV files that passed validation."""
+"""Songs and users as the KPI jobs need them: Parquet, made once per job from the last CSV files that passed validation.
+
+A file streams through Arrow and DuckDB in pieces, so that its size does not matter: neither becomes Python objects, and
+what does not fit into memory is spilled.
+"""
 
 import csv
-import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
-from pyspark.sql.types import StringType, StructField, StructType
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
 
-from glue_jobs.lake import Bucket
-from glue_jobs.text import BLANKS, blank_as_null, fit, number, trimmed
+from contract.bucket import Bucket
+from contract.csv_format import BLANKS, BYTE_ORDER_MARK, fields_of, is_blank
+from glue_jobs.kernel import text_of
 
-UNKNOWN_GENRE = "unknown"
-AGE_RANGE = (0, 130)
-DURATION_RANGE_MS = (0, 10**12)
-
-csv.field_size_limit(sys.maxsize)  # validation has refused files with endless lines
+PIECE_BYTES = 16 * 1024**2  # no record is longer, as validation has seen to
+SONG_COLUMNS = ("id", "track_id", "track_name", "artists", "duration_ms", "track_genre")
+USER_COLUMNS = ("user_id", "user_age")
 
 
-def read_csv(spark: SparkSession, bucket: Bucket, key: str, columns: Sequence[str]) -> DataFrame:
-    """Return the named columns of an RFC 4180 file with a header, as text.
+def songs(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: Path) -> None:
+    """Write one row per track to `file`: track_id, track_name, artists, duration_ms (decimal), track_genre.
 
-    A column that the file has not, a field that a row has not, and an empty one are null.
+    Of a repeated `track_id` the row with the lowest `id` counts. A duration that is negative, or endless, is none. A
+    track without a genre is of the genre `unknown`.
     """
-    # Not by Spark's reader: of mixed line ends it knows but one, and it renames columns that are named twice.
-    rows = spark.sparkContext.parallelize([(bucket.name, key, tuple(columns))], 1).flatMap(_rows_of_file)
-    schema = StructType([StructField(name, StringType()) for name in columns])
-    return spark.createDataFrame(rows, schema, verifySchema=False)
+    _prepare(database, bucket, key, SONG_COLUMNS, "songs.sql", file)
 
 
-def _rows_of_file(file: tuple[str, str, tuple[str, ...]]) -> Iterator[tuple[str | None, ...]]:
-    bucket_name, key, columns = file
-    lines = Bucket(bucket_name).lines(key)
-    records = csv.reader(line.decode("utf-8-sig" if index == 0 else "utf-8") for index, line in enumerate(lines))
-    header = [name.strip(BLANKS) for name in next(records)]
-    positions = [header.index(name) if name in header else -1 for name in columns]
-    for record in filter(None, records):
-        fields = dict(enumerate(record))
-        yield tuple(fields.get(position) or None for position in positions)
+def users(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: Path) -> None:
+    """Write one row per user to `file`: user_id, user_age (whole years; null when it is no age)."""
+    _prepare(database, bucket, key, USER_COLUMNS, "users.sql", file)
 
 
-def songs(rows: DataFrame) -> DataFrame:
-    """Return one row per track: track_id, track_name, artists, duration_ms (decimal), track_genre ('unknown' for none).
+def _prepare(
+    database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, columns: Sequence[str], query: str, file: Path
+) -> None:
+    landed = ", ".join(f"{name} varchar" for name in columns)
+    database.execute(f"create or replace temp table landed_rows ({landed})")
+    for table in read_csv(bucket, key, columns):
+        database.register("piece", table)
+        database.execute("insert into landed_rows select * from piece")
+        database.unregister("piece")
+    database.execute(f"copy ({text_of(query)}) to '{file}' (format parquet, compression snappy)")
+    database.execute("drop table landed_rows")
 
-    Of a repeated `track_id` the row with the lowest `id` counts. A duration that is negative, or endless, is none.
+
+def read_csv(bucket: Bucket, key: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the named columns of an RFC 4180 file with a header, as text, in pieces.
+
+    A column that the file has not, a field that a row has not, and an empty one are null. Blank lines are no rows.
     """
-    duration = number(F.col("duration_ms"))
-    typed = rows.select(
-        trimmed(F.col("track_id")).alias("track_id"),
-        number(F.col("id")).alias("id"),
-        "track_name",
-        "artists",
-        F.when(duration.between(*DURATION_RANGE_MS), duration).cast("decimal(20, 3)").alias("duration_ms"),
-        # Redshift ignores trailing spaces when it compares: with them, one genre would be two rows of the same key.
-        F.rtrim(fit(F.coalesce(blank_as_null(F.col("track_genre")), F.lit(UNKNOWN_GENRE)), 256)).alias("track_genre"),
-    )
-    # Rows without an id come last, and the other columns break the tie, so that the choice never depends on the order.
-    choice = F.min(F.struct(F.col("id").isNull(), "id", "track_name", "artists", "duration_ms", "track_genre"))
-    return typed.groupBy("track_id").agg(choice.alias("first")).select("track_id", "first.*").drop("col1", "id")
+    header = _header(bucket, key)
+    names = [f"field_{position}" for position in range(len(header))]
+    chosen = [names[header.index(name)] if name in header else None for name in columns]
+    misshapen: list[str] = []
+
+    def keep(row: pa.csv.InvalidRow) -> str:
+        misshapen.append(row.text)
+        return "skip"
+
+    with bucket.open(key) as body:
+        reader = pa.csv.open_csv(
+            pa.PythonFile(body, mode="r"),
+            read_options=pa.csv.ReadOptions(
+                column_names=names, block_size=PIECE_BYTES, skip_rows_after_names=1, use_threads=False
+            ),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=sorted({name for name in chosen if name}),
+                strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+        for batch in reader:
+            yield _as_table(columns, [batch[name] if name else pa.nulls(len(batch), pa.string()) for name in chosen])
+    rows = [fields_of(record)[0] for record in misshapen if not is_blank(record)]
+    yield _as_table(columns, [_field_of_each(rows, names.index(name) if name else None) for name in chosen])
 
 
-def users(rows: DataFrame) -> DataFrame:
-    """Return one row per user: user_id, user_age (whole years; null when it is no age)."""
-    age = number(F.col("user_age"))
-    years = F.when(age.between(*AGE_RANGE), F.floor(age).cast("int"))
-    return rows.select(trimmed(F.col("user_id")).alias("user_id"), years.alias("user_age"))
+def _header(bucket: Bucket, key: str) -> list[str]:
+    """The names in the first line, blanks around them trimmed."""
+    with bucket.open(key) as body:
+        beginning = body.read(PIECE_BYTES).decode(errors="replace")
+    line = beginning.removeprefix(BYTE_ORDER_MARK).replace("\r", "\n").partition("\n")[0]
+    return [name.strip(BLANKS) for name in next(csv.reader([line]))]
+
+
+def _as_table(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Table:
+    return pa.Table.from_arrays(list(columns), names=list(names))
+
+
+def _field_of_each(rows: Sequence[Sequence[str]], position: int | None) -> pa.Array:
+    fields = [row[position] if position is not None and position < len(row) else None for row in rows]
+    return pa.array(fields, pa.string())

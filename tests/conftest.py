@@ -1,10 +1,10 @@
-"""What tests of several folders share: one Spark session per test run, and the S3 that it reads and writes."""
+"""What tests of several folders share: one S3 per test run, and Spark on it."""
 
 from collections.abc import Iterator
 
 import pytest
-from pyspark.sql import SparkSession
 
+from glue_jobs.distribution import Distribution, SparkDistribution
 from glue_jobs.session import spark_session
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
@@ -18,8 +18,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
 
 
 @pytest.fixture(scope="session")
-def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The jobs' own session, on a machine whose clock is far from UTC: no result may depend on it."""
+def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    """Kernels on Spark's workers, on a machine whose clock is far from UTC: no result may depend on it."""
     folder = tmp_path_factory.mktemp("spark")
     conf = write_spark_conf(folder / "conf", aws.url, folder / "scratch")
     with pytest.MonkeyPatch.context() as patch:
@@ -29,7 +29,7 @@ def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("TZ", "America/St_Johns")
         with spark_session("tests") as session:
             patch.undo()
-            yield session
+            yield SparkDistribution(session)
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
-"""A lake on the sandbox's S3, and the warm Spark session that reads and writes it."""
+"""A lake with songs and users for each test, on the sandbox's S3."""
 
 import uuid
 
 import pytest
-from pyspark.sql import SparkSession
 
-from tests.integration.glue_jobs.lake_of_events import LakeOfEvents
+from tests.pipeline import Pipeline
 
 
 @pytest.fixture
-def lake(spark: SparkSession, aws_in_environment: None) -> LakeOfEvents:
-    """A bucket with songs and users, and no streams."""
-    return LakeOfEvents(spark, bucket=f"lake-{uuid.uuid4()}")
+def lake(aws_in_environment: None) -> Pipeline:
+    return Pipeline.with_songs_and_users(f"lake-{uuid.uuid4()}")

@@ -10,22 +10,18 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from music_streams.validation import DatasetsRefusedError
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from contract import layout
-from contract.kpi_tables import kpi_table
-from glue_jobs.genre_level_kpis import SONG_COLUMNS
-from glue_jobs.hourly_kpis import USER_COLUMNS
-from glue_jobs.lake import Bucket
-from glue_jobs.reference_tables import read_csv, songs, users
+from contract.bucket import Bucket
+from glue_jobs import reference_tables
+from glue_jobs.kernel import connection
 from sandbox.aws.endpoint import AwsEndpoint
-from tests.integration.glue_jobs.lake_of_events import SONGS, USERS, LakeOfEvents
 from tests.integration.glue_jobs.malformed_input import (
     FILES,
     REFERENCE_FILES,
@@ -39,6 +35,7 @@ from tests.integration.glue_jobs.malformed_input import (
     unescaped,
 )
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+from tests.pipeline import SONGS, USERS, Pipeline
 
 BATCH = "20240626T000000Z-00000001"
 HEADER = b"user_id,track_id,listen_time\n"
@@ -172,7 +169,7 @@ PLAYS: list[Event] = [
 class Run:
     """What one run with all rows and stream files did, by the name of the file where there is one."""
 
-    lake: LakeOfEvents
+    lake: Pipeline
     record: dict[str, Any]
     rows_read: dict[str, int]
     validated: list[dict[str, Any]]
@@ -200,8 +197,8 @@ def environment(aws: AwsEndpoint) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def run(spark: SparkSession, environment: None) -> Run:
-    lake = LakeOfEvents(spark, bucket=f"malformed-{uuid.uuid4()}")
+def run(environment: None) -> Run:
+    lake = Pipeline.with_songs_and_users(f"malformed-{uuid.uuid4()}")
     for name, file in TAKEN.items():
         lake.land(name, content_of(file))
     for refused in REFUSED:
@@ -212,8 +209,6 @@ def run(spark: SparkSession, environment: None) -> Run:
     lake.take_in(BATCH, on_invalid_stream_file="quarantine")
     record = lake.curate(BATCH, max_reject_rate=1)
     files = lake.record(f"{layout.BatchFolder(BATCH).validation}/summary.json")["files"]
-    events = spark.read.parquet(*[f"s3://{lake.bucket}/{file['key']}" for file in record["curated_files"]])
-    stored = events.select("user_id", "track_id", F.col("listen_time").cast("string")).collect()
     return Run(
         lake=lake,
         record=record,
@@ -225,8 +220,8 @@ def run(spark: SparkSession, environment: None) -> Run:
             for key in lake.keys(f"{layout.QUARANTINED_FILES}/{BATCH}/")
             if key.endswith(".reason.json")
         },
-        stored=Counter(map(tuple, stored)),
-        tables=lake.compute(BATCH),
+        stored=Counter(lake.events(record)),
+        tables=lake.compute_all(BATCH),
     )
 
 
@@ -251,9 +246,9 @@ def rejecting_warnings(file: dict[str, Any]) -> Counter[str]:
     )
 
 
-def rejected_rows(lake: LakeOfEvents) -> dict[str, list[tuple[str, bytes]]]:
+def rejected_rows(lake: Pipeline) -> dict[str, list[tuple[str, bytes]]]:
     found = defaultdict[str, list[tuple[str, bytes]]](list)
-    for key in lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={BATCH}/"):
+    for key in lake.keys(f"{layout.BatchFolder(BATCH).quarantined_rows}/"):
         for line in lake.text(key).removesuffix("\n").split("\n"):
             row = json.loads(line)
             found[name_of(row["source_file"])].append((row["reason"], row["raw_line"].encode()))
@@ -308,7 +303,7 @@ def test_files_are_refused_as_the_page_says(run: Run, refused: Placed) -> None:
     message = reasons[0]["message"].removeprefix(f"user_streams/{refused.file}").lstrip(": ")
     assert message.startswith(outcome.reasons[0])
     assert refused.file not in run.rows_read
-    assert run.lake.s3.get_object(Bucket=run.lake.bucket, Key=kept_as)["Body"].read() == refused.input
+    assert run.lake.bucket.read(kept_as) == refused.input
 
 
 def test_the_store_holds_what_is_accepted_once(run: Run) -> None:
@@ -326,13 +321,13 @@ def test_the_store_holds_what_is_accepted_once(run: Run) -> None:
 def test_the_tables_are_those_worked_out_in_plain_python(run: Run) -> None:
     time = dt.datetime.fromisoformat(run.lake.record(layout.BatchFolder(BATCH).manifest)["time"])
     expected = expected_tables(SONG_FILE, USER_FILE, [("all.csv", as_csv(run.stored))], time)
-    assert differences(expected.genre_level_kpis, run.tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, run.tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, run.tables["genre_level_kpis"], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, run.tables["hourly_kpis"], HOUR_KEY) == ""
 
 
 def test_longer_ids_are_cut_to_what_the_warehouse_takes(run: Run) -> None:
     for day, track in (("2024-06-23", "t" * 64), ("2024-06-22", "é" * 32)):
-        assert run.row(kpi_table("genre_level_kpis").output, day, "unknown")["most_popular_track_id"] == track
+        assert run.row("genre_level_kpis", day, "unknown")["most_popular_track_id"] == track
 
 
 @pytest.mark.parametrize("number", range(len(SONG_CASES)), ids=[case.name for case in SONG_CASES])
@@ -344,8 +339,8 @@ def test_songs_count_as_the_page_says(run: Run, number: int) -> None:
 
     day = f"{hour:%Y-%m-%d}"
     found = {
-        **run.row(kpi_table("hourly_kpis").output, day, str(hour.hour)),
-        **run.row(kpi_table("genre_level_kpis").output, day, expected["track_genre"]),
+        **run.row("hourly_kpis", day, str(hour.hour)),
+        **run.row("genre_level_kpis", day, expected["track_genre"]),
     }
 
     assert {name: found[name] for name in expected} == expected
@@ -354,13 +349,13 @@ def test_songs_count_as_the_page_says(run: Run, number: int) -> None:
 @pytest.mark.parametrize("number", range(len(USER_CASES)), ids=[case.name for case in USER_CASES])
 def test_users_count_as_the_page_says(run: Run, number: int) -> None:
     said, hour = USER_CASES[number].cells[0], hour_of_user(number)
-    found = run.row(kpi_table("hourly_kpis").output, f"{hour:%Y-%m-%d}", str(hour.hour))
+    found = run.row("hourly_kpis", f"{hour:%Y-%m-%d}", str(hour.hour))
     assert found["most_engaged_age_group"] == ("" if said == "null" else said.strip("`"))
 
 
 def test_no_row_of_a_reference_table_costs_another(run: Run) -> None:
-    assert run.row(kpi_table("genre_level_kpis").output, "2021-01-01", "pop")["listen_count"] == f"{len(SONG_CASES)}"
-    hour = run.row(kpi_table("hourly_kpis").output, "2021-01-02", "10")
+    assert run.row("genre_level_kpis", "2021-01-01", "pop")["listen_count"] == f"{len(SONG_CASES)}"
+    hour = run.row("hourly_kpis", "2021-01-02", "10")
     assert (hour["most_engaged_age_group"], hour["listen_count"]) == ("18-25", f"{len(USER_CASES)}")
 
 
@@ -378,13 +373,13 @@ def unmet(message: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def reference_lake(spark: SparkSession, environment: None) -> LakeOfEvents:
-    lake = LakeOfEvents(spark, bucket=f"malformed-{uuid.uuid4()}")
+def reference_lake(environment: None) -> Pipeline:
+    lake = Pipeline.with_songs_and_users(f"malformed-{uuid.uuid4()}")
     lake.land("plays.csv", HEADER + b"u1,t1,2024-06-25 10:00:00\n")
     return lake
 
 
-def test_reference_files_are_refused_as_the_page_says(reference_lake: LakeOfEvents) -> None:
+def test_reference_files_are_refused_as_the_page_says(reference_lake: Pipeline) -> None:
     pairs = itertools.zip_longest(reference_files("songs", "refused"), reference_files("users", "refused"))
     for number, pair in enumerate(pairs):
         content = {case.cells[0]: case.content() for case in pair if case}
@@ -399,7 +394,7 @@ def test_reference_files_are_refused_as_the_page_says(reference_lake: LakeOfEven
             assert messages[0].startswith(outcome.reasons[0]), case.name
 
 
-def test_reference_files_are_read_as_the_page_says(reference_lake: LakeOfEvents) -> None:
+def test_reference_files_are_read_as_the_page_says(reference_lake: Pipeline) -> None:
     song_files, user_files = list(reference_files("songs", "accepted")), list(reference_files("users", "accepted"))
     for number, pair in enumerate(itertools.zip_longest(song_files, user_files)):
         content = {case.cells[0]: case.content() for case in pair if case}
@@ -407,11 +402,11 @@ def test_reference_files_are_read_as_the_page_says(reference_lake: LakeOfEvents)
         reference_lake.put(layout.USERS, content.get("users", USERS))
         reference_lake.take_in(f"{BATCH}-accepted-{number}")
 
-    for case, rows_of_file in read_together(reference_lake, song_files, SONG_COLUMNS, songs):
+    for case, rows_of_file in prepared(reference_lake, song_files, reference_tables.songs):
         expected = {key.decode(): ("Song", "Ann", 60_000, "pop") for key in re.findall(rb"\bt\d\b", case.content())}
-        assert {row["track_id"]: tuple(row[1:5]) for row in rows_of_file} == expected, case.name
-    for case, rows_of_file in read_together(reference_lake, user_files, USER_COLUMNS, users):
-        ages = {row["user_id"]: row["user_age"] for row in rows_of_file}
+        assert {row[0]: row[1:5] for row in rows_of_file} == expected, case.name
+    for case, rows_of_file in prepared(reference_lake, user_files, reference_tables.users):
+        ages = dict(rows_of_file)
         assert ages["u1"] == 25, case.name
         assert ages.keys() == {key.decode() for key in re.findall(rb"\bu\d\b", case.content())}, case.name
 
@@ -420,18 +415,15 @@ def reference_files(table: str, kind: str) -> Iterator[Case]:
     return (case for case in REFERENCES if case.cells[0] == table and case.cells[1].startswith(kind))
 
 
-def read_together(
-    lake: LakeOfEvents, files: Sequence[Case], columns: Sequence[str], shaped: Callable[[DataFrame], DataFrame]
-) -> list[tuple[Case, list[Row]]]:
-    """What the KPI jobs make of each file, in one query."""
-    frames = []
-    for number, case in enumerate(files):
-        lake.put(f"{number}.csv", case.content())
-        frames.append(shaped(read_csv(lake.spark, Bucket(lake.bucket), f"{number}.csv", columns)))
-    rows_of_all = reduce(
-        DataFrame.unionByName, [frame.withColumn("file", F.lit(number)) for number, frame in enumerate(frames)]
-    ).collect()
-    return [(case, [row for row in rows_of_all if row["file"] == number]) for number, case in enumerate(files)]
+def prepared(
+    lake: Pipeline, files: Sequence[Case], prepare: Callable[[duckdb.DuckDBPyConnection, Bucket, str, Path], None]
+) -> Iterator[tuple[Case, list[tuple[Any, ...]]]]:
+    """What the KPI jobs make of each file."""
+    with connection() as (database, folder):
+        for case in files:
+            lake.put("reference.csv", case.content())
+            prepare(database, lake.bucket, "reference.csv", folder / "prepared.parquet")
+            yield case, database.execute(f"from read_parquet('{folder}/prepared.parquet')").fetchall()
 
 
 REFERENCES = [

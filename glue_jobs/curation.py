@@ -1,0 +1,161 @@
+"""The kernels of curation: judge the rows of some pieces of files; keep the new events of a part of a date."""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO, Any
+
+import duckdb
+
+from contract import layout
+from contract.bucket import Bucket
+from contract.csv_format import BLANKS
+from contract.records import CuratedFile, committed_files
+from glue_jobs.distribution import RESULT, Record, decode, encode
+from glue_jobs.events import overlapping, select_events
+from glue_jobs.kernel import connection, text_of
+from glue_jobs.stream_lines import Piece, rows
+
+ROWS_OF_BLOCK = 150_000  # some megabytes, as Spark's rows should be
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of the curation job.
+
+    Attributes:
+        latest: the last moment that an event of the batch may have, UTC.
+        buckets: into so many parts (a power of two) each date is cut, by the hash of `user_id`.
+    """
+
+    bucket: Bucket
+    batch_id: str
+    name: str
+    latest: dt.datetime
+    buckets: int
+
+    @property
+    def quarantine(self) -> str:
+        """The prefix of the rows that this attempt rejects."""
+        return f"{layout.BatchFolder(self.batch_id).quarantined_rows}/attempt={self.name}"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows of a file there are with one listen date, or one reason to reject them."""
+
+    file: int
+    listen_date: str | None
+    reason: str | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class PiecesOfTask:
+    """What the first kernel works on; `number` names the task, the same in each of its retries."""
+
+    number: int
+    pieces: Sequence[Piece]
+
+
+def judge(attempt: Attempt, task: PiecesOfTask) -> Iterator[Record]:
+    """The first kernel: give each row its verdict; yield the good ones by date and bucket, and what was counted.
+
+    Rejected rows go to quarantine at once, below the attempt: of several attempts the records name the one that counts.
+    """
+    counted = Counter[tuple[int, str | None, str | None]]()
+    with connection() as (database, folder), ExitStack() as files:
+        rejected: IO[str] | None = None
+        for table in rows(attempt.bucket, task.pieces):
+            _judge_table(database, attempt, table)
+            del table
+            for file, date, reason, count in database.execute(
+                "select file, cast(listen_date as varchar), reason, count(*) from judged group by all"
+            ).fetchall():
+                counted[file, date, reason] += count
+            if any(reason for _, _, reason in counted):
+                rejected = rejected or files.enter_context((folder / "rejected.json").open("w", encoding="utf-8"))
+                _write_rejected(database, task.pieces, rejected)
+            yield from _blocks(database)
+        if rejected:
+            rejected.close()
+            attempt.bucket.upload(folder / "rejected.json", f"{attempt.quarantine}/part-{task.number:05d}.json")
+    tallies = [(*key, count) for key, count in counted.items()]
+    yield RESULT, json.dumps({"tallies": tallies}).encode()
+
+
+def _judge_table(database: duckdb.DuckDBPyConnection, attempt: Attempt, table: Any) -> None:
+    database.register("stream_rows", table)
+    bucket = f"cast(md5_number_lower(user_id) % {attempt.buckets} as integer)" if attempt.buckets > 1 else "0"
+    database.execute(
+        f"""
+        create or replace temp table judged as
+        select
+            *,
+            cast(listen_time as date) as listen_date,
+            case when reason is null then {bucket} end as bucket
+        from ({text_of("judge_rows.sql", "contract")})
+        """,  # noqa: S608 - texts of our own
+        {"blanks": BLANKS, "latest": attempt.latest},
+    )
+    database.unregister("stream_rows")
+
+
+def _write_rejected(database: duckdb.DuckDBPyConnection, pieces: Sequence[Piece], out: IO[str]) -> None:
+    source_files = {piece.file.number: piece.file.key for piece in pieces}
+    cursor = database.execute("select reason, file, raw_line from judged where reason is not null")
+    while some := cursor.fetchmany(ROWS_OF_BLOCK):
+        for reason, file, raw_line in some:
+            row = {"reason": reason, "source_file": source_files[file], "raw_line": raw_line}
+            out.write(f"{json.dumps(row, ensure_ascii=False)}\n")
+
+
+def _blocks(database: duckdb.DuckDBPyConnection) -> Iterator[Record]:
+    keys = database.execute(
+        "select distinct listen_date, bucket from judged where reason is null order by all"
+    ).fetchall()
+    for date, bucket in keys:
+        of_key = database.execute(
+            "select user_id, track_id, listen_time from judged where listen_date = ? and bucket = ?", [date, bucket]
+        ).to_arrow_table()
+        for first in range(0, len(of_key), ROWS_OF_BLOCK):
+            yield f"{date.isoformat() if date else date}/{bucket}", encode(of_key.slice(first, ROWS_OF_BLOCK))
+
+
+def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iterator[Record]:
+    """The second kernel: write the events of a date and bucket that no committed batch holds, each once."""
+    listen_date, _, bucket = key.partition("/")
+    part = CuratedFile("", listen_date, 0, int(bucket), attempt.buckets)
+    with connection() as (database, folder):
+        database.execute("create temp table landed (user_id varchar, track_id varchar, listen_time timestamp)")
+        for block in blocks:
+            database.register("block", decode(block))
+            database.execute("insert into landed select * from block")
+            database.unregister("block")
+        committed = overlapping(committed_files(attempt.bucket, [listen_date]), part.bucket, part.buckets)
+        select_events(database, attempt.bucket, folder, committed, name="committed")
+        events = folder / "events.parquet"
+        (count,) = database.execute(
+            f"""
+            copy (
+                select distinct user_id, track_id, listen_time
+                from landed
+                anti join committed using (user_id, track_id, listen_time)
+            ) to '{events}' (format parquet, compression snappy)
+            """  # noqa: S608 - a path of our own
+        ).fetchone() or (0,)
+        if not count:
+            return
+        target = f"{layout.curated_folder(listen_date, attempt.batch_id, attempt.name)}/part-{part.bucket:05d}.parquet"
+        attempt.bucket.upload(events, target)
+    entry = {
+        "key": target,
+        "listen_date": listen_date,
+        "rows": count,
+        "bucket": part.bucket,
+        "buckets": part.buckets,
+    }
+    yield RESULT, json.dumps({"file": entry}).encode()

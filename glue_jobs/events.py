@@ -1,0 +1,61 @@
+"""Curated events as kernels read them: the committed files of a part of a date, from S3 into DuckDB.
+
+A date is cut into parts by the hash of `user_id`, whose number is a power of two: hashes modulo powers of two nest, so
+that files that were cut into more or fewer parts than the reader wants are still told apart.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import duckdb
+
+from contract.bucket import Bucket, in_parallel
+from contract.records import CuratedFile
+
+EVENTS_PER_BUCKET = 4_000_000
+BYTES_PER_EVENT = 45  # of a line in a stream file, at the least
+
+
+def buckets_for(events: int) -> int:
+    """Into how many parts a date of so many events is cut."""
+    buckets = 1
+    while events > buckets * EVENTS_PER_BUCKET:
+        buckets *= 2
+    return buckets
+
+
+def overlapping(files: Iterable[CuratedFile], bucket: int, buckets: int) -> list[CuratedFile]:
+    """Those of the files that may hold events of part `bucket` of `buckets`."""
+    return [file for file in files if not (file.bucket - bucket) % min(file.buckets, buckets)]
+
+
+def select_events(
+    database: duckdb.DuckDBPyConnection,
+    bucket: Bucket,
+    folder: Path,
+    files: Sequence[CuratedFile],
+    *,
+    name: str,
+    part: tuple[int, int] | None = None,
+) -> None:
+    """Make a view (user_id, track_id, listen_time) of the files, which are downloaded to `folder`.
+
+    Args:
+        name: of the view.
+        part: (bucket, buckets); only events of this part are selected. Without it all are.
+    """
+    selects = ["select null::varchar as user_id, null::varchar as track_id, null::timestamp as listen_time limit 0"]
+
+    def download(numbered: tuple[int, CuratedFile]) -> str:
+        number, file = numbered
+        path = folder / f"{name}-{number}.parquet"
+        bucket.download(file.key, path)
+        # Files of Spark's hold times with a zone, which is UTC.
+        select = f"select user_id, track_id, make_timestamp(epoch_us(listen_time)) from read_parquet('{path}')"  # noqa: S608
+        if part and file.buckets < part[1]:
+            select += f" where md5_number_lower(user_id) % {part[1]} = {part[0]}"
+        return select
+
+    if files:
+        selects += in_parallel(download, list(enumerate(files)))
+    database.execute(f"create or replace temp view {name} as {' union all '.join(f'({select})' for select in selects)}")

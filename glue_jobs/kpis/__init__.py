@@ -1,0 +1,90 @@
+"""The kernels of the KPI jobs: partial rows of a part of a date, and KPI rows of all that belong together.
+
+Each KPI table has a folder with `partial.sql` and `final.sql`, and an entry in `contract.kpi_tables`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from contract.bucket import Bucket
+from contract.kpi_tables import KpiTable
+from contract.records import CuratedFile
+from glue_jobs.distribution import RESULT, Record, SharedFile, decode, encode
+from glue_jobs.events import overlapping, select_events
+from glue_jobs.kernel import connection, text_of
+
+# What partial.sql finds: the columns of the store, and of the tables that `reference_tables` makes.
+_INPUTS = {
+    "events": "user_id varchar, track_id varchar, listen_time timestamp",
+    "songs": "track_id varchar, track_name varchar, artists varchar, duration_ms decimal(20, 3), track_genre varchar",
+    "users": "user_id varchar, user_age smallint",
+}
+
+
+@dataclass(frozen=True)
+class PartOfDate:
+    """What the first kernel works on: part `bucket` of `buckets` of a date, and the date's files that may hold it."""
+
+    listen_date: str
+    bucket: int
+    buckets: int
+    files: tuple[CuratedFile, ...]
+
+    @classmethod
+    def of(cls, listen_date: str, buckets: int, files: Sequence[CuratedFile]) -> "list[PartOfDate]":
+        """The parts of a date."""
+        return [
+            cls(listen_date, bucket, buckets, tuple(overlapping(files, bucket, buckets))) for bucket in range(buckets)
+        ]
+
+
+@dataclass(frozen=True)
+class ReferenceTables:
+    """Where kernels find songs and users, as Parquet."""
+
+    songs: SharedFile
+    users: SharedFile
+
+
+def compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, part: PartOfDate) -> Iterator[Record]:
+    """The first kernel: KPI rows of a date that is one part; of others partial rows, keyed by what belongs together."""
+    with connection() as (database, folder):
+        select_events(database, bucket, folder, part.files, name="events", part=(part.bucket, part.buckets))
+        database.execute(f"create temp view songs as from read_parquet('{reference.songs()}')")
+        database.execute(f"create temp view users as from read_parquet('{reference.users()}')")
+        database.execute(f"create temp table partials as {_sql(table, 'partial')}")
+        if part.buckets == 1:
+            yield RESULT, encode(database.sql(_sql(table, "final")).to_arrow_table())
+            return
+        combined_by = ", ".join(table.combined_by)
+        for values in database.execute(f"select distinct {combined_by} from partials order by all").fetchall():
+            matches = " and ".join(f"{name} = ?" for name in table.combined_by)
+            rows = database.execute(f"select * from partials where {matches}", values).to_arrow_table()  # noqa: S608
+            yield "/".join(map(str, values)), encode(rows)
+
+
+def combine_parts(table: KpiTable, _: str, blocks: Iterator[bytes]) -> Iterator[Record]:
+    """The second kernel: KPI rows from all the partial rows that belong together."""
+    with connection() as (database, _folder):
+        for number, block in enumerate(blocks):
+            database.register("block", decode(block))
+            database.execute(
+                "insert into partials from block" if number else "create temp table partials as from block"
+            )
+            database.unregister("block")
+        yield RESULT, encode(database.sql(_sql(table, "final")).to_arrow_table())
+
+
+def columns_of(table: KpiTable) -> pa.Schema:
+    """The columns of the KPI rows, in their order."""
+    with connection() as (database, _folder):
+        for name, columns in _INPUTS.items():
+            database.execute(f"create temp table {name} ({columns})")
+        database.execute(f"create temp table partials as {_sql(table, 'partial')}")
+        return database.sql(_sql(table, "final")).to_arrow_table().schema
+
+
+def _sql(table: KpiTable, name: str) -> str:
+    return text_of(f"kpis/{table.name}/{name}.sql")

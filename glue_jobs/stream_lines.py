@@ -1,0 +1,340 @@
+"""Pinned stream files as rows of text: pieces of about 64 MB, cut at line ends, each line split into fields.
+
+Lines that are plain CSV, nearly all of them, are split by Arrow. Lines with a quote or a forbidden character, and those
+that may be a header again, are few: Python splits them one by one, after the same rules as validation.
+"""
+
+import csv
+import gzip
+import io
+import itertools
+import operator
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+
+from contract.bucket import Bucket
+from contract.csv_format import BYTE_ORDER_MARK, FORBIDDEN, fields_of, is_blank, is_forbidden, split_records
+from contract.datasets import USER_STREAMS
+from contract.rejections import FORBIDDEN_CHARACTER, MISPLACED_QUOTE, REPEATED_HEADER, WRONG_NUMBER_OF_FIELDS
+
+PIECE_BYTES = 64 * 1024**2
+TAIL_BYTES = 64 * 1024  # read at once to find the end of a line that goes on behind a piece
+ROWS_AT_ONCE = 1000
+RECORDS_OF_TABLE = 50_000
+
+ROWS_SCHEMA = pa.schema(
+    [
+        ("file", pa.int32()),
+        ("user_id", pa.string()),
+        ("track_id", pa.string()),
+        ("listen_time", pa.string()),
+        ("fault", pa.string()),
+        ("raw_line", pa.string()),
+    ]
+)
+
+_LINE_END = re.compile(rb"[\r\n]")
+_FORBIDDEN = tuple(character.encode() for character in FORBIDDEN)
+
+
+class PinChangedError(Exception):
+    """A pinned file is not what the manifest says of it."""
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """A stream file of the batch, from its entry in the manifest.
+
+    Attributes:
+        number: its position in the manifest.
+        size: bytes.
+        header: its first line without a byte order mark.
+        line_per_record: whether no quoted field can hold a line break.
+        compression: `gzip`, or none.
+    """
+
+    number: int
+    key: str
+    copy: str
+    size: int
+    header: str
+    columns: tuple[str, ...]
+    line_per_record: bool
+    compression: str | None = None
+
+    @classmethod
+    def of(cls, number: int, entry: Mapping[str, Any]) -> "PinnedFile":
+        """Make it; manifests of earlier versions know no compression."""
+        return cls(
+            number,
+            entry["key"],
+            entry["copy"],
+            entry["size"],
+            entry["header"].removeprefix(BYTE_ORDER_MARK),
+            tuple(entry["columns"]),
+            entry["line_per_record"],
+            entry.get("compression"),
+        )
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether nobody can tell where its rows begin without reading it from the start."""
+        return not self.line_per_record or self.compression is not None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The lines of a file that begin at the bytes from `first` until before `end`."""
+
+    file: PinnedFile
+    first: int
+    end: int
+
+
+def plan(files: Sequence[PinnedFile], piece_bytes: int = PIECE_BYTES) -> list[list[Piece]]:
+    """The tasks: pieces of large files, and small files together, of about `piece_bytes` each."""
+    tasks: list[list[Piece]] = []
+    room = 0
+    for file in sorted(files, key=lambda file: (file.columns, file.number)):
+        step = max(file.size, 1) if file.in_one_piece else piece_bytes
+        for first in range(0, max(file.size, 1), step):
+            piece = Piece(file, first, min(first + step, file.size))
+            if not tasks or piece.end - piece.first > room:
+                tasks.append([])
+                room = piece_bytes
+            tasks[-1].append(piece)
+            room -= piece.end - piece.first
+    return tasks
+
+
+def rows(bucket: Bucket, pieces: Iterable[Piece], at_once: int = PIECE_BYTES) -> Iterator[pa.Table]:
+    """Yield the rows of the pieces (ROWS_SCHEMA) in tables of at least `at_once` bytes, and what is left.
+
+    Blank lines are no rows; of those with separators in them, `judge_rows.sql` decides.
+
+    Raises:
+        PinChangedError: a file has another size than the manifest says, or its gzip stream is broken.
+        GoneError: a file is gone.
+    """
+    gathered: list[pa.Table] = []
+    gathered_bytes = 0
+    for piece in pieces:
+        for table in _tables(bucket, piece, at_once):
+            gathered.append(table)
+            gathered_bytes += table.nbytes
+            if gathered_bytes >= at_once:
+                yield pa.concat_tables(gathered)
+                gathered, gathered_bytes = [], 0
+    if gathered:
+        yield pa.concat_tables(gathered)
+
+
+def _tables(bucket: Bucket, piece: Piece, at_once: int) -> Iterator[pa.Table]:
+    file = piece.file
+    texts = _texts_of_file(bucket, file, at_once) if file.in_one_piece else _texts_of_range(bucket, piece)
+    if file.line_per_record:
+        for text in texts:
+            yield from _split_lines(file, text)
+    else:
+        lines = itertools.chain.from_iterable(io.StringIO(text.decode(), newline="") for text in texts)
+        for records in _in_batches(split_records(lines, file.columns, USER_STREAMS.unbroken), RECORDS_OF_TABLE):
+            yield _odd_rows(file, records)
+
+
+def _texts_of_range(bucket: Bucket, piece: Piece) -> Iterator[bytes]:
+    text = whole_lines(bucket, piece.file, piece.first, piece.end)
+    yield text if piece.first else _without_first_line(text)
+
+
+def _texts_of_file(bucket: Bucket, file: PinnedFile, at_once: int) -> Iterator[bytes]:
+    with bucket.open(file.copy) as body:
+        stream = cast(BinaryIO, gzip.GzipFile(fileobj=body)) if file.compression == "gzip" else body
+        header_is_ahead = True
+        try:
+            for text in stream_texts(stream, at_once):
+                yield _without_first_line(text) if header_is_ahead else text
+                header_is_ahead = False
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise PinChangedError(
+                f"{bucket.url(file.copy)} (pinned from {file.key}) is no whole gzip file ({error}), and was one when it "
+                "was validated: restore that version, or trigger a new run, which pins anew"
+            ) from error
+
+
+def whole_lines(bucket: Bucket, file: PinnedFile, first: int, end: int) -> bytes:
+    """The lines of a file that begin at the bytes from `first` until before `end`, the last one to its end.
+
+    Raises:
+        PinChangedError: the file has another size than the manifest says.
+    """
+    if not file.size:
+        return b""
+    text = _read(bucket, file, max(first - 1, 0), end)
+    if first:  # one byte before, since the line that begins at `first` is this piece's
+        line_end = _LINE_END.search(text)
+        if not line_end:
+            return b""
+        text = text[line_end.end() :]
+    if not text:
+        return b""
+    parts = [text]
+    while end < file.size and not parts[-1].endswith((b"\n", b"\r")):
+        tail = _read(bucket, file, end, min(end + TAIL_BYTES, file.size))
+        line_end = _LINE_END.search(tail)
+        parts.append(tail[: line_end.end()] if line_end else tail)
+        end += len(tail)
+    return b"".join(parts)
+
+
+def _read(bucket: Bucket, file: PinnedFile, first: int, end: int) -> bytes:
+    content, size = bucket.read_range(file.copy, first, end)
+    if size != file.size:
+        raise PinChangedError(
+            f"{bucket.url(file.copy)} (pinned from {file.key}) has {size:,} bytes, and had {file.size:,} when it was "
+            "validated: restore that version (the bucket keeps old ones), or trigger a new run, which pins anew"
+        )
+    return content
+
+
+def stream_texts(stream: BinaryIO, at_once: int) -> Iterator[bytes]:
+    """Yield a stream in texts of at least `at_once` bytes that end with a line, and what is left."""
+    pieces: list[bytes] = []
+    length = 0
+    while piece := stream.read(at_once):
+        pieces.append(piece)
+        length += len(piece)
+        if length < at_once:
+            continue
+        text = b"".join(pieces)
+        # A carriage return at the very end may be the first half of a line end.
+        end = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
+        if end:
+            yield text[:end]
+        pieces = [text[end:]]
+        length = len(pieces[0])
+    if length:
+        yield b"".join(pieces)
+
+
+def _without_first_line(text: bytes) -> bytes:
+    line_end = _LINE_END.search(text)
+    return text[line_end.end() :] if line_end else b""
+
+
+def _split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
+    """The rows of whole lines, each of which is a record."""
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    signs = (b'"', *_FORBIDDEN, file.header.encode())
+    if any(sign in text for sign in signs):
+        lines = text.split(b"\n")
+        is_odd = [any(sign in line for sign in signs) for line in lines]
+        yield _odd_rows(file, (line.decode() for line in itertools.compress(lines, is_odd)))
+        text = b"\n".join(itertools.compress(lines, map(operator.not_, is_odd)))
+    yield from _plain_rows(file, text)
+
+
+def _plain_rows(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
+    """Rows of lines without a quote: a field is what stands between two commas."""
+    misshapen: list[str] = []
+
+    def keep(row: pa.csv.InvalidRow) -> str:
+        misshapen.append(row.text)
+        return "skip"
+
+    names = [f"field_{position}" for position in range(len(file.columns))]
+    if text.strip(b"\n"):
+        table = pa.csv.read_csv(
+            pa.py_buffer(text),
+            read_options=pa.csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
+            parse_options=pa.csv.ParseOptions(
+                quote_char=False, escape_char=False, double_quote=False, invalid_row_handler=keep
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+            ),
+        )
+        yield _as_rows(file, table)
+    if misshapen:
+        yield _odd_rows(file, misshapen)
+
+
+def _as_rows(file: PinnedFile, table: pa.Table) -> pa.Table:
+    columns = table.combine_chunks().columns
+    # Commas separate, and nothing else was done to the line: joined again the fields are the line.
+    raw_line = pa.compute.binary_join_element_wise(*columns, ",") if len(columns) > 1 else columns[0]
+    needed = [columns[file.columns.index(name)] for name in USER_STREAMS.needed]
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(pa.scalar(file.number, pa.int32()), len(table)),
+            *needed,
+            pa.nulls(len(table), pa.string()),
+            raw_line,
+        ],
+        schema=ROWS_SCHEMA,
+    )
+
+
+def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
+    """Rows of records of any kind, each with its fault if it has one."""
+    headers = {file.header, BYTE_ORDER_MARK + file.header}
+    positions = [file.columns.index(name) for name in USER_STREAMS.needed]
+    split = _Split()
+    for some in _in_batches((record for record in records if not is_blank(record)), ROWS_AT_ONCE):
+        for record, (fields, well_quoted) in zip(some, _fields_of_each(some), strict=True):
+            fault = None
+            if record in headers:
+                fault = REPEATED_HEADER
+            elif not well_quoted:
+                fault = MISPLACED_QUOTE
+            elif is_forbidden(record):
+                fault = FORBIDDEN_CHARACTER
+            elif len(fields) != len(file.columns):
+                fault = WRONG_NUMBER_OF_FIELDS
+            split.add([None, None, None] if fault else [fields[position] for position in positions], fault, record)
+    count = len(split.raw_lines)
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(pa.scalar(file.number, pa.int32()), count),
+            *(pa.array(column, pa.string()) for column in (*split.needed, split.faults, split.raw_lines)),
+        ],
+        schema=ROWS_SCHEMA,
+    )
+
+
+@dataclass
+class _Split:
+    """Rows, column by column."""
+
+    needed: tuple[list[str | None], ...] = field(default_factory=lambda: ([], [], []))
+    faults: list[str | None] = field(default_factory=list)
+    raw_lines: list[str] = field(default_factory=list)
+
+    def add(self, needed: Sequence[str | None], fault: str | None, raw_line: str) -> None:
+        for column, text in zip(self.needed, needed, strict=True):
+            column.append(text)
+        self.faults.append(fault)
+        self.raw_lines.append(raw_line)
+
+
+def _in_batches(records: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def _fields_of_each(records: Sequence[str]) -> Iterable[tuple[list[str], bool]]:
+    """The fields of records, all at once where each of them is sound."""
+    try:
+        rows_of_all = list(csv.reader(records, strict=True))
+    except csv.Error:
+        return map(fields_of, records)
+    # A quote that stays open joins a record with the next.
+    return ((row, True) for row in rows_of_all) if len(rows_of_all) == len(records) else map(fields_of, records)
