@@ -61,7 +61,7 @@ def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distri
 
 
 def write(
-    table: KpiTable, rows: pa.Table, bucket: Bucket, batch_id: str, attempt: str, computed_at: dt.datetime
+    table: KpiTable, rows: pa.Table, bucket: Bucket, *, batch_id: str, attempt: str, computed_at: dt.datetime
 ) -> None:
     """Write the rows below this attempt's prefix, the counts, and last the COPY manifest that makes them count."""
     stamped = rows.append_column("batch_id", pa.repeat(pa.scalar(batch_id), len(rows))).append_column(
@@ -111,7 +111,14 @@ def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
     computed_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     parts = parts_of(dates, committed_files(bucket, dates))
     rows = compute(table, bucket, parts, distributed)
-    write(table, rows, bucket, arguments["batch_id"], arguments["JOB_RUN_ID"], computed_at)
+    write(
+        table,
+        rows,
+        bucket,
+        batch_id=arguments["batch_id"],
+        attempt=arguments["JOB_RUN_ID"],
+        computed_at=computed_at,
+    )
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from contract.bucket import Bucket
 from contract.jobs import CURATION_JOB
 from contract.records import committed_batch, pending_batches
 from contract.rejections import latest_listen_time
+from glue_jobs import stream_lines
 from glue_jobs.arguments import parse_arguments
 from glue_jobs.curation import Attempt, PiecesOfTask, Tally, judge, keep_new_events
 from glue_jobs.distribution import Distributed, on_spark
 from glue_jobs.events import BYTES_PER_EVENT, buckets_for
-from glue_jobs.stream_lines import PinnedFile, plan
+from glue_jobs.stream_lines import PinnedFile
 
 ARGUMENTS = ("bucket", "batch_id", "max_reject_rate", "JOB_RUN_ID")
 
@@ -67,8 +68,8 @@ def check_pins(job: Job, manifest: Mapping[str, Any]) -> None:
         named = ", ".join(f"{job.bucket.url(file['copy'])} (pinned from {file['key']})" for file in gone[:_SHOWN_FILES])
         raise LookupError(
             f"batch {job.batch_id}: {len(gone):,} of {len(manifest['files']):,} pinned files are gone, so nothing is "
-            f"written: {named}{', …' if len(gone) > _SHOWN_FILES else ''}. Put them back, or trigger a new run: it pins "
-            "anew what lies in the landing prefix; land there what is missing"
+            f"written: {named}{', …' if len(gone) > _SHOWN_FILES else ''}. Put them back, or trigger a new run: it "
+            "pins anew what lies in the landing prefix; land there what is missing"
         )
 
 
@@ -81,8 +82,8 @@ def check_rows(job: Job, files: Sequence[Mapping[str, Any]]) -> None:
     differing = [file for file in files if file.get("rows", file["rows_read"]) != file["rows_read"]]
     if differing:
         named = ", ".join(
-            f"{job.bucket.url(file['copy'])} (pinned from {file['key']}) had {file['rows']:,} rows when it was validated "
-            f"and has {file['rows_read']:,}"
+            f"{job.bucket.url(file['copy'])} (pinned from {file['key']}) had {file['rows']:,} rows when it was "
+            f"validated, and {file['rows_read']:,} were read"
             for file in differing[:_SHOWN_FILES]
         )
         raise ValueError(
@@ -144,7 +145,9 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
     events = sum(file.size * (_GZIP_FACTOR if file.compression else 1) for file in files) // BYTES_PER_EVENT
     batch_time = dt.datetime.fromisoformat(manifest["time"])
     attempt = Attempt(job.bucket, job.batch_id, job.attempt, latest_listen_time(batch_time), buckets_for(events))
-    tasks = [PiecesOfTask(number, pieces) for number, pieces in enumerate(plan(files))]
+    tasks = [
+        PiecesOfTask(number, pieces) for number, pieces in enumerate(stream_lines.plan(files, stream_lines.PIECE_BYTES))
+    ]
     results: list[bytes] = []
     if tasks:
         with distributed(CURATION_JOB) as distribution:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import duckdb
+import pyarrow as pa
 
 from contract import layout
 from contract.bucket import Bucket
@@ -70,8 +71,7 @@ def judge(attempt: Attempt, task: PiecesOfTask) -> Iterator[Record]:
     with connection() as (database, folder), ExitStack() as files:
         rejected: IO[str] | None = None
         for table in rows(attempt.bucket, task.pieces):
-            _judge_table(database, attempt, table)
-            del table
+            judge_rows(database, table, attempt.latest, attempt.buckets)
             for file, date, reason, count in database.execute(
                 "select file, cast(listen_date as varchar), reason, count(*) from judged group by all"
             ).fetchall():
@@ -87,9 +87,10 @@ def judge(attempt: Attempt, task: PiecesOfTask) -> Iterator[Record]:
     yield RESULT, json.dumps({"tallies": tallies}).encode()
 
 
-def _judge_table(database: duckdb.DuckDBPyConnection, attempt: Attempt, table: Any) -> None:
-    database.register("stream_rows", table)
-    bucket = f"cast(md5_number_lower(user_id) % {attempt.buckets} as integer)" if attempt.buckets > 1 else "0"
+def judge_rows(database: duckdb.DuckDBPyConnection, rows: pa.Table, latest: dt.datetime, buckets: int) -> None:
+    """Make the table `judged`: each row with its verdict, as judge_rows.sql says, its listen date and its bucket."""
+    database.register("stream_rows", rows)
+    bucket = f"cast(md5_number_lower(user_id) % {buckets} as integer)" if buckets > 1 else "0"
     database.execute(
         f"""
         create or replace temp table judged as
@@ -99,7 +100,7 @@ def _judge_table(database: duckdb.DuckDBPyConnection, attempt: Attempt, table: A
             case when reason is null then {bucket} end as bucket
         from ({text_of("judge_rows.sql", "contract")})
         """,  # noqa: S608 - texts of our own
-        {"blanks": BLANKS, "latest": attempt.latest},
+        {"blanks": BLANKS, "latest": latest},
     )
     database.unregister("stream_rows")
 
@@ -118,11 +119,13 @@ def _blocks(database: duckdb.DuckDBPyConnection) -> Iterator[Record]:
         "select distinct listen_date, bucket from judged where reason is null order by all"
     ).fetchall()
     for date, bucket in keys:
-        of_key = database.execute(
-            "select user_id, track_id, listen_time from judged where listen_date = ? and bucket = ?", [date, bucket]
+        of_key = database.sql(
+            "select user_id, track_id, listen_time from judged "
+            "where reason is null and listen_date = $date and bucket = $bucket",
+            params={"date": date, "bucket": bucket},
         ).to_arrow_table()
         for first in range(0, len(of_key), ROWS_OF_BLOCK):
-            yield f"{date.isoformat() if date else date}/{bucket}", encode(of_key.slice(first, ROWS_OF_BLOCK))
+            yield f"{date.isoformat()}/{bucket}", encode(of_key.slice(first, ROWS_OF_BLOCK))
 
 
 def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iterator[Record]:

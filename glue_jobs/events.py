@@ -40,9 +40,7 @@ def select_events(
 ) -> None:
     """Make a view (user_id, track_id, listen_time) of the files, which are downloaded to `folder`.
 
-    Args:
-        name: of the view.
-        part: (bucket, buckets); only events of this part are selected. Without it all are.
+    `part` is (bucket, buckets): only events of this part are selected; without it all are.
     """
     selects = ["select null::varchar as user_id, null::varchar as track_id, null::timestamp as listen_time limit 0"]
 

@@ -27,23 +27,26 @@ def songs(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: P
     Of a repeated `track_id` the row with the lowest `id` counts. A duration that is negative, or endless, is none. A
     track without a genre is of the genre `unknown`.
     """
-    _prepare(database, bucket, key, SONG_COLUMNS, "songs.sql", file)
+    _load(database, bucket, key, SONG_COLUMNS)
+    _prepare(database, "songs.sql", file)
 
 
 def users(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: Path) -> None:
     """Write one row per user to `file`: user_id, user_age (whole years; null when it is no age)."""
-    _prepare(database, bucket, key, USER_COLUMNS, "users.sql", file)
+    _load(database, bucket, key, USER_COLUMNS)
+    _prepare(database, "users.sql", file)
 
 
-def _prepare(
-    database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, columns: Sequence[str], query: str, file: Path
-) -> None:
+def _load(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, columns: Sequence[str]) -> None:
     landed = ", ".join(f"{name} varchar" for name in columns)
     database.execute(f"create or replace temp table landed_rows ({landed})")
     for table in read_csv(bucket, key, columns):
         database.register("piece", table)
         database.execute("insert into landed_rows select * from piece")
         database.unregister("piece")
+
+
+def _prepare(database: duckdb.DuckDBPyConnection, query: str, file: Path) -> None:
     database.execute(f"copy ({text_of(query)}) to '{file}' (format parquet, compression snappy)")
     database.execute("drop table landed_rows")
 

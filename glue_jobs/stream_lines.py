@@ -98,7 +98,7 @@ class Piece:
     end: int
 
 
-def plan(files: Sequence[PinnedFile], piece_bytes: int = PIECE_BYTES) -> list[list[Piece]]:
+def plan(files: Sequence[PinnedFile], piece_bytes: int) -> list[list[Piece]]:
     """The tasks: pieces of large files, and small files together, of about `piece_bytes` each."""
     tasks: list[list[Piece]] = []
     room = 0
@@ -141,7 +141,7 @@ def _tables(bucket: Bucket, piece: Piece, at_once: int) -> Iterator[pa.Table]:
     texts = _texts_of_file(bucket, file, at_once) if file.in_one_piece else _texts_of_range(bucket, piece)
     if file.line_per_record:
         for text in texts:
-            yield from _split_lines(file, text)
+            yield from split_lines(file, text)
     else:
         lines = itertools.chain.from_iterable(io.StringIO(text.decode(), newline="") for text in texts)
         for records in _in_batches(split_records(lines, file.columns, USER_STREAMS.unbroken), RECORDS_OF_TABLE):
@@ -163,8 +163,8 @@ def _texts_of_file(bucket: Bucket, file: PinnedFile, at_once: int) -> Iterator[b
                 header_is_ahead = False
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise PinChangedError(
-                f"{bucket.url(file.copy)} (pinned from {file.key}) is no whole gzip file ({error}), and was one when it "
-                "was validated: restore that version, or trigger a new run, which pins anew"
+                f"{bucket.url(file.copy)} (pinned from {file.key}) is no whole gzip file ({error}), and was one when "
+                "it was validated: restore that version, or trigger a new run, which pins anew"
             ) from error
 
 
@@ -228,8 +228,8 @@ def _without_first_line(text: bytes) -> bytes:
     return text[line_end.end() :] if line_end else b""
 
 
-def _split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
-    """The rows of whole lines, each of which is a record."""
+def split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
+    """The rows (ROWS_SCHEMA) of whole lines, each of which is a record."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     signs = (b'"', *_FORBIDDEN, file.header.encode())

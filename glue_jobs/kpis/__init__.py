@@ -59,9 +59,9 @@ def compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, pa
             yield RESULT, encode(database.sql(_sql(table, "final")).to_arrow_table())
             return
         combined_by = ", ".join(table.combined_by)
-        for values in database.execute(f"select distinct {combined_by} from partials order by all").fetchall():
+        for values in database.execute(f"select distinct {combined_by} from partials order by all").fetchall():  # noqa: S608
             matches = " and ".join(f"{name} = ?" for name in table.combined_by)
-            rows = database.execute(f"select * from partials where {matches}", values).to_arrow_table()  # noqa: S608
+            rows = database.sql(f"from partials where {matches}", params=values).to_arrow_table()
             yield "/".join(map(str, values)), encode(rows)
 
 

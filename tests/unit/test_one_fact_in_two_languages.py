@@ -1,26 +1,29 @@
-"""Facts that two languages or packages must each hold: compared here, so that no copy goes its own way."""
+"""Facts that two languages must each hold: compared here, so that no copy goes its own way."""
 
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
-from pyspark.sql.types import DataType, DateType, DoubleType, LongType, ShortType, StringType, TimestampType
 
 from contract import layout
-from contract.kpi_tables import kpi_table
-from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
-from glue_jobs import lake as job_lake
+from contract.datasets import USER_STREAMS
+from contract.kpi_tables import KPI_TABLES, KpiTable
+from contract.rejections import REJECT_REASONS
+from glue_jobs import compute_kpis
+from glue_jobs.kernel import text_of
+from glue_jobs.kpis import columns_of
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "dbt_project" / "models"
+KPIS = REPOSITORY / "glue_jobs" / "kpis"
 
-REDSHIFT_TYPE: dict[DataType, str] = {
-    DateType(): "date",
-    DoubleType(): "double precision",
-    LongType(): "bigint",
-    ShortType(): "smallint",
-    TimestampType(): "timestamp",
+REDSHIFT_TYPE = {
+    pa.date32(): "date",
+    pa.float64(): "double precision",
+    pa.int64(): "bigint",
+    pa.int16(): "smallint",
 }
 
 
@@ -42,57 +45,54 @@ def external_location(source: str) -> str:
     return str(location)
 
 
-@pytest.mark.parametrize(
-    ("kpi", "model"),
-    [(genre_level_kpis.KPI, "stg_genre_level_kpis"), (hourly_kpis.KPI, "stg_hourly_kpis")],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_spark_writes_the_columns_of_the_dbt_contract_in_its_order(kpi: kpi_output.Kpi, model: str) -> None:
-    columns = contract(model)
-    assert list(columns) == kpi.schema.fieldNames()
-    for field in kpi.schema:
-        if field.dataType == StringType():
+@pytest.mark.parametrize("table", KPI_TABLES, ids=lambda table: table.name)
+def test_the_jobs_write_the_columns_of_the_dbt_contract_in_its_order(table: KpiTable) -> None:
+    columns = contract(f"stg_{table.name}")
+    schema = columns_of(table)
+    assert list(columns) == [*schema.names, "batch_id", "computed_at"]
+    assert columns["computed_at"] == "timestamp"
+    for field in schema:
+        if field.type == pa.string():
             assert columns[field.name].startswith("varchar("), field.name
         else:
-            assert columns[field.name] == REDSHIFT_TYPE[field.dataType], field.name
+            assert columns[field.name] == REDSHIFT_TYPE[field.type], field.name
 
 
-@pytest.mark.parametrize("model", ["stg_genre_level_kpi_counts", "stg_hourly_kpi_counts"])
-def test_spark_writes_the_counts_in_the_order_of_the_dbt_contract(model: str) -> None:
-    assert tuple(contract(model)) == kpi_output.COUNTS_COLUMNS
+@pytest.mark.parametrize("table", KPI_TABLES, ids=lambda table: table.name)
+def test_the_jobs_write_the_counts_in_the_order_of_the_dbt_contract(table: KpiTable) -> None:
+    assert tuple(contract(f"stg_{table.name.removesuffix('s')}_counts")) == compute_kpis.COUNTS_COLUMNS
 
 
-@pytest.mark.parametrize(
-    ("mart", "staging"), [("genre_level_kpis", "stg_genre_level_kpis"), ("hourly_kpis", "stg_hourly_kpis")]
-)
-def test_a_mart_is_its_staging_and_the_time_of_the_load(mart: str, staging: str) -> None:
-    assert contract(mart) == {**contract(staging), "loaded_at": "timestamp"}
+@pytest.mark.parametrize("table", KPI_TABLES, ids=lambda table: table.name)
+def test_a_mart_is_its_staging_and_the_time_of_the_load(table: KpiTable) -> None:
+    assert contract(table.name) == {**contract(f"stg_{table.name}"), "loaded_at": "timestamp"}
 
 
-def test_the_dag_and_the_jobs_call_a_batch_s_records_by_the_same_names() -> None:
-    for name in ("MANIFEST", "CURATION_RECORD", "REJECTED_RECORD", "LOADED_RECORD", "RECORD_CUT"):
-        assert getattr(layout, name) == getattr(job_lake, name)
+@pytest.mark.parametrize("table", KPI_TABLES, ids=lambda table: table.name)
+def test_dbt_copies_from_where_the_jobs_write(table: KpiTable) -> None:
+    assert external_location(table.name).endswith(f"/{table.output}")
+
+
+def test_every_kpi_table_has_its_folder_of_sql_and_every_folder_its_table() -> None:
+    folders = {path.name for path in KPIS.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert folders == {table.name for table in KPI_TABLES}
+
+
+def test_the_sql_gives_the_reasons_of_the_contract_in_their_order() -> None:
+    sql = text_of("judge_rows.sql", "contract")
+    of_sql = [reason for reason in REJECT_REASONS if f"'{reason}'" in sql]
+    assert of_sql == list(REJECT_REASONS[REJECT_REASONS.index(f"{USER_STREAMS.needed[0]} is missing") :])
+    assert sorted(of_sql, key=lambda reason: sql.index(f"'{reason}'")) == of_sql
 
 
 def test_a_listing_cut_at_a_letter_keeps_batches_and_records_apart() -> None:
     assert layout.RECORD_CUT not in "0123456789TZ-abcdef/"  # what batch ids are made of
     names = (
-        *(getattr(job_lake, name) for name in ("MANIFEST", "CURATION_RECORD", "LOADED_RECORD")),
+        layout.MANIFEST,
+        layout.CURATION_RECORD,
+        layout.LOADED_RECORD,
+        layout.REJECTED_RECORD,
         "input/",
         "validation/",
     )
-    assert len({name.partition(layout.RECORD_CUT)[0] for name in (*names, job_lake.REJECTED_RECORD)}) == 6
-
-
-@pytest.mark.parametrize(
-    ("source", "prefix"),
-    [("genre_level_kpis", kpi_table("genre_level_kpis").output), ("hourly_kpis", kpi_table("hourly_kpis").output)],
-)
-def test_dbt_copies_from_where_the_dag_lets_spark_write(source: str, prefix: str) -> None:
-    assert external_location(source).endswith(f"/{prefix}")
-
-
-def test_the_dag_starts_the_jobs_by_their_own_names() -> None:
-    text = (REPOSITORY / "dags" / "data_validation_and_kpi_computation.py").read_text()
-    for name in (curate_user_streams.JOB_NAME, genre_level_kpis.KPI.job_name, hourly_kpis.KPI.job_name):
-        assert f'"{name}"' in text
+    assert len({name.partition(layout.RECORD_CUT)[0] for name in names}) == 6

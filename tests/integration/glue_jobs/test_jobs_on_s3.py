@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import sys
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import pytest
 
 from contract import layout
 from contract.kpi_tables import kpi_table
-from glue_jobs.lake import Bucket
+from contract.records import committed_files
+from glue_jobs.distribution import Distribution, KernelError
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
-from tests.integration.glue_jobs.lake_of_events import SONGS, USERS, LakeOfEvents
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+from tests.pipeline import SONGS, USERS, Pipeline, on_warm
 
 FIRST, SECOND, THIRD = "20240626T000000Z-00000001", "20240627T000000Z-00000002", "20240628T000000Z-00000003"
 
@@ -24,7 +25,7 @@ def stream(*rows: str, header: str = "user_id,track_id,listen_time") -> bytes:
     return "".join(f"{line}\n" for line in (header, *rows)).encode()
 
 
-def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: LakeOfEvents, tmp_path: Path) -> None:
+def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: Pipeline, tmp_path: Path) -> None:
     write_sample_day(tmp_path, date(2024, 6, 26), events=5_000, catalogue=Catalogue(songs=3_000, users=800))
     songs, users = (tmp_path / "songs.csv").read_bytes(), (tmp_path / "users.csv").read_bytes()
     streams = [(path.name, path.read_bytes()) for path in sorted((tmp_path / "user_streams").iterdir())]
@@ -35,12 +36,12 @@ def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: 
 
     lake.take_in(FIRST)
     record = lake.curate(FIRST)
-    tables = lake.compute(FIRST)
+    tables = lake.compute_all(FIRST)
 
     time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
     expected = expected_tables(songs, users, streams, time)
-    assert differences(expected.genre_level_kpis, tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, tables["genre_level_kpis"], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables["hourly_kpis"], HOUR_KEY) == ""
     assert record["rows_accepted"] == expected.accepted
     assert record["rows_duplicate"] == expected.duplicates > 0
     assert record["rejected_by_reason"] == dict(expected.rejected)
@@ -49,14 +50,14 @@ def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: 
     assert sum(file["rows_read"] for file in record["files"]) == record["rows_read"]
 
 
-def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: LakeOfEvents) -> None:
+def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: Pipeline) -> None:
     lake.land("monday.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
     lake.take_in(FIRST)
     lake.curate(FIRST)
     lake.land(
         "tuesday.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t2,2024-06-26 00:00:00", "u1,t2,2024-06-26 00:00:00")
     )
-    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/monday.csv")
+    lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/monday.csv")
     lake.take_in(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["rows_accepted"], record["rows_duplicate"]) == (3, 1, 2)
@@ -65,7 +66,7 @@ def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: LakeOfEv
     assert record["covers"] == [FIRST]
 
 
-def test_a_committed_batch_is_never_rewritten(lake: LakeOfEvents) -> None:
+def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.take_in(FIRST)
     committed = lake.curate(FIRST)
@@ -74,20 +75,18 @@ def test_a_committed_batch_is_never_rewritten(lake: LakeOfEvents) -> None:
     assert lake.keys(layout.CURATED) == stored
 
 
-def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: LakeOfEvents) -> None:
+def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.take_in(FIRST)
     lake.curate(FIRST)
     (stored,) = [file["key"] for file in lake.record(layout.BatchFolder(FIRST).curation_record)["curated_files"]]
     for left in (stored.replace("attempt=", "attempt=crashed-"), stored.replace(FIRST, SECOND)):
-        lake.s3.copy_object(Bucket=lake.bucket, Key=left, CopySource={"Bucket": lake.bucket, "Key": stored})
-    counts = {
-        row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute(FIRST)[kpi_table("hourly_kpis").output]))
-    }
+        lake.s3.copy_object(Bucket=lake.bucket.name, Key=left, CopySource={"Bucket": lake.bucket.name, "Key": stored})
+    counts = {row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute_all(FIRST)["hourly_kpis"]))}
     assert counts == {"1"}
 
 
-def test_rejected_rows_keep_reason_file_and_raw_line(lake: LakeOfEvents) -> None:
+def test_rejected_rows_keep_reason_file_and_raw_line(lake: Pipeline) -> None:
     lake.land(
         "b ü.csv",
         stream(
@@ -101,7 +100,7 @@ def test_rejected_rows_keep_reason_file_and_raw_line(lake: LakeOfEvents) -> None
     record = lake.curate(FIRST, max_reject_rate=0.75)
     rows = [
         json.loads(line)
-        for key in lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={FIRST}/")
+        for key in lake.keys(f"{layout.BatchFolder(FIRST).quarantined_rows}/attempt=jr_00001/")
         for line in lake.text(key).splitlines()
     ]
     source = f"{layout.USER_STREAMS}/b ü.csv"
@@ -114,7 +113,7 @@ def test_rejected_rows_keep_reason_file_and_raw_line(lake: LakeOfEvents) -> None
     assert record["rows_accepted"] == 1
 
 
-def test_too_many_rejected_rows_stop_the_batch_and_lose_nothing(lake: LakeOfEvents) -> None:
+def test_too_many_rejected_rows_stop_the_batch_and_lose_nothing(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
     lake.take_in(FIRST)
     with pytest.raises(ValueError, match=r"1 of 2 rows are rejected, more than max_reject_rate 0.49 allows"):
@@ -122,12 +121,12 @@ def test_too_many_rejected_rows_stop_the_batch_and_lose_nothing(lake: LakeOfEven
     assert lake.record(f"{layout.BatchFolder(FIRST).root}/rejected.json")["rejected_by_reason"] == {
         "listen_time is not a timestamp": 1
     }
-    assert lake.keys(f"{layout.QUARANTINED_ROWS}/batch_id={FIRST}/")
-    assert lake.keys(layout.CURATED) == []
+    assert lake.keys(f"{layout.BatchFolder(FIRST).quarantined_rows}/attempt=jr_00001/")
+    assert committed_files(lake.bucket, ["2024-06-25"]) == []  # what was written does not count
     assert lake.curate(FIRST, max_reject_rate=0.5)["rows_accepted"] == 1
 
 
-def test_files_of_different_headers_are_read_by_name(lake: LakeOfEvents) -> None:
+def test_files_of_different_headers_are_read_by_name(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.land("b.csv", stream("2024-06-25 10:00:00,x,t2,u2", header="listen_time,note, track_id,user_id"))
     lake.land("c.csv", b"\xef\xbb\xbf" + stream("u3,t3,2024-06-25 10:00:00").replace(b"\n", b"\r\n"))
@@ -144,42 +143,42 @@ def test_files_of_different_headers_are_read_by_name(lake: LakeOfEvents) -> None
     assert (record["rows_read"], record["rows_accepted"]) == (5, 5), record["rejected_by_reason"]
 
 
-def test_owed_dates_alone_are_a_batch(lake: LakeOfEvents) -> None:
+def test_owed_dates_alone_are_a_batch(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.take_in(FIRST)
     lake.curate(FIRST)
-    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/a.csv")
+    lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/a.csv")
     lake.take_in(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["dates"], record["covers"]) == (0, ["2024-06-25"], [FIRST])
-    assert list(lake.compute(SECOND)) == [kpi_table("genre_level_kpis").output, kpi_table("hourly_kpis").output]
+    assert list(lake.compute_all(SECOND)) == ["genre_level_kpis", "hourly_kpis"]
 
 
-def test_recompute_takes_the_dates_of_the_range_that_have_events(lake: LakeOfEvents) -> None:
+def test_recompute_takes_the_dates_of_the_range_that_have_events(lake: Pipeline) -> None:
     lake.land("a.csv", stream(*[f"u1,t1,2024-06-{day} 10:00:00" for day in (10, 12, 20)]))
     lake.take_in(FIRST)
     lake.curate(FIRST)
     lake.put(layout.BatchFolder(FIRST).loaded_record, b"{}")
-    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/a.csv")
+    lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/a.csv")
     lake.take_in(SECOND, recompute=("2024-06-11", "2024-06-20"))
     assert lake.curate(SECOND)["dates"] == ["2024-06-12", "2024-06-20"]
     lake.put(layout.BatchFolder(SECOND).loaded_record, b"{}")
     lake.take_in(THIRD, recompute=("2030-01-01", "2030-12-31"))
     assert lake.curate(THIRD)["dates"] == []
-    for table in lake.compute(THIRD).values():
+    for table in lake.compute_all(THIRD).values():
         assert len(table.splitlines()) == 1
 
 
-def test_the_copy_manifest_names_every_part_with_its_length_and_counts(lake: LakeOfEvents) -> None:
+def test_the_copy_manifest_names_every_part_with_its_length_and_counts(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 11:00:00", "u2,t3,2024-06-26 11:00:00"))
     lake.take_in(FIRST)
     lake.curate(FIRST)
-    lake.compute(FIRST)
+    lake.compute_all(FIRST)
     folder = f"{kpi_table('genre_level_kpis').output}/batch_id={FIRST}"
     manifest = lake.record(f"{folder}/manifest.json")
     sizes = {
-        f"s3://{lake.bucket}/{entry['Key']}": entry["Size"]
-        for entry in lake.s3.list_objects_v2(Bucket=lake.bucket, Prefix=f"{folder}/attempt=")["Contents"]
+        f"s3://{lake.bucket.name}/{entry['Key']}": entry["Size"]
+        for entry in lake.s3.list_objects_v2(Bucket=lake.bucket.name, Prefix=f"{folder}/attempt=")["Contents"]
         if entry["Key"].endswith(".parquet")
     }
     assert {entry["url"]: entry["meta"]["content_length"] for entry in manifest["entries"]} == sizes
@@ -193,27 +192,27 @@ def test_the_copy_manifest_names_every_part_with_its_length_and_counts(lake: Lak
     ]
 
 
-def test_a_job_without_what_comes_before_it_says_so(lake: LakeOfEvents) -> None:
+def test_a_job_without_what_comes_before_it_says_so(lake: Pipeline) -> None:
     with pytest.raises(LookupError, match=f"{FIRST}/manifest.json is missing: validate_datasets has not passed"):
         lake.curate(FIRST)
     with pytest.raises(LookupError, match="run curate-user-streams first"):
-        lake.compute(FIRST)
+        lake.compute_all(FIRST)
 
 
-def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: LakeOfEvents) -> None:
+def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
     lake.land("b ü.csv", stream("u2,t1,2024-06-25 10:00:00"))
     lake.take_in(FIRST)
     pinned = {file["key"]: file for file in lake.record(layout.BatchFolder(FIRST).manifest)["files"]}
     gone = pinned[f"{layout.USER_STREAMS}/b ü.csv"]
-    lake.s3.delete_object(Bucket=lake.bucket, Key=gone["copy"])
+    lake.s3.delete_object(Bucket=lake.bucket.name, Key=gone["copy"])
     before = lake.keys(layout.ROOT)
 
     with pytest.raises(LookupError) as refusal:
         lake.curate(FIRST, max_reject_rate=1)
 
     assert "1 of 2 pinned files are gone, so nothing is written" in str(refusal.value)
-    assert f"s3://{lake.bucket}/{gone['copy']} (pinned from {gone['key']})" in str(refusal.value)
+    assert f"s3://{lake.bucket.name}/{gone['copy']} (pinned from {gone['key']})" in str(refusal.value)
     assert "trigger a new run" in str(refusal.value)
     assert lake.keys(layout.ROOT) == before
     # The way out: a new run pins what still lies in the landing prefix.
@@ -221,24 +220,43 @@ def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: LakeO
     assert lake.curate(SECOND, max_reject_rate=1)["rows_accepted"] == 2
 
 
-def test_the_small_tables_of_these_tests_are_exact_too(lake: LakeOfEvents) -> None:
+def test_the_small_tables_of_these_tests_are_exact_too(lake: Pipeline) -> None:
     content = stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 10:00:00", "u9,t9,2024-06-25 23:59:59")
     lake.land("a.csv", content)
     lake.take_in(FIRST)
     lake.curate(FIRST)
-    tables = lake.compute(FIRST)
+    tables = lake.compute_all(FIRST)
     time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
     expected = expected_tables(SONGS, USERS, [("a.csv", content)], time)
-    assert differences(expected.genre_level_kpis, tables[kpi_table("genre_level_kpis").output], GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, tables[kpi_table("hourly_kpis").output], HOUR_KEY) == ""
+    assert differences(expected.genre_level_kpis, tables["genre_level_kpis"], GENRE_KEY) == ""
+    assert differences(expected.hourly_kpis, tables["hourly_kpis"], HOUR_KEY) == ""
 
 
-def test_python_workers_have_the_packages_of_the_driver(lake: LakeOfEvents) -> None:
-    context = lake.spark.sparkContext
-    assert context.parallelize([0], 1).map(lambda _: sys.prefix).collect() == [sys.prefix]
+def test_on_spark_s_workers_the_tables_are_the_same(lake: Pipeline, spark: Distribution) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 10:00:00", "u1,t1,yesterday"))
+    lake.land("b.csv", stream("u9,t9,2024-06-26 23:59:59", "u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    on_workers = Pipeline(lake.bucket.name, on_warm(spark))
+    record = on_workers.curate(FIRST, max_reject_rate=0.5)
+    assert (record["rows_accepted"], record["rows_duplicate"], record["rows_rejected"]) == (3, 1, 1)
+    assert without_time(on_workers.compute_all(FIRST)) == without_time(lake.compute_all(FIRST))
 
 
-def test_a_marker_that_hadoop_leaves_for_a_folder_is_not_taken_for_a_file(lake: LakeOfEvents) -> None:
+def without_time(tables: Mapping[str, str]) -> dict[str, list[str]]:
+    return {name: [line.rpartition(",")[0] for line in table.splitlines()] for name, table in tables.items()}
+
+
+def test_an_error_on_spark_s_workers_is_told_by_its_own_message(lake: Pipeline, spark: Distribution) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    (file,) = lake.record(layout.BatchFolder(FIRST).manifest)["files"]
+    lake.put(file["copy"], stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
+    with pytest.raises(KernelError, match=r"user_streams/a\.csv\) has 83 bytes, and had 55 when it was validated"):
+        Pipeline(lake.bucket.name, on_warm(spark)).curate(FIRST)
+    assert lake.keys(layout.CURATED) == []
+
+
+def test_an_object_that_marks_a_folder_is_not_taken_for_a_file(lake: Pipeline) -> None:
     for key in ("attempt=1/", "attempt=1/part-0.parquet"):
-        lake.s3.put_object(Bucket=lake.bucket, Key=f"curated/{key}", Body=b"")
-    assert list(Bucket(lake.bucket).keys("curated/")) == [("curated/attempt=1/part-0.parquet", 0)]
+        lake.put(f"curated/{key}", b"")
+    assert lake.keys("curated/") == ["curated/attempt=1/part-0.parquet"]

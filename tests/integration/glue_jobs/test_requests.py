@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 
 from contract import layout
-from contract.bucket import Bucket, in_parallel
-from tests.integration.glue_jobs.lake_of_events import LakeOfEvents
+from contract.bucket import in_parallel
+from tests.pipeline import Pipeline
 
 TODAY, TOMORROW = "20240626T000000Z-00000001", "20240627T000000Z-00000002"
 OLD_BATCHES, FILES_OF_EACH = 20, 9
@@ -18,7 +18,7 @@ NAMES_OF_A_BATCH = 5
 
 
 @contextmanager
-def requests(lake: LakeOfEvents) -> Iterator[Counter[str]]:
+def requests(lake: Pipeline) -> Iterator[Counter[str]]:
     """Count the requests of all clients, and let a listing hold few keys, so that few objects need several."""
     counts = Counter[str]()
 
@@ -38,19 +38,19 @@ def requests(lake: LakeOfEvents) -> Iterator[Counter[str]]:
             events.unregister("provide-client-params.s3", count)
 
 
-def run_a_day(lake: LakeOfEvents, batch_id: str, day: str) -> Counter[str]:
+def run_a_day(lake: Pipeline, batch_id: str, day: str) -> Counter[str]:
     lake.land(f"{day}.csv", f"user_id,track_id,listen_time\nu1,t1,{day} 10:00:00\n".encode())
     with requests(lake) as counts:
         lake.take_in(batch_id)
         record = lake.curate(batch_id)
-        lake.compute(batch_id)
+        lake.compute_all(batch_id)
     assert (record["rows_accepted"], record["dates"], record["covers"]) == (1, [day], [])
-    Bucket(lake.bucket, lake.s3).write_json(layout.BatchFolder(batch_id).loaded_record, {})
-    lake.s3.delete_object(Bucket=lake.bucket, Key=f"{layout.USER_STREAMS}/{day}.csv")
+    lake.bucket.write_json(layout.BatchFolder(batch_id).loaded_record, {})
+    lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/{day}.csv")
     return counts
 
 
-def leave_old_batches(lake: LakeOfEvents) -> None:
+def leave_old_batches(lake: Pipeline) -> None:
     keys = []
     for number in range(OLD_BATCHES):
         batch_id, date = f"202401{number + 1:02d}T000000Z-{number:08x}", f"2024-01-{number + 1:02d}"
@@ -62,7 +62,7 @@ def leave_old_batches(lake: LakeOfEvents) -> None:
     in_parallel(lambda key: lake.put(key, b"{}"), keys)
 
 
-def test_old_batches_cost_a_day_nothing_but_their_names_in_two_listings(lake: LakeOfEvents) -> None:
+def test_old_batches_cost_a_day_nothing_but_their_names_in_two_listings(lake: Pipeline) -> None:
     first = run_a_day(lake, TODAY, "2024-06-25")
     leave_old_batches(lake)
     second = run_a_day(lake, TOMORROW, "2024-06-26")

@@ -1,6 +1,6 @@
 """One bad line never costs another: where stream files are split into records."""
 
-from glue_jobs.stream_records import MAX_LINES_OF_RECORD, split_records
+from contract.csv_format import MAX_LINES_OF_RECORD, split_records
 
 COLUMNS = ("user_id", "track_id", "listen_time", "comment")
 NEEDED = ("user_id", "track_id", "listen_time")
