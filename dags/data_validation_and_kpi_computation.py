@@ -26,29 +26,13 @@ from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_w
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
-from contract import layout
-from contract.kpi_tables import CURATION_JOB, KPI_TABLES
+from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments
+from contract.kpi_tables import KPI_TABLES
 
 SETTINGS = Settings.from_environment()
 
 BATCH_ID = "{{ batch_id(dag_run.run_after, run_id) }}"
 OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 'failed') }}"
-
-CURATION_ARGUMENTS = {
-    "--bucket": SETTINGS.bucket,
-    "--batch_id": BATCH_ID,
-    "--batches_prefix": layout.BATCHES,
-    "--curated_prefix": layout.CURATED,
-    "--quarantine_prefix": layout.QUARANTINED_ROWS,
-    "--max_reject_rate": "{{ params.max_reject_rate }}",
-}
-KPI_ARGUMENTS = {
-    "--bucket": SETTINGS.bucket,
-    "--batch_id": BATCH_ID,
-    "--batches_prefix": layout.BATCHES,
-    "--curated_prefix": layout.CURATED,
-    "--reference_prefix": layout.REFERENCE,
-}
 
 # A look costs a start when it is rescheduled, a slot when it is not. Airflow also takes a task for lost that comes back
 # before its executor has told of the last look, which may take seconds.
@@ -161,7 +145,7 @@ with DAG(
     trigger_curation = GlueJobOperator(
         task_id="trigger_spark_curate_user_streams_job_task",
         job_name=CURATION_JOB,
-        script_args=CURATION_ARGUMENTS,
+        script_args=curation_arguments(SETTINGS.bucket, BATCH_ID, "{{ params.max_reject_rate }}"),
         wait_for_completion=False,
         deferrable=False,
         aws_conn_id=None,
@@ -215,7 +199,7 @@ with DAG(
         trigger_kpi_job = GlueJobOperator(
             task_id=f"trigger_spark_{table.name}_job_task",
             job_name=table.glue_job,
-            script_args={**KPI_ARGUMENTS, "--output_prefix": table.output},
+            script_args=kpi_arguments(SETTINGS.bucket, BATCH_ID, table),
             wait_for_completion=False,
             deferrable=False,
             aws_conn_id=None,

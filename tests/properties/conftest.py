@@ -6,7 +6,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from pyspark.sql import SparkSession
 
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.redshift.warehouse import Warehouse
@@ -17,7 +16,7 @@ PASSWORD = "of-no-use-elsewhere"
 
 
 @pytest.fixture(scope="package")
-def world(spark: SparkSession, aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The world; call forget() before use."""
     home: Path = tmp_path_factory.mktemp("properties")
     shutil.copy(REPOSITORY / "profiles.yml.example", home / "profiles.yml")
@@ -43,7 +42,7 @@ def world(spark: SparkSession, aws: AwsEndpoint, tmp_path_factory: pytest.TempPa
             patch.setenv("REDSHIFT_PORT", str(warehouse.port))
             dbt = WarmDbt()
             try:
-                yield World(spark, warehouse, dbt)
+                yield World(warehouse, dbt)
             finally:
                 dbt.close()
                 boto3.setup_default_session()

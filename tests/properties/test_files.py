@@ -13,7 +13,7 @@ import pytest
 from music_streams.batches import LANDED_NAME_LIMIT, NamesRefusedError
 
 from contract import layout
-from contract.bucket import Bucket, in_parallel
+from contract.bucket import in_parallel
 from tests.properties.histories import SONGS, USERS
 from tests.properties.world import BUCKET, STEPS, Batch, StepError, World
 
@@ -141,11 +141,11 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
     ]
     rejected = [
         json.loads(line)["source_file"]
-        for found in Bucket(BUCKET, landing.s3).objects(f"{layout.QUARANTINED_ROWS}/batch_id={batch.batch_id}/")
+        for found in landing.lake.objects(f"{folder.quarantined_rows}/")
         for line in landing.content(found.key).splitlines()
     ]
     assert sorted(rejected) == sorted(f"{layout.USER_STREAMS}/{name}" for name in ODD_NAMES)
-    assert max(len(found.key.encode()) for found in Bucket(BUCKET, landing.s3).objects("")) <= MAX_KEY_BYTES
+    assert max(len(found.key.encode()) for found in landing.lake.objects("")) <= MAX_KEY_BYTES
 
 
 def test_more_files_than_one_listing_holds_all_count_and_are_all_archived(landing: World) -> None:
@@ -204,13 +204,13 @@ def lost_pin(world: World, batch: Batch, name: str) -> Iterator[str]:
 
 
 def record(world: World, key: str) -> dict[str, Any]:
-    found = Bucket(BUCKET, world.s3).read_json(key)
+    found = world.lake.read_json(key)
     assert found is not None, key
     return found
 
 
 def names(world: World, folder: str) -> list[str]:
-    return sorted(found.key.removeprefix(f"{folder}/") for found in Bucket(BUCKET, world.s3).objects(f"{folder}/"))
+    return sorted(found.key.removeprefix(f"{folder}/") for found in world.lake.objects(f"{folder}/"))
 
 
 def assert_all_is_well(world: World, events: int) -> None:

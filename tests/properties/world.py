@@ -9,8 +9,7 @@ import hashlib
 import io
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -18,37 +17,26 @@ from typing import Any
 
 import boto3
 import pyarrow.parquet
-from music_streams.archive import finish_batch
 from music_streams.batches import DateRange, batch_id
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, take_in_batch
-from pyspark.sql import SparkSession
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile
 
 from contract import layout
-from contract.bucket import Bucket
-from contract.kpi_tables import kpi_table
+from contract.kpi_tables import KPI_TABLES
 from contract.records import pending_batches
-from glue_jobs import curate_user_streams, genre_level_kpis, hourly_kpis, kpi_output
 from sandbox.redshift.warehouse import Warehouse
 from tests.death import Death
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+from tests.pipeline import Pipeline
 from tests.warm_dbt import WarmDbt
 
 BUCKET = "music-streams-properties"
 SCHEMA_PREFIX = "properties"
-# Spark compiles Java for each query: for a dozen rows that costs more than all the rest. Jobs on the sandbox do.
-QUICK_FOR_FEW_ROWS = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
 
 STEPS = (
     "take_in",
     "curate",
-    "compute_genre_level_kpis",
-    "compute_hourly_kpis",
-    "load_genre_level_kpis",
-    "load_hourly_kpis",
+    *(f"compute_{table.name}" for table in KPI_TABLES),
+    *(f"load_{table.name}" for table in KPI_TABLES),
     "reconcile",
     "finish",
 )
@@ -73,8 +61,7 @@ class Batch:
 class World:
     """One lake, one warehouse, and all that has happened to them."""
 
-    def __init__(self, spark: SparkSession, warehouse: Warehouse, dbt: WarmDbt) -> None:
-        self.spark = spark
+    def __init__(self, warehouse: Warehouse, dbt: WarmDbt) -> None:
         self.warehouse = warehouse
         self.dbt = dbt
         self._death = Death()
@@ -82,10 +69,11 @@ class World:
         boto3.setup_default_session()
         assert boto3.DEFAULT_SESSION is not None
         boto3.DEFAULT_SESSION.events.register("before-call.s3", self._death.at_writes())
-        self.s3 = boto3.client("s3")
+        self.pipeline = Pipeline(BUCKET)
+        self.s3 = self.pipeline.s3
+        self.lake = self.pipeline.bucket
         self._connection = warehouse.connect()
         self._connection.autocommit = True
-        self._attempts = itertools.count(1)
         self._runs = itertools.count(1)
         self.batches: list[Batch] = []
         self.landed: list[tuple[str, bytes]] = []
@@ -145,18 +133,15 @@ class World:
             StepError: the step has failed.
             Died: it was killed.
         """
-        actions: Mapping[str, Callable[[Batch, int | None], None]] = {
+        actions: dict[str, Callable[[Batch, int | None], None]] = {
             "take_in": self._take_in,
             "curate": self._curate,
-            "compute_genre_level_kpis": lambda of, _: self._compute(
-                of, genre_level_kpis.KPI, kpi_table("genre_level_kpis").output
-            ),
-            "compute_hourly_kpis": lambda of, _: self._compute(of, hourly_kpis.KPI, kpi_table("hourly_kpis").output),
-            "load_genre_level_kpis": lambda of, dies: self._load(of, "genre_level_kpis", dies),
-            "load_hourly_kpis": lambda of, dies: self._load(of, "hourly_kpis", dies),
             "reconcile": lambda of, dies: self._dbt(of, dies, "test", "--select", "tag:reconciliation"),
-            "finish": self._finish,
+            "finish": lambda of, _: self._finish(of),
         }
+        for table in KPI_TABLES:
+            actions[f"compute_{table.name}"] = lambda of, _, table=table: self.pipeline.compute(of.batch_id, table)
+            actions[f"load_{table.name}"] = lambda of, dies, table=table: self._load(of, table.name, dies)
         with self._death.after(dies_after):
             actions[step](batch, dies_after)
         batch.done.append(step)
@@ -172,14 +157,9 @@ class World:
 
     def _take_in(self, batch: Batch, _: int | None) -> None:
         folder = layout.BatchFolder(batch.batch_id)
-        was_taken_in = any(Bucket(BUCKET, self.s3).read_json(key) for key in (folder.manifest, folder.curation_record))
+        was_taken_in = any(self.lake.read_json(key) for key in (folder.manifest, folder.curation_record))
         try:
-            result = take_in_batch(
-                Bucket(BUCKET, self.s3),
-                batch.batch_id,
-                on_invalid_stream_file=batch.on_invalid_stream_file,
-                recompute=batch.recompute,
-            )
+            result = self.pipeline.take_in(batch.batch_id, batch.recompute, batch.on_invalid_stream_file)
         except DatasetsRefusedError as error:
             raise StepError(str(error)) from error
         batch.outcome = result["outcome"]
@@ -187,19 +167,12 @@ class World:
             self._landed_since_taken_in.clear()
 
     def _curate(self, batch: Batch, _: int | None) -> None:
-        arguments = self._arguments(
-            batch, quarantine_prefix=layout.QUARANTINED_ROWS, max_reject_rate=batch.max_reject_rate
-        )
         try:
-            curate_user_streams.main(arguments, self._warm_session)
+            self.pipeline.curate(batch.batch_id, batch.max_reject_rate)
         except ValueError as error:
             if "max_reject_rate" not in str(error):
                 raise
             raise StepError(str(error)) from error
-
-    def _compute(self, batch: Batch, kpi: kpi_output.Kpi, output_prefix: str) -> None:
-        arguments = self._arguments(batch, reference_prefix=layout.REFERENCE, output_prefix=output_prefix)
-        kpi_output.run(kpi, arguments, self._warm_session)
 
     def _load(self, batch: Batch, kpi: str, dies_after: int | None) -> None:
         self._dbt(batch, dies_after, "build", "--select", f"tag:{kpi}", "--exclude", "tag:reconciliation")
@@ -209,32 +182,8 @@ class World:
         if not invocation.success:
             raise StepError(f"{batch.batch_id}: dbt {' '.join(arguments)}: {invocation.complaint}")
 
-    def _finish(self, batch: Batch, _: int | None) -> None:
-        finish_batch(Bucket(BUCKET, self.s3), batch.batch_id)
-
-    def _arguments(self, batch: Batch, **more: object) -> list[str]:
-        values: Mapping[str, object] = {
-            "JOB_RUN_ID": f"jr_{next(self._attempts):05d}",
-            "bucket": BUCKET,
-            "batch_id": batch.batch_id,
-            "batches_prefix": layout.BATCHES,
-            "curated_prefix": layout.CURATED,
-            **more,
-        }
-        return [
-            "script.py",
-            *itertools.chain.from_iterable((f"--{name}", str(value)) for name, value in values.items()),
-        ]
-
-    @contextmanager
-    def _warm_session(self, _: str) -> Iterator[SparkSession]:
-        before = {name: self.spark.conf.get(name) for name in QUICK_FOR_FEW_ROWS}
-        _configure(self.spark, QUICK_FOR_FEW_ROWS)
-        try:
-            yield self.spark
-        finally:
-            self.spark.catalog.clearCache()
-            _configure(self.spark, before)
+    def _finish(self, batch: Batch) -> None:
+        self.pipeline.finish(batch.batch_id)
 
     # What is promised
 
@@ -242,7 +191,7 @@ class World:
         """The curation records of all committed batches."""
         for batch in self.batches:
             if batch.batch_id not in self._records:  # once written they never change
-                record = Bucket(BUCKET, self.s3).read_json(layout.BatchFolder(batch.batch_id).curation_record)
+                record = self.lake.read_json(layout.BatchFolder(batch.batch_id).curation_record)
                 if record is not None:
                     self._records[batch.batch_id] = record
         return [self._records[batch.batch_id] for batch in self.batches if batch.batch_id in self._records]
@@ -254,13 +203,13 @@ class World:
 
     def owed(self) -> list[str]:
         """Committed batches that no run has loaded."""
-        return pending_batches(Bucket(BUCKET, self.s3))
+        return pending_batches(self.lake)
 
     def differences(self) -> str:
         """How the tables differ from those of all accepted events, worked out in plain Python from the pinned bytes."""
         files, times = [], {}
         for record in self.committed():
-            manifest = Bucket(BUCKET, self.s3).read_json(layout.BatchFolder(record["batch_id"]).manifest)
+            manifest = self.lake.read_json(layout.BatchFolder(record["batch_id"]).manifest)
             assert manifest is not None
             for file in record["files"]:
                 files.append((file["copy"], self.content(file["copy"])))
@@ -305,7 +254,7 @@ class World:
 
     def homeless_files(self) -> list[str]:
         """Names of landed versions whose bytes are in neither landing prefix, pins, archive nor quarantine."""
-        held = {found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.ROOT}/")}
+        held = {found.etag for found in self.lake.objects(f"{layout.ROOT}/")}
         return [name for name, content in self.landed if self.etag(content) not in held]
 
     def misplaced_files(self) -> list[str]:
@@ -315,8 +264,8 @@ class World:
         lies there still belongs into the landing prefix.
         """
         taken = {(_name(file["key"]), file["etag"]) for record in self.loaded() for file in record["files"]}
-        refused = {found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.QUARANTINED_FILES}/")}
-        present = {_name(found.key): found.etag for found in Bucket(BUCKET, self.s3).objects(f"{layout.USER_STREAMS}/")}
+        refused = {found.etag for found in self.lake.objects(f"{layout.QUARANTINED_FILES}/")}
+        present = {_name(found.key): found.etag for found in self.lake.objects(f"{layout.USER_STREAMS}/")}
         misplaced = []
         for name, content in self.landing.items():
             etag = self.etag(content)
@@ -329,7 +278,7 @@ class World:
 
     def unarchived_files(self) -> list[str]:
         """Files of loaded batches that the archive lacks."""
-        kept = {(found.key, found.etag) for found in Bucket(BUCKET, self.s3).objects(f"{layout.ARCHIVE}/")}
+        kept = {(found.key, found.etag) for found in self.lake.objects(f"{layout.ARCHIVE}/")}
         return [
             file["key"]
             for record in self.loaded()
@@ -360,11 +309,6 @@ class World:
 
     def _execute(self, sql: str) -> None:
         self._connection.cursor().execute(sql)
-
-
-def _configure(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
-    for name, value in settings.items():
-        spark.conf.set(name, str(value))
 
 
 def _name(key: str) -> str:
