@@ -82,9 +82,9 @@ class Past:
     def __init__(self, first: date, year: Lake, events: Events) -> None:
         """Remember what the run of the `first` day left; `events` are those accepted so far."""
         self._first = first
-        self._bucket = year.bucket
+        self._bucket = year.bucket.name
         self._events = events
-        written = {key: year.read(key) for key in year.stored() if batch_of(first) in key}
+        written = {key: year.bucket.read(key) for key in year.stored() if batch_of(first) in key}
         self._record: dict[str, Any] = json.loads(written.pop(layout.BatchFolder(batch_of(first)).curation_record))
         parquet = {file["key"] for file in self._record["curated_files"]}
         self._others = {key: content for key, content in written.items() if key not in parquet}

@@ -57,6 +57,17 @@ def pending_batches(bucket: Bucket, *, besides: str = "") -> list[str]:
     return [batch for batch in layout.committed_but_not_loaded(cut_names) if batch != besides]
 
 
+def rejected_parts(bucket: Bucket, record: dict[str, Any]) -> list[str]:
+    """The keys of the rows that a batch has rejected, as JSON lines with `reason`, `source_file` and `raw_line`.
+
+    Each attempt at the batch keeps its own; those of the attempt count that the record names, be it `curation.json` or
+    `rejected.json`. Earlier versions of the jobs have written theirs beside the attempts.
+    """
+    folder = f"{layout.BatchFolder(record['batch_id']).quarantined_rows}/"
+    names = (found.key.removeprefix(folder) for found in bucket.objects(folder))
+    return [folder + name for name in names if "/" not in name or name.startswith(f"attempt={record['attempt']}/")]
+
+
 def committed_files(bucket: Bucket, listen_dates: Iterable[str]) -> list[CuratedFile]:
     """All files that hold committed events of the dates (ISO), by key.
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.records import rejected_parts
 
 ARGUMENTS = 2
 READ_AHEAD = 1024**2
@@ -48,8 +49,8 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
         )
         raise NothingToMendError(msg)
     rows_of_file: dict[str, list[dict[str, str]]] = {}
-    for part in bucket.objects(f"{layout.BatchFolder(batch_id).quarantined_rows}/"):
-        with bucket.open(part.key) as body:
+    for key in rejected_parts(bucket, record):
+        with bucket.open(key) as body:
             for line in io.BufferedReader(body, READ_AHEAD):
                 row = json.loads(line)
                 rows_of_file.setdefault(row["source_file"], []).append(row)

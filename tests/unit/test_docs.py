@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from contract import layout
-from contract.kpi_tables import kpi_table
-from glue_jobs import curate_user_streams
+from contract.kpi_tables import KPI_TABLES
+from contract.rejections import REJECT_REASONS
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -50,24 +50,15 @@ def test_the_lake_page_names_every_prefix() -> None:
     keys += [
         layout.QUARANTINED_ROWS,
         layout.QUARANTINED_FILES,
-        kpi_table("genre_level_kpis").output,
-        kpi_table("hourly_kpis").output,
+        *(table.output for table in KPI_TABLES),
         layout.ARCHIVE,
     ]
     assert [key for key in keys if f"`{key.removeprefix(layout.ROOT + '/')}" not in page] == []
 
 
 def test_the_lake_page_names_every_reason_to_reject_a_row() -> None:
-    reasons = {curate_user_streams.missing(column) for column in ("user_id", "track_id", "listen_time")} | {
-        curate_user_streams.REPEATED_HEADER,
-        curate_user_streams.WRONG_NUMBER_OF_FIELDS,
-        curate_user_streams.MISPLACED_QUOTE,
-        curate_user_streams.FORBIDDEN_CHARACTER,
-        curate_user_streams.NOT_A_TIMESTAMP,
-        curate_user_streams.IN_THE_FUTURE,
-    }
     rows = re.findall(r"^\|[^|]*\| rejected: (.*) \|$", text("docs/lake.md"), re.MULTILINE)
-    assert {reason for row in rows for reason in re.findall(r"`([^`]+)`", row)} == reasons
+    assert {reason for row in rows for reason in re.findall(r"`([^`]+)`", row)} == set(REJECT_REASONS)
 
 
 def test_the_readme_lists_the_commands_that_make_has() -> None:

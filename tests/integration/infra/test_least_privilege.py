@@ -20,7 +20,7 @@ from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
-from tests.integration.glue_jobs.lake_of_events import SONGS, USERS
+from tests.pipeline import SONGS, USERS
 
 ACCOUNT = "123456789012"
 BATCH = "20240626T000000Z-00000000"
@@ -198,7 +198,7 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
         (GLUE_ROLE, "put_object", f"{layout.USER_STREAMS}/forged.csv"),
         (GLUE_ROLE, "delete_object", f"{layout.USER_STREAMS}/monday.csv"),
         (GLUE_ROLE, "put_object", FOLDER.loaded_record),
-        (GLUE_ROLE, "put_object", "artifacts/glue/0/hourly_kpis.py"),
+        (GLUE_ROLE, "put_object", "artifacts/glue/0/compute_kpis.py"),
         (COPY_ROLE, "get_object", f"{layout.USER_STREAMS}/monday.csv"),
         (COPY_ROLE, "put_object", kpi_table("hourly_kpis").copy_manifest(BATCH)),
     ],

@@ -197,27 +197,17 @@ def test_triggers_start_the_jobs_that_exist_and_do_not_wait(dag: "DAG") -> None:
         assert task.aws_conn_id is None
 
 
-def test_the_jobs_are_told_where_everything_is(dag: "DAG") -> None:
+def test_the_jobs_are_told_what_to_work_on(dag: "DAG") -> None:
     curation: Any = dag.get_task(CURATION[0])
     genre: Any = dag.get_task(GENRE[0])
     hourly: Any = dag.get_task(HOURLY[0])
     everywhere = {
         "--bucket": "music-lake",
         "--batch_id": "{{ batch_id(dag_run.run_after, run_id) }}",
-        "--batches_prefix": "music_streams/batches",
-        "--curated_prefix": "music_streams/curated/user_streams",
     }
-    assert curation.script_args == {
-        **everywhere,
-        "--quarantine_prefix": "music_streams/quarantine/rows",
-        "--max_reject_rate": "{{ params.max_reject_rate }}",
-    }
-    assert genre.script_args == {
-        **everywhere,
-        "--reference_prefix": "music_streams/reference",
-        "--output_prefix": "music_streams/output/genre_level_kpis",
-    }
-    assert hourly.script_args == {**genre.script_args, "--output_prefix": "music_streams/output/hourly-kpis"}
+    assert curation.script_args == {**everywhere, "--max_reject_rate": "{{ params.max_reject_rate }}"}
+    assert genre.script_args == {**everywhere, "--kpi_table": "genre_level_kpis"}
+    assert hourly.script_args == {**everywhere, "--kpi_table": "hourly_kpis"}
 
 
 def test_params_take_what_they_describe_and_nothing_else(dag: "DAG") -> None:
