@@ -26,7 +26,7 @@ from benchmarks.day import Boto3Requests, Cost, Lake, batch_of
 from benchmarks.past import Events, Files, Past, dates_of, object_store
 from glue_jobs.session import spark_session
 from sandbox.aws.endpoint import AwsEndpoint
-from sandbox.aws.spark_settings import java_home, spark_environment, spark_settings, write_settings
+from sandbox.aws.spark_settings import java_home, spark_environment, write_settings
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import DEFAULT_EVENTS, DEFAULT_FILES, FIRST_DAY, SampleEvents
 
@@ -99,9 +99,8 @@ def main() -> int:
 
 @contextmanager
 def _spark(folder: Path, endpoint: AwsEndpoint) -> Iterator[SparkSession]:
-    settings = spark_settings(endpoint.url, folder / "scratch")
     # A session that runs so many jobs compiles more than Java keeps by default; Java would stop compiling.
-    conf = write_settings(folder / "conf", settings, folder / "scratch", ["-XX:ReservedCodeCacheSize=256m"])
+    conf = write_settings(folder / "conf", folder / "scratch", ["-XX:ReservedCodeCacheSize=256m"])
     os.environ.update(endpoint.environment() | spark_environment(conf, java_home()))
     with spark_session("benchmark") as spark:
         yield spark

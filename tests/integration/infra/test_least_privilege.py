@@ -18,6 +18,7 @@ from music_streams.validation import take_in_batch
 
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws_account import glue_release
 from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
 from tests.integration.glue_jobs.lake_of_events import SONGS, USERS
 
@@ -32,7 +33,7 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}"
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     """An account in which the sandbox's stage is deployed, and every request judged."""
     with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
-        deployment = Deployment(STAGE, endpoint.client, lambda *_: None, poll_seconds=0.01)
+        deployment = Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
         for part in ("warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)
@@ -197,7 +198,7 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
         (GLUE_ROLE, "put_object", f"{lake.USER_STREAMS}/forged.csv"),
         (GLUE_ROLE, "delete_object", f"{lake.USER_STREAMS}/monday.csv"),
         (GLUE_ROLE, "put_object", FOLDER.loaded_record),
-        (GLUE_ROLE, "put_object", "artifacts/glue/0/hourly_kpis.py"),
+        (GLUE_ROLE, "put_object", "artifacts/glue/0/compute_kpis.py"),
         (COPY_ROLE, "get_object", f"{lake.USER_STREAMS}/monday.csv"),
         (COPY_ROLE, "put_object", lake.copy_manifest(lake.HOURLY_KPIS, BATCH)),
     ],
