@@ -100,7 +100,8 @@ def _download(listed: str, folder: Path) -> None:
         )
     if result.returncode != 0:
         raise WheelError(
-            f"pip cannot fetch what {GLUE_WHEELS.name} lists for Glue's Python {GLUE.version}:\n{result.stderr.strip()}\n"
+            f"pip cannot fetch what {GLUE_WHEELS.name} lists for Glue's Python {GLUE.version}:\n"
+            f"{result.stderr.strip()}\n"
             f"When a hash differs or a wheel is missing, {MAKE_THE_LIST}; when PyPI cannot be reached, name a mirror "
             f"by PIP_INDEX_URL. Then deploy again."
         )

@@ -1,4 +1,4 @@
-"""A zip of wheels holds what is listed, for Glue's Python, or it is not made, and the error says which file is to blame."""
+"""A zip of wheels holds what is listed, for Glue's Python, or an error names the file that is to blame."""
 
 import hashlib
 import io
