@@ -13,8 +13,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from infra import glue_archive, glue_wheels
 from infra.bundle import BundleError
 from infra.deployment import Deployment, Plan, Stage
+from infra.glue_wheels import WheelError
 from infra.stacks import DeploymentError
 
 POLL_SECONDS = 3.0
@@ -33,17 +35,22 @@ def main() -> int:
         account = session.client("sts", region_name=_region(session)).get_caller_identity()
         console.print(f"Stage [b]{stage.name}[/b] in account {account['Account']}, {session.region_name}")
         client: Any = session.client  # by a name that mypy's stubs cannot know
-        deployment = Deployment(stage, client, Progress(console).tell, _poll_seconds())
+        deployment = Deployment(stage, client, glue_release, Progress(console).tell, _poll_seconds())
         if options.command == "deploy":
             _deploy(deployment, console)
         elif options.command == "plan":
             _plan(deployment, console)
         else:
             _destroy(deployment, stage.name, console)
-    except (DeploymentError, BundleError, BotoCoreError, ClientError) as error:
+    except (DeploymentError, BundleError, WheelError, BotoCoreError, ClientError) as error:
         Console(stderr=True, highlight=False).print(f"[red]error:[/red] {error}", markup=True, soft_wrap=True)
         return 1
     return 0
+
+
+def glue_release() -> glue_archive.GlueRelease:
+    """The code of the Glue jobs, with the wheels that they need there."""
+    return glue_archive.build(glue_wheels.fetch())
 
 
 class Progress:

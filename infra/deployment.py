@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from contract import layout
-from infra import bundle, glue_archive
+from infra import bundle
+from infra.glue_archive import GlueRelease
 from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
 from infra.uploads import Differences, Folder, read, upload, upload_missing
 from infra.warehouse import Warehouse
@@ -72,13 +73,22 @@ class Deployment:
     Args:
         stage: what is to be.
         client: makes a boto3 client of a service.
+        glue_release: builds the code of the Glue jobs.
         say: see `Stacks`.
         poll_seconds: between two looks at what is in motion.
     """
 
-    def __init__(self, stage: Stage, client: Callable[[str], Any], say: Say, poll_seconds: float = 3) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        client: Callable[[str], Any],
+        glue_release: Callable[[], GlueRelease],
+        say: Say,
+        poll_seconds: float = 3,
+    ) -> None:
         self._stage = stage
         self._client = client
+        self._glue_release = glue_release
         self._poll_seconds = poll_seconds
         self._say = say
         self._outputs: dict[str, str] = {}
@@ -116,7 +126,7 @@ class Deployment:
 
     def deploy_lake(self) -> None:
         """The lake's stack, with the code of its jobs there before they are told to run it."""
-        release = glue_archive.build()
+        release = self._glue_release()
         if bucket := (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName"):
             upload_missing(self._s3, bucket, release.objects)
         self.deploy_stack("lake", {"GlueRelease": release.name})
@@ -134,7 +144,7 @@ class Deployment:
 
         Where an earlier stack does not exist yet, neither do its outputs: of such a stack, all is to be added.
         """
-        release = glue_archive.build()
+        release = self._glue_release()
         for part in PARTS:
             facts: dict[str, str] = {}
             bucket = self._outputs.get("BucketName")

@@ -1,4 +1,5 @@
-"""What Glue runs, as it is uploaded: the scripts of the jobs, and one archive of the package that they import.
+"""What Glue runs, as it is uploaded: the scripts of the jobs, one archive of the packages of this repository that they
+import, and one of those that they import from PyPI.
 
 The same sources give the same bytes, and the same bytes the same release, so a release is uploaded once and never
 changes: a Glue run that is under way, or one of an older deployment, keeps the code that it began with.
@@ -7,13 +8,17 @@ changes: a Glue run that is under way, or one of an older deployment, keeps the 
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "glue_jobs"
-SCRIPTS = ("curate_user_streams.py", "genre_level_kpis.py", "hourly_kpis.py")
-ARCHIVE = "glue_jobs.zip"
+REPOSITORY = Path(__file__).resolve().parents[1]
+JOBS = REPOSITORY / "glue_jobs"
+LIBRARIES = (REPOSITORY / "contract",)
+SCRIPTS = ("curate_user_streams.py", "compute_kpis.py")
+ARCHIVE = "packages.zip"
+WHEELS = "wheels.gluewheels.zip"  # Glue knows a zip of wheels by this ending
+SOURCES = frozenset({".py", ".sql"})
 
 ARTIFACTS = "artifacts"  # all code in the bucket lies below it
 RELEASES = f"{ARTIFACTS}/glue"
@@ -46,26 +51,49 @@ class GlueRelease:
         return {f"{self.prefix}/{name}": content for name, content in self.files.items()}
 
 
-def build(package: Path = PACKAGE) -> GlueRelease:
+def build(wheels: Mapping[str, bytes] | None, jobs: Path = JOBS, libraries: Iterable[Path] = LIBRARIES) -> GlueRelease:
     """The release of the sources as they are.
 
+    Args:
+        wheels: the files of the zip of wheels by name, see `glue_wheels`; None where the jobs find their packages
+            without it, as in the sandbox.
+        jobs: the package with the scripts.
+        libraries: the packages that it imports.
+
     Raises:
-        FileNotFoundError: the package lacks a job's script.
+        FileNotFoundError: a script or a package is missing.
     """
-    files = {script: (package / script).read_bytes() for script in SCRIPTS}
-    files[ARCHIVE] = archive(package)
+    files = {script: (jobs / script).read_bytes() for script in SCRIPTS}
+    files[ARCHIVE] = archive(sources([*libraries, jobs]))
+    if wheels is not None:
+        files[WHEELS] = archive(wheels)
     return GlueRelease(_digest(files)[:12], files)
 
 
-def archive(package: Path) -> bytes:
-    """The package as a zip file that Python imports from."""
+def sources(packages: Iterable[Path]) -> dict[str, bytes]:
+    """The Python and SQL files of packages, by their path in the archive.
+
+    Raises:
+        FileNotFoundError: there is no such package.
+    """
+    found = {}
+    for package in packages:
+        if not (package / "__init__.py").exists():
+            raise FileNotFoundError(f"{package} is no package, and Glue's jobs import it: its __init__.py is missing")
+        files = (file for file in package.rglob("*") if file.suffix in SOURCES)
+        found |= {file.relative_to(package.parent).as_posix(): file.read_bytes() for file in files}
+    return found
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """A zip file of the files, by their names in it."""
     content = io.BytesIO()
     # Stored, not deflated: another zlib packs the same files into other bytes.
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:
-        for file in sorted(package.rglob("*.py")):
-            entry = zipfile.ZipInfo(file.relative_to(package.parent).as_posix(), EARLIEST)
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, EARLIEST)
             entry.create_system, entry.external_attr = UNIX, READABLE_FILE
-            packed.writestr(entry, file.read_bytes())
+            packed.writestr(entry, files[name])
     return content.getvalue()
 
 

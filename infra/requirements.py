@@ -1,7 +1,8 @@
-"""The lists of packages that MWAA installs, made from uv.lock: `python -m infra.requirements` after each change of it.
+"""The lists of packages that AWS installs, made from uv.lock: `python -m infra.requirements` after each change of it.
 
-`requirements.txt` goes into Airflow's own environment: all that MWAA's image lacks, dependencies too, so that pip there
-has nothing left to choose. `dbt-requirements.txt` is the whole of dbt's environment, with the hash of each file.
+`mwaa/requirements.txt` goes into Airflow's own environment: all that MWAA's image lacks, dependencies too, so that pip
+there has nothing left to choose. `mwaa/dbt-requirements.txt` is the whole of dbt's environment, `glue/wheels.txt` all
+that the Glue jobs import beside Spark; both with the hash of each file.
 """
 
 import re
@@ -12,9 +13,9 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from packaging.markers import Marker
-from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
+from infra.platforms import GLUE, MWAA, Platform
 from infra.tools import uv
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,20 +26,20 @@ IMAGE = FOLDER / "image.in"
 WANTED = FOLDER / "requirements.in"
 REQUIREMENTS = FOLDER / "requirements.txt"
 DBT_REQUIREMENTS = FOLDER / "dbt-requirements.txt"
+GLUE_WHEELS = Path(__file__).with_name("glue") / "wheels.txt"
 
 DBT = ("dbt-core", "dbt-redshift")
-PYTHON = (3, 12)
-LIBRARY = 34  # glibc 2.34: MWAA's containers are Amazon Linux 2023
-MACHINES = ("x86_64", "aarch64")
+JOBS = ("boto3", "duckdb", "pyarrow")
 
 # pip on MWAA takes any line with the option for constraints, a comment too, for a wish to do without MWAA's own.
 MADE = "# Made by `python -m infra.requirements` from uv.lock{source}: do not edit.\n"
 
 
 def main() -> None:
-    """Write both lists."""
+    """Write the lists."""
     REQUIREMENTS.write_text(requirements())
-    DBT_REQUIREMENTS.write_text(dbt_requirements())
+    DBT_REQUIREMENTS.write_text(hashed(DBT, MWAA))
+    GLUE_WHEELS.write_text(hashed(JOBS, GLUE))
 
 
 def requirements() -> str:
@@ -60,32 +61,38 @@ def resolve(wanted: Iterable[Path]) -> list[str]:
     with NamedTemporaryFile("w", suffix=".txt") as locked:
         locked.write("\n".join(ours))
         locked.flush()
-        options = ["--python-version", ".".join(map(str, PYTHON)), "--python-platform", f"x86_64-manylinux_2_{LIBRARY}"]
+        options = ["--python-version", MWAA.version, "--python-platform", f"x86_64-manylinux_2_{MWAA.glibc}"]
         constraints = ["--constraints", str(CONSTRAINTS), "--constraints", locked.name]
         files = [str(path) for path in wanted]
         return uv("pip", "compile", "--quiet", "--no-header", "--no-annotate", *options, *constraints, *files).split()
 
 
-def dbt_requirements() -> str:
-    """All of dbt's environment at the versions of uv.lock, with the hashes of the wheels that fit MWAA."""
+def hashed(roots: Iterable[str], platform: Platform) -> str:
+    """Packages and all that they need, at the versions of uv.lock, with the hashes of the wheels that fit a platform.
+
+    Raises:
+        LookupError: there is no such wheel of a package.
+    """
     packages: dict[str, list[Mapping[str, Any]]] = {}
     for package in tomllib.loads(LOCK.read_text())["package"]:
         packages.setdefault(package["name"], []).append(package)
     lines = [MADE.format(source="")]
-    for package in sorted(needed(DBT, packages), key=lambda package: str(package["name"])):
-        hashes = sorted(wheel["hash"] for wheel in package["wheels"] if fits(wheel["url"].rpartition("/")[2]))
+    for package in sorted(needed(roots, packages, platform), key=lambda package: str(package["name"])):
+        hashes = sorted(wheel["hash"] for wheel in package["wheels"] if platform.takes(wheel["url"].rpartition("/")[2]))
         if not hashes:
-            raise LookupError(f"{package['name']} {package['version']} has no wheel for MWAA's Python: take another")
+            raise LookupError(
+                f"{package['name']} {package['version']} has no wheel for {platform.name}'s Python {platform.version}: "
+                "take another version in pyproject.toml"
+            )
         lines.append(f"{package['name']}=={package['version']} \\\n")
         lines.append(" \\\n".join(f"    --hash={digest}" for digest in hashes) + "\n")
     return "".join(lines)
 
 
-def needed(roots: Iterable[str], packages: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[Mapping[str, Any]]:
-    """The packages of these names and all that they need on MWAA, each once."""
-    here = {"python_version": "3.12", "python_full_version": "3.12.12", "extra": "", "sys_platform": "linux"}
-    here |= {"platform_system": "Linux", "os_name": "posix", "platform_machine": MACHINES[0]}
-    here |= {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
+def needed(
+    roots: Iterable[str], packages: Mapping[str, list[Mapping[str, Any]]], platform: Platform
+) -> Iterator[Mapping[str, Any]]:
+    """The packages of these names and all that they need on a platform, each once."""
     waiting: list[Mapping[str, Any]] = [{"name": root} for root in roots]
     found: set[tuple[str, str]] = set()
     while waiting:
@@ -104,26 +111,8 @@ def needed(roots: Iterable[str], packages: Mapping[str, list[Mapping[str, Any]]]
             dependency
             for dependencies in sets
             for dependency in dependencies
-            if "marker" not in dependency or Marker(dependency["marker"]).evaluate(here)
+            if "marker" not in dependency or Marker(dependency["marker"]).evaluate(platform.markers)
         ]
-
-
-def fits(wheel: str) -> bool:
-    """Whether MWAA's Python takes a wheel of this name."""
-    return not parse_wheel_filename(wheel)[3].isdisjoint(TAGS)
-
-
-def _tags() -> Iterator[Tag]:
-    manylinux = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
-    for machine in MACHINES:
-        newest_first = range(LIBRARY, 4, -1)
-        platforms = [f"manylinux_2_{minor}_{machine}" for minor in newest_first]
-        platforms += [f"{name}_{machine}" for name in manylinux.values()]
-        yield from cpython_tags(PYTHON, platforms=platforms)
-        yield from compatible_tags(PYTHON, "cp312", platforms)
-
-
-TAGS = frozenset(_tags())
 
 
 def pins(text: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract import layout
+from infra import glue_archive
 from infra.deployment import Deployment
 from sandbox.home import Secrets
 from sandbox.processes import NotReadyError
@@ -38,6 +39,11 @@ OF_NO_USER = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+
+
+def glue_release() -> glue_archive.GlueRelease:
+    """The code of the Glue jobs without wheels: here they import the virtual environment's packages, of the same lock."""
+    return glue_archive.build(wheels=None)
 
 
 class Account:
@@ -84,7 +90,7 @@ class Account:
 
     def provision(self) -> None:
         """Deploy the stacks of the sandbox's stage, as `make deploy` does on AWS; but for the network, which it has."""
-        deployment = Deployment(STAGE, self.client, lambda *_: None, poll_seconds=0.01)
+        deployment = Deployment(STAGE, self.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
         for part in ("warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)

@@ -21,7 +21,7 @@ for candidate in uv "$tools/bin/uv"; do
 done
 if [ -z "$uv" ]; then
     echo "Getting uv from PyPI"
-    for python in python3.12 python3.11 python3 python; do
+    for python in python3.13 python3.12 python3.11 python3 python; do
         if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then
             "$python" sandbox/get_uv.py "$tools"
             uv="$tools/bin/uv"
@@ -29,7 +29,7 @@ if [ -z "$uv" ]; then
         fi
     done
     if [ -z "$uv" ]; then
-        echo "error: neither uv nor a Python on PATH. Install Python 3.11 or 3.12 (Debian: apt-get install python3)."
+        echo "error: neither uv nor a Python on PATH. Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3)."
         exit 1
     fi
 fi

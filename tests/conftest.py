@@ -21,7 +21,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
 def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
     """Kernels on Spark's workers, on a machine whose clock is far from UTC: no result may depend on it."""
     folder = tmp_path_factory.mktemp("spark")
-    conf = write_spark_conf(folder / "conf", aws.url, folder / "scratch")
+    conf = write_spark_conf(folder / "conf", folder / "scratch")
     with pytest.MonkeyPatch.context() as patch:
         # Java, and the Python workers that it starts, keep the environment that they were started in.
         for name, value in {**aws.environment(), **spark_environment(conf, java_home())}.items():

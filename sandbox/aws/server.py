@@ -99,7 +99,7 @@ class AwsServer:
             # Glue takes more settings in the same value: `a=b --conf c=d`.
             more = run.arguments.get("--conf")
             settings = shlex.split(f"--conf {more}") if more else []
-            conf = write_spark_conf(scratch / "spark-conf", self.url, scratch)
+            conf = write_spark_conf(scratch / "spark-conf", scratch)
             variables = common | {"TMPDIR": str(scratch)} | spark_environment(conf, java, settings)
             if authorizer:
                 variables |= session_variables(run.job.role, "GlueJobRunnerSession")

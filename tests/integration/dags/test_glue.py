@@ -28,7 +28,7 @@ def start(lake: Lake, glue: "GlueClient", script: str) -> tuple[str, str]:
         Name=name,
         Role="arn:aws:iam::123456789012:role/glue",
         Command={"Name": "glueetl", "ScriptLocation": f"s3://{lake.bucket}/artifacts/{name}.py"},
-        GlueVersion="5.1",
+        GlueVersion="6.0",
         Timeout=5,
     )
     return name, glue.start_job_run(JobName=name)["JobRunId"]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from infra import bundle, requirements
+from infra.platforms import MWAA
 from infra.tools import uv_program
 from sandbox.settings import inherited_environment
 
 ENVIRONMENT = bundle.REPOSITORY / ".venv" / "mwaa"
-PYTHON = ".".join(map(str, requirements.PYTHON))
+PYTHON = MWAA.version
 
 # Loads all DAGs of the dags folder; says what it found and what it started meanwhile.
 LOAD_DAGS = """

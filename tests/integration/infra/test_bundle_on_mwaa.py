@@ -11,6 +11,7 @@ import pytest
 
 from contract import layout
 from infra import bundle, requirements
+from infra.platforms import MWAA
 from sandbox import airflow
 from sandbox.airflow import DAG_ID
 from sandbox.home import Home
@@ -102,7 +103,7 @@ def test_the_scheduler_loads_the_one_dag_without_dbt(container: Mwaa) -> None:
 
     found = container.load_dags(environment)
 
-    assert found["python"] == list(requirements.PYTHON)
+    assert found["python"] == list(MWAA.python)
     assert not found["dbt"]
     assert found["errors"] == {}
     assert found["started"] == []

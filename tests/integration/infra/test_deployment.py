@@ -59,9 +59,11 @@ def test_a_deployment_makes_all_stacks_and_what_is_in_them(deployed: Account) ->
 def test_the_jobs_run_code_that_is_there(deployed: Account) -> None:
     for name in JOBS:
         job = deployed.client("glue").get_job(JobName=name)["Job"]
-        assert (job["GlueVersion"], job["WorkerType"], job["NumberOfWorkers"]) == ("5.1", "G.1X", 4)
+        assert (job["GlueVersion"], job["WorkerType"], job["NumberOfWorkers"]) == ("6.0", "G.1X", 4)
         assert (job["ExecutionProperty"], job["JobRunQueuingEnabled"]) == ({"MaxConcurrentRuns": 1}, True)
-        for url in (job["Command"]["ScriptLocation"], job["DefaultArguments"]["--extra-py-files"]):
+        arguments = job["DefaultArguments"]
+        addresses = (arguments["--extra-py-files"], arguments["--additional-python-modules"])
+        for url in (job["Command"]["ScriptLocation"], *addresses):
             bucket, _, key = url.removeprefix("s3://").partition("/")
             assert deployed.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 

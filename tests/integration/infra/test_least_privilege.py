@@ -19,6 +19,7 @@ from contract.bucket import Bucket, s3_client
 from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws_account import glue_release
 from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
 from tests.pipeline import SONGS, USERS
 
@@ -33,7 +34,7 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}"
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     """An account in which the sandbox's stage is deployed, and every request judged."""
     with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
-        deployment = Deployment(STAGE, endpoint.client, lambda *_: None, poll_seconds=0.01)
+        deployment = Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
         for part in ("warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)

@@ -8,7 +8,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from infra import requirements
+from infra.platforms import GLUE, MWAA, Platform
 from infra.tools import uv
+
+CHANGED = "uv.lock has changed: run `python -m infra.requirements`"
 
 # dbt needs older ones, which MWAA's Airflow never sees; boto3 goes with moto here.
 NOT_MWAAS = {"pathspec", "more-itertools", "boto3", "botocore"}
@@ -67,27 +70,42 @@ def test_the_list_for_airflow_leaves_mwaas_own_pins_in_force() -> None:
 
 
 def test_the_list_for_dbt_is_that_of_uv_lock(locked: dict[str, str]) -> None:
-    assert requirements.DBT_REQUIREMENTS.read_text() == requirements.dbt_requirements(), (
-        "uv.lock has changed: run `python -m infra.requirements`"
-    )
+    assert requirements.DBT_REQUIREMENTS.read_text() == requirements.hashed(requirements.DBT, MWAA), CHANGED
     listed = requirements.pins(requirements.DBT_REQUIREMENTS.read_text())
     assert {"dbt-core", "dbt-redshift", "redshift-connector"} <= listed.keys()
     assert listed == {name: locked[name] for name in listed}
 
 
+def test_the_list_for_glue_is_that_of_uv_lock_with_one_wheel_for_each_package(locked: dict[str, str]) -> None:
+    text = requirements.GLUE_WHEELS.read_text()
+    assert text == requirements.hashed(requirements.JOBS, GLUE), CHANGED
+    listed = requirements.pins(text)
+    assert set(requirements.JOBS) <= listed.keys()
+    assert listed == {name: locked[name] for name in listed}
+    assert text.count("--hash=sha256:") == len(listed)
+
+
+def test_a_package_without_a_wheel_for_a_platform_is_named() -> None:
+    with pytest.raises(LookupError, match=r"duckdb 2\.\d+\.\d+ has no wheel for Nobody's Python 3\.4: take another"):
+        requirements.hashed(["duckdb"], Platform("Nobody", (3, 4), 17, ("x86_64",)))
+
+
 @pytest.mark.parametrize(
-    ("wheel", "taken"),
+    ("wheel", "takers"),
     [
-        ("pydantic_core-2.46.1-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", True),
-        ("pydantic_core-2.46.1-cp312-cp312-manylinux_2_17_aarch64.manylinux2014_aarch64.whl", True),
-        ("dbt_core-1.11.16-py3-none-any.whl", True),
-        ("dbt_extractor-0.6.0-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", True),
-        ("lxml-6.0.2-cp312-cp312-manylinux_2_35_x86_64.whl", False),  # a newer C library than MWAA's
-        ("pydantic_core-2.46.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", False),
-        ("pydantic_core-2.46.1-cp312-cp312-musllinux_1_1_x86_64.whl", False),
-        ("pydantic_core-2.46.1-cp312-cp312-macosx_11_0_arm64.whl", False),
-        ("colorama-0.4.6-py2-none-any.whl", False),
+        ("pydantic_core-2.46.1-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", {MWAA}),
+        ("pydantic_core-2.46.1-cp312-cp312-manylinux_2_17_aarch64.manylinux2014_aarch64.whl", {MWAA}),
+        ("pyarrow-23.0.1-cp313-cp313-manylinux_2_28_x86_64.whl", {GLUE}),
+        ("pyarrow-23.0.1-cp313-cp313-manylinux_2_28_aarch64.whl", set()),
+        ("pyarrow-23.0.1-cp313-cp313t-manylinux_2_28_x86_64.whl", set()),  # without the interpreter's lock
+        ("duckdb-2.0.1-cp312-abi3-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", {MWAA, GLUE}),
+        ("dbt_core-1.11.16-py3-none-any.whl", {MWAA, GLUE}),
+        ("lxml-6.0.2-cp312-cp312-manylinux_2_35_x86_64.whl", set()),  # a newer C library than Amazon Linux 2023's
+        ("pydantic_core-2.46.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", set()),
+        ("pydantic_core-2.46.1-cp312-cp312-musllinux_1_1_x86_64.whl", set()),
+        ("pydantic_core-2.46.1-cp312-cp312-macosx_11_0_arm64.whl", set()),
+        ("colorama-0.4.6-py2-none-any.whl", set()),
     ],
 )
-def test_only_files_that_mwaas_python_takes_are_listed(wheel: str, taken: bool) -> None:
-    assert requirements.fits(wheel) is taken
+def test_only_wheels_that_a_platforms_python_takes_are_listed(wheel: str, takers: set[Platform]) -> None:
+    assert {platform for platform in (MWAA, GLUE) if platform.takes(wheel)} == takers

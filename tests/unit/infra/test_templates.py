@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,7 +11,6 @@ from contract import layout
 from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
-from infra.requirements import LOCK
 from tests.unit.infra.cloudformation import Statement, listed, resources, statements, template, text
 
 DEPLOY_TIME_FACTS = {"Stage", "GlueRelease", "RequirementsVersion", "StartupScriptVersion"}
@@ -34,12 +32,6 @@ REACH = {
     ("lake", "ReadPinsRecordsAndReferenceTables"): {f"{layout.BATCHES}/*", f"{layout.REFERENCE}/*"},
     ("lake", "WriteTheRecordsOfCuration"): {ALL.curation_record, ALL.rejected_record},
     ("lake", "WriteEventsRejectedRowsAndKpis"): {f"{prefix}/*" for prefix in LAKE},
-    ("lake", "LookForFolders"): {
-        str(folder)
-        for prefix in LAKE
-        for folder in (PurePosixPath(prefix), *PurePosixPath(prefix).parents)
-        if folder.name
-    },
     ("warehouse", "ReadRawKpis"): {f"{OUTPUT}/*"},
     ("airflow", "FetchTheCode"): {f"{PurePosixPath(bundle.DAGS).parent}/*"},
     ("airflow", "ReadWhatLanded"): {layout.SONGS, layout.USERS, f"{layout.USER_STREAMS}/*"},
@@ -182,10 +174,12 @@ def test_jobs_differ_in_name_description_and_script_only() -> None:
     assert (first["JobRunQueuingEnabled"], first["MaxRetries"]) == (True, 0)
 
 
-def test_jobs_get_the_boto3_that_they_are_tested_with() -> None:
-    locked = {package["name"]: package["version"] for package in tomllib.loads(LOCK.read_text())["package"]}
-    modules = {job["DefaultArguments"]["--additional-python-modules"] for job in glue_jobs().values()}
-    assert modules == {f"boto3=={locked['boto3']}"}
+def test_jobs_get_their_packages_from_the_release_and_from_no_registry() -> None:
+    folder = f"s3://${{Bucket}}/{glue_archive.RELEASES}/${{GlueRelease}}"
+    for job in glue_jobs().values():
+        arguments = job["DefaultArguments"]
+        assert text(arguments["--additional-python-modules"]) == f"{folder}/{glue_archive.WHEELS}"
+        assert arguments["--python-modules-installer-option"] == "--no-index"
 
 
 def test_the_jobs_log_into_the_groups_of_the_stack() -> None:

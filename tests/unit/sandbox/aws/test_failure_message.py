@@ -7,12 +7,19 @@ from sandbox.aws.glue_runs import failure
 TRACEBACK = 'Traceback (most recent call last):\n  File "/x/job.py", line 3, in <module>\n    main()\n'
 
 PY4J = f"""26/11/23 14:05:33 WARN SparkConf: something
-{TRACEBACK}py4j.protocol.Py4JJavaError: An error occurred while calling o42.parquet.
-: org.apache.hadoop.fs.s3a.AWSBadRequestException: bucket
-\tat org.apache.hadoop.fs.s3a.S3AUtils.translateException(S3AUtils.java:224)
-Caused by: com.amazonaws.AmazonServiceException: x
+{TRACEBACK}py4j.protocol.Py4JJavaError: An error occurred while calling o42.collectToPython.
+: java.io.IOException: No space left on device
+\tat java.base/sun.nio.ch.FileDispatcherImpl.write0(Native Method)
+Caused by: java.lang.Exception: x
 \t... 12 more
 """
+
+KERNEL = f"""26/11/23 14:05:33 ERROR Executor: Exception in task 0.0 in stage 0.0 (TID 0)
+{TRACEBACK}pyspark.errors.exceptions.captured.PythonException: 
+  An exception was thrown from the Python worker. Please see the stack trace below.
+{TRACEBACK}glue_jobs.errors.RowsDifferError: a.csv has 3 rows, validation read 4
+
+"""  # noqa: W291  Spark's own blank
 
 
 def test_it_is_the_last_exception_of_a_chain() -> None:
@@ -27,9 +34,13 @@ def test_lines_that_follow_the_exception_belong_to_it_but_logs_and_java_stacks_d
         "ValueError: two problems\n- one\n- other"
     )
     assert failure(1, PY4J) == (
-        "py4j.protocol.Py4JJavaError: An error occurred while calling o42.parquet.\n"
-        ": org.apache.hadoop.fs.s3a.AWSBadRequestException: bucket"
+        "py4j.protocol.Py4JJavaError: An error occurred while calling o42.collectToPython.\n"
+        ": java.io.IOException: No space left on device"
     )
+
+
+def test_an_exception_of_a_task_is_told_without_what_spark_says_of_it() -> None:
+    assert failure(1, KERNEL) == "glue_jobs.errors.RowsDifferError: a.csv has 3 rows, validation read 4"
 
 
 def test_an_exception_without_words_is_named() -> None:

