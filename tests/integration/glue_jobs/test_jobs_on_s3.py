@@ -251,7 +251,7 @@ def test_an_error_on_spark_s_workers_is_told_by_its_own_message(lake: Pipeline, 
     lake.take_in(FIRST)
     (file,) = lake.record(layout.BatchFolder(FIRST).manifest)["files"]
     lake.put(file["copy"], stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
-    with pytest.raises(KernelError, match=r"user_streams/a\.csv\) has 83 bytes, and had 55 when it was validated"):
+    with pytest.raises(KernelError, match=r"user_streams/a\.csv\) has 81 bytes, and had 55 when it was validated"):
         Pipeline(lake.bucket.name, on_warm(spark)).curate(FIRST)
     assert lake.keys(layout.CURATED) == []
 
