@@ -1,7 +1,7 @@
 """Pinned stream files as rows of text: pieces of about 64 MB, cut at line ends, each line split into fields.
 
-Fields come without the blanks around them. Arrow splits the lines that are plain CSV, which nearly all of them are. Python
-splits the few with a quote or a forbidden character, and those that may be a header again, after the rules of validation.
+Fields come without the blanks around them. Arrow splits lines that are plain CSV, which nearly all of them are. Python
+splits those with a quote or a forbidden character, or with a header again, after the rules of validation.
 """
 
 import csv
