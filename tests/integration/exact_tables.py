@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from contract import layout
+from music_streams import lake
+from music_streams.objects import read_json
+
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY, write_sample_day
 from tests.integration.conftest import RunningSandbox
@@ -18,12 +20,19 @@ Files = Mapping[str, bytes]
 
 SMALL = Catalogue(songs=300, users=100)
 TABLES = ("genre_level_kpis", "hourly_kpis")
+CATALOGUE = Catalogue(songs=2_000, users=500)
+EVENTS = 2_000
 
 
 def day(folder: Path, number: int, *, events: int, files: int, catalogue: Catalogue) -> dict[str, bytes]:
     """The files of a sample day; each day brings late and repeated events of those before."""
     write_sample_day(folder, FIRST_DAY + timedelta(days=number), events=events, files=files, catalogue=catalogue)
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+def sample_day(folder: Path, number: int) -> dict[str, bytes]:
+    """The files of a sample day of a few thousand events."""
+    return day(folder, number, events=EVENTS, files=3, catalogue=CATALOGUE)
 
 
 def streams(files: Files) -> dict[str, bytes]:
@@ -49,6 +58,25 @@ def assert_tables(sandbox: RunningSandbox, expected: Expected) -> None:
     assert differences(expected.hourly_kpis, hourly, HOUR_KEY) == ""
 
 
+def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes) -> Expected:
+    """Both tables of everything in the archive, worked out in plain Python."""
+    files, times = [], {}
+    for key in sandbox.keys("user-streams-archived/"):
+        batch_id = key.split("/")[1]
+        manifest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch_id).manifest)
+        assert manifest is not None
+        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{key}")["Body"].read()))
+        times[key] = datetime.fromisoformat(manifest["time"])
+    return expected_tables(songs, users, files, times)
+
+
+def assert_exact(sandbox: RunningSandbox, files: dict[str, bytes]) -> Expected:
+    """Both tables are those of all files in the archive, which are returned."""
+    expected = expected_of_all_batches(sandbox, files["songs.csv"], files["users.csv"])
+    assert_tables(sandbox, expected)
+    return expected
+
+
 class History:
     """All that ever landed in a sandbox that was empty before. None of its files is refused."""
 
@@ -67,7 +95,7 @@ class History:
     @property
     def loaded(self) -> bool:
         """Whether some run has loaded something."""
-        return any(key.endswith(f"/{layout.LOADED_RECORD}") for key in self._sandbox.keys("batches/"))
+        return any(key.endswith(f"/{lake.LOADED_RECORD}") for key in self._sandbox.keys("batches/"))
 
     def assert_exact(self) -> None:
         """Both tables are those of all events that ever landed, each counted once."""
@@ -78,11 +106,9 @@ class History:
 
     def assert_nothing_lost(self) -> None:
         """The bytes of every stream file that ever landed are where it landed, pinned, or in the archive."""
-        places = (layout.USER_STREAMS, layout.BATCHES, layout.ARCHIVE)
+        places = (lake.USER_STREAMS, lake.BATCHES, lake.ARCHIVE)
         kept = {
-            etag
-            for place in places
-            for etag in self._sandbox.etags(place.removeprefix(f"{layout.ROOT}/") + "/").values()
+            etag for place in places for etag in self._sandbox.etags(place.removeprefix(f"{lake.ROOT}/") + "/").values()
         }
         lost = [name for name, content in self._streams if hashlib.md5(content).hexdigest() not in kept]
         assert lost == []
@@ -90,5 +116,5 @@ class History:
     def assert_all_archived(self) -> None:
         """Nothing waits in the landing prefix, and every stream file that ever landed is in the archive."""
         assert self._sandbox.keys("user_streams/") == []
-        archived = set(self._sandbox.etags(layout.ARCHIVE.removeprefix(f"{layout.ROOT}/") + "/").values())
+        archived = set(self._sandbox.etags(lake.ARCHIVE.removeprefix(f"{lake.ROOT}/") + "/").values())
         assert {hashlib.md5(content).hexdigest() for _, content in self._streams} <= archived
