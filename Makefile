@@ -30,6 +30,7 @@ OTHER_TESTS := \
 	tests/properties/test_files.py \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
+	tests/integration/test_late_events.py \
 	tests/integration/test_refused_files.py \
 	tests/integration/infra \
 	tests/integration/dbt_project \
