@@ -20,7 +20,7 @@ unexport DATA PARAMS SQL STAGE DELETE_DATA
 EVERYDAY_TESTS := \
 	tests/integration/test_pipeline.py \
 	tests/properties/test_short_histories.py \
-	tests/integration/glue_jobs \
+	tests/integration/glue_jobs/test_malformed_input.py \
 	tests/integration/dags \
 	tests/integration/test_secrets.py \
 	tests/unit
@@ -28,6 +28,8 @@ OTHER_TESTS := \
 	tests/integration/test_crashes.py \
 	tests/properties/test_exactness.py \
 	tests/properties/test_files.py \
+	tests/integration/glue_jobs/test_jobs_on_s3.py \
+	tests/integration/glue_jobs/test_requests.py \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
 	tests/integration/test_late_events.py \
