@@ -39,7 +39,7 @@ OTHER_TESTS := \
 	tests/integration/sandbox
 WORKERS ?= auto
 PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
-CODE := benchmarks dags expectations glue_jobs infra sandbox tests
+CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2} /^#: /{print "                     " substr($$0, 4)}' Makefile

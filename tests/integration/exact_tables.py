@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from music_streams import lake
-from music_streams.objects import read_json
-
+from contract import layout
+from contract.bucket import Bucket
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY, write_sample_day
 from tests.integration.conftest import RunningSandbox
@@ -63,9 +62,9 @@ def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes)
     files, times = [], {}
     for key in sandbox.keys("user-streams-archived/"):
         batch_id = key.split("/")[1]
-        manifest = read_json(sandbox.s3, sandbox.bucket, lake.BatchFolder(batch_id).manifest)
+        manifest = Bucket(sandbox.bucket, sandbox.s3).read_json(layout.BatchFolder(batch_id).manifest)
         assert manifest is not None
-        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{key}")["Body"].read()))
+        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{key}")["Body"].read()))
         times[key] = datetime.fromisoformat(manifest["time"])
     return expected_tables(songs, users, files, times)
 
@@ -95,7 +94,7 @@ class History:
     @property
     def loaded(self) -> bool:
         """Whether some run has loaded something."""
-        return any(key.endswith(f"/{lake.LOADED_RECORD}") for key in self._sandbox.keys("batches/"))
+        return any(key.endswith(f"/{layout.LOADED_RECORD}") for key in self._sandbox.keys("batches/"))
 
     def assert_exact(self) -> None:
         """Both tables are those of all events that ever landed, each counted once."""
@@ -106,9 +105,11 @@ class History:
 
     def assert_nothing_lost(self) -> None:
         """The bytes of every stream file that ever landed are where it landed, pinned, or in the archive."""
-        places = (lake.USER_STREAMS, lake.BATCHES, lake.ARCHIVE)
+        places = (layout.USER_STREAMS, layout.BATCHES, layout.ARCHIVE)
         kept = {
-            etag for place in places for etag in self._sandbox.etags(place.removeprefix(f"{lake.ROOT}/") + "/").values()
+            etag
+            for place in places
+            for etag in self._sandbox.etags(place.removeprefix(f"{layout.ROOT}/") + "/").values()
         }
         lost = [name for name, content in self._streams if hashlib.md5(content).hexdigest() not in kept]
         assert lost == []
@@ -116,5 +117,5 @@ class History:
     def assert_all_archived(self) -> None:
         """Nothing waits in the landing prefix, and every stream file that ever landed is in the archive."""
         assert self._sandbox.keys("user_streams/") == []
-        archived = set(self._sandbox.etags(lake.ARCHIVE.removeprefix(f"{lake.ROOT}/") + "/").values())
+        archived = set(self._sandbox.etags(layout.ARCHIVE.removeprefix(f"{layout.ROOT}/") + "/").values())
         assert {hashlib.md5(content).hexdigest() for _, content in self._streams} <= archived

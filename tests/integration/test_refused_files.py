@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from music_streams import lake
 
+from contract import layout
 from sandbox.airflow import DAG_ID
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import DagRunResult, RunningSandbox
@@ -59,7 +59,7 @@ def test_bad_files_are_all_named_nothing_is_loaded_and_mending_them_gives_exact_
 
     sandbox.land({"user_streams/no-column.csv": b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"})
     for name in list(bad)[1:]:
-        sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=f"{lake.ROOT}/{name}")
+        sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{name}")
     run = sandbox.run()
     assert run.state == "success", run.errors
     assert assert_exact(sandbox, files).accepted_by_date[date(2024, 6, 25)] > 0
@@ -72,7 +72,7 @@ def assert_told(sandbox: RunningSandbox, run: DagRunResult, message: Message) ->
     """The message tells of the run what validation found, and leads to it."""
     assert message.subject == f"Music Streams sandbox: validate_datasets failed in {run.run_id}"[:99]
     page = f"{sandbox.sandbox.ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}"
-    validation = f"{lake.BatchFolder(run.batch_id).validation}/index.html"
+    validation = f"{layout.BatchFolder(run.batch_id).validation}/index.html"
     lines = message.text.splitlines()
     for line in (
         f"Run    {run.run_id}",
