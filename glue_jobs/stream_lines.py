@@ -313,7 +313,9 @@ def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
                 fault = FORBIDDEN_CHARACTER
             elif len(fields) != len(file.columns):
                 fault = WRONG_NUMBER_OF_FIELDS
-            trimmed = [None, None, None] if fault else [fields[position].strip(BLANKS) for position in positions]
+            trimmed: list[str | None] = (
+                [None, None, None] if fault else [fields[position].strip(BLANKS) for position in positions]
+            )
             split.add(trimmed, fault, record)
     count = len(split.raw_lines)
     return pa.Table.from_arrays(

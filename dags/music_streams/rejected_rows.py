@@ -3,7 +3,6 @@
 How an operator uses it: docs/quarantine.md.
 """
 
-import io
 import json
 import os
 import sys
@@ -17,7 +16,6 @@ from contract.bucket import Bucket
 from contract.records import rejected_parts
 
 ARGUMENTS = 2
-READ_AHEAD = 1024**2
 
 
 class NothingToMendError(Exception):
@@ -50,10 +48,9 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
         raise NothingToMendError(msg)
     rows_of_file: dict[str, list[dict[str, str]]] = {}
     for key in rejected_parts(bucket, record):
-        with bucket.open(key) as body:
-            for line in io.BufferedReader(body, READ_AHEAD):
-                row = json.loads(line)
-                rows_of_file.setdefault(row["source_file"], []).append(row)
+        for line in bucket.read(key).splitlines():
+            row = json.loads(line)
+            rows_of_file.setdefault(row["source_file"], []).append(row)
     if not rows_of_file:
         msg = f"batch {batch_id} rejected no rows"
         raise NothingToMendError(msg)

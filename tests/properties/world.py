@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,7 +22,7 @@ from music_streams.batches import DateRange, batch_id
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile
 
 from contract import layout
-from contract.kpi_tables import KPI_TABLES
+from contract.kpi_tables import KPI_TABLES, KpiTable
 from contract.records import pending_batches
 from sandbox.redshift.warehouse import Warehouse
 from tests.death import Death
@@ -140,8 +141,8 @@ class World:
             "finish": lambda of, _: self._finish(of),
         }
         for table in KPI_TABLES:
-            actions[f"compute_{table.name}"] = lambda of, _, table=table: self.pipeline.compute(of.batch_id, table)
-            actions[f"load_{table.name}"] = lambda of, dies, table=table: self._load(of, table.name, dies)
+            actions[f"compute_{table.name}"] = partial(self._compute, table)
+            actions[f"load_{table.name}"] = partial(self._load, table)
         with self._death.after(dies_after):
             actions[step](batch, dies_after)
         batch.done.append(step)
@@ -174,8 +175,11 @@ class World:
                 raise
             raise StepError(str(error)) from error
 
-    def _load(self, batch: Batch, kpi: str, dies_after: int | None) -> None:
-        self._dbt(batch, dies_after, "build", "--select", f"tag:{kpi}", "--exclude", "tag:reconciliation")
+    def _compute(self, table: KpiTable, batch: Batch, _: int | None) -> None:
+        self.pipeline.compute(batch.batch_id, table)
+
+    def _load(self, table: KpiTable, batch: Batch, dies_after: int | None) -> None:
+        self._dbt(batch, dies_after, "build", "--select", f"tag:{table.name}", "--exclude", "tag:reconciliation")
 
     def _dbt(self, batch: Batch, dies_after: int | None, *arguments: str) -> None:
         invocation = self.dbt(*arguments, batch_id=batch.batch_id, dies_after=dies_after)

@@ -32,11 +32,11 @@ from airflow.sdk.execution_time.comms import (
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
 from music_streams import alerts
-from music_streams import lake as keys
 from music_streams.batches import batch_id
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
+from contract import layout
 from tests.integration.dags.conftest import Lake
 from tests.unit.test_docs import REPOSITORY, anchors
 
@@ -193,7 +193,7 @@ def deployment(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployme
 
 
 def test_a_failed_run_sends_one_message_with_task_error_and_links(deployment: Deployment) -> None:
-    deployment.lake.put(f"{keys.BatchFolder(BATCH).validation}/index.html")
+    deployment.lake.put(f"{layout.BatchFolder(BATCH).validation}/index.html")
     deployment.airflow.xcoms["trigger", GlueJobRunDetailsLink().xcom_key] = GLUE_LINK
     deployment.airflow.states |= {"trigger": "success", "load": "upstream_failed", "end_dag": "skipped"}
     deployment.fail("wait", AirflowFailException("Glue job hourly-kpis, run jr_1, ended FAILED: no memory"))
@@ -340,7 +340,7 @@ def test_a_message_that_cannot_be_sent_is_an_error_in_the_log_and_metrics_still_
 def test_the_reject_rate_is_that_of_the_batch_that_was_judged(
     deployment: Deployment, record: str, counts: dict[str, Any], rate: list[float]
 ) -> None:
-    deployment.lake.put(f"{keys.BatchFolder(BATCH).root}/{record}", json.dumps(counts))
+    deployment.lake.put(f"{layout.BatchFolder(BATCH).root}/{record}", json.dumps(counts))
     deployment.end("load", reason="success")
     assert deployment.metric("RejectRate") == rate
     assert deployment.metric("RunsSucceeded") == [1]

@@ -27,7 +27,8 @@ def judged(
     text = "\n".join(lines).encode()
     with connection() as (database, _):
         judge_rows(database, pa.concat_tables(split_lines(file, text)), latest_listen_time(BATCH_TIME), buckets)
-        return database.sql("from judged").to_arrow_table().to_pylist()
+        rows: list[dict[str, Any]] = database.sql("from judged").to_arrow_table().to_pylist()
+        return rows
 
 
 def outcomes(lines: Iterable[str]) -> dict[str, tuple[str | None, ...]]:

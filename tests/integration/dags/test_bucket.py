@@ -1,8 +1,8 @@
 """Copies of what CopyObject would refuse for its size: in parts, of one version all the same."""
 
 import pytest
-from music_streams import objects
 
+from contract import bucket
 from contract.bucket import Bucket, GoneError, ReplacedError
 from tests.integration.dags.conftest import Lake
 
@@ -11,8 +11,8 @@ MEBIBYTE = 1024**2
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "COPY_OBJECT_LIMIT", 5 * MEBIBYTE)
-    monkeypatch.setattr(objects, "PART_SIZE", 5 * MEBIBYTE)
+    monkeypatch.setattr(bucket, "COPY_OBJECT_LIMIT", 5 * MEBIBYTE)
+    monkeypatch.setattr(bucket, "PART_SIZE", 5 * MEBIBYTE)
 
 
 def test_a_large_object_is_copied_in_parts(lake: Lake) -> None:
