@@ -76,7 +76,7 @@ def sources(packages: Iterable[Path]) -> dict[str, bytes]:
     Raises:
         FileNotFoundError: there is no such package.
     """
-    found = {}
+    found: dict[str, bytes] = {}
     for package in packages:
         if not (package / "__init__.py").exists():
             raise FileNotFoundError(f"{package} is no package, and Glue's jobs import it: its __init__.py is missing")
