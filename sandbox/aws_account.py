@@ -42,7 +42,7 @@ OF_NO_USER = {
 
 
 def glue_release() -> glue_archive.GlueRelease:
-    """The code of the Glue jobs, without wheels: here they import what the same lock has put into the environment."""
+    """The code of the Glue jobs without wheels: here they import what the virtual environment has, of the same lock."""
     return glue_archive.build(wheels=None)
 
 

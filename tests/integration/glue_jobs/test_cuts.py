@@ -94,7 +94,7 @@ def test_a_query_that_cannot_have_its_memory_says_what_to_do(monkeypatch: pytest
 def day(events_of_day: int, seed: int) -> bytes:
     dice = random.Random(seed)
     lines = [
-        f"u{dice.randrange(40)},t{dice.randrange(6)},{dice.choice(DATES)} {dice.randrange(24):02}:00:{dice.randrange(60):02}"
+        f"u{dice.randrange(40)},t{dice.randrange(6)},{dice.choice(DATES)} {dice.randrange(24):02}:00:{dice.randrange(9):02}"
         for _ in range(events_of_day)
     ]
     return "".join(f"{line}\n" for line in (HEADER, *lines)).encode()
