@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES
 from contract.rejections import latest_listen_time
 from infra.deployment import Deployment
+from sandbox.aws.credentials import ACCESS_KEY_ID
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import DEFAULTS, java_home, spark_environment
 from sandbox.aws_account import glue_release
@@ -109,7 +110,7 @@ def run_naive_scripts(landed: Path, home: Path) -> dict[str, Usage]:
 def run_our_jobs(landed: Path, home: Path) -> OurRun:
     """Land the files in a lake, then validate, curate and compute: one step after another, each in its own process."""
     batch_id = batch_of(FIRST_DAY)
-    with AwsEndpoint(home / "aws") as endpoint:
+    with AwsEndpoint(home / "aws", administrator=ACCESS_KEY_ID) as endpoint:
         Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01).deploy_lake()
         bucket = Bucket(BUCKET, endpoint.client("s3"))
         for file in sorted([landed / "songs.csv", landed / "users.csv", *landed.glob("user_streams/*.csv")]):
