@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -16,10 +16,27 @@ export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
 export MUSIC_STREAMS_ARGUMENT_STAGE := $(value STAGE)
 export MUSIC_STREAMS_ARGUMENT_DELETE_DATA := $(value DELETE_DATA)
 unexport DATA PARAMS SQL STAGE DELETE_DATA
-# The longest first, so that no worker is left alone with them.
-TESTS ?= tests/properties tests/integration tests/unit
-# More than two cores can feed: tests of the whole sandbox wait most of their time. Each may take 4 GB.
-WORKERS ?= 3
+# docs/tests.md says which promise each of these holds. The longest first, so that no worker is left alone with them.
+EVERYDAY_TESTS := \
+	tests/integration/test_pipeline.py \
+	tests/properties/test_short_histories.py \
+	tests/integration/glue_jobs \
+	tests/integration/dags \
+	tests/integration/test_secrets.py \
+	tests/unit
+OTHER_TESTS := \
+	tests/integration/test_crashes.py \
+	tests/properties/test_exactness.py \
+	tests/properties/test_files.py \
+	tests/integration/test_runs_at_once.py \
+	tests/integration/test_operations.py \
+	tests/integration/test_late_events.py \
+	tests/integration/test_refused_files.py \
+	tests/integration/infra \
+	tests/integration/dbt_project \
+	tests/integration/sandbox
+WORKERS ?= auto
+PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
 
 help: ## This list
@@ -30,9 +47,17 @@ run: ## Run the whole pipeline once, on the next day of sample data
 #: PARAMS='{…}'    with DAG params, '{"recompute_from": "2024-06-25", "recompute_to": "2024-06-30"}'; nothing new lands
 	$(SANDBOX) run
 
-test: ## Run all tests (TESTS=path for some of them)
+test: TESTS ?= $(EVERYDAY_TESTS)
+test: ## Run the tests of every day, one whole run of the pipeline among them (some minutes)
+#: TESTS=path      runs these, whatever they cost
+#: WORKERS=n       as many processes; by itself as many as cores and memory feed
 	@sh sandbox/setup.sh
-	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
+	@$(PYTEST_IN_PARALLEL) $(TESTS)
+
+test-all: TESTS ?= $(OTHER_TESTS)
+test-all: ## Run all that `make test` leaves out: crashes, races, MWAA, deployments, dialect (a quarter of an hour)
+	@sh sandbox/setup.sh
+	@$(PYTEST_IN_PARALLEL) $(TESTS)
 
 test-redshift: TESTS = tests/integration/dbt_project
 test-redshift: ## Run the dbt tests on a real Redshift, which variables name: see docs/warehouse.md

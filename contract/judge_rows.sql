@@ -1,14 +1,14 @@
 -- The verdict on each row of stream files: `reason` is null for a good one, else why it is rejected.
--- Takes `stream_rows`: file (its number), user_id, track_id, listen_time as text, fault (why the line is no row), raw_line.
--- Parameters: blanks (characters that do not count around a field), latest (the last moment an event may have).
--- Rows of nothing but separators are blank lines, which are no rows.
-with trimmed_rows as (
+-- Takes `stream_rows`: file (its number), user_id, track_id, listen_time as text without the blanks around it, fault (why
+-- the line is no row), raw_line. Rows of nothing but separators are blank lines, which are no rows.
+-- Parameters: blanks (the characters that do not count), latest (the last moment an event may have).
+with present_fields as (
 
     select
         file,
-        nullif(trim(user_id, $blanks), '') as user_id,
-        nullif(trim(track_id, $blanks), '') as track_id,
-        nullif(trim(listen_time, $blanks), '') as listen_time,
+        nullif(user_id, '') as user_id,
+        nullif(track_id, '') as track_id,
+        nullif(listen_time, '') as listen_time,
         fault,
         raw_line
     from stream_rows
@@ -20,7 +20,7 @@ timed_rows as (
     select
         *,
         try_cast(listen_time as timestamp) as moment
-    from trimmed_rows
+    from present_fields
 
 ),
 
@@ -39,9 +39,11 @@ judged_rows as (
             when moment > $latest then 'listen_time is in the future'
         end as reason
     from timed_rows
-    where not (
-        user_id is null and track_id is null and listen_time is null and trim(raw_line, $blanks || ',') = ''
-    )
+    -- Not by `and`, which would trim every line.
+    where case
+        when user_id is null and track_id is null and listen_time is null then trim(raw_line, $blanks || ',') <> ''
+        else true
+    end
 
 )
 

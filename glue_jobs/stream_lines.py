@@ -1,14 +1,13 @@
 """Pinned stream files as rows of text: pieces of about 64 MB, cut at line ends, each line split into fields.
 
-Lines that are plain CSV, nearly all of them, are split by Arrow. Lines with a quote or a forbidden character, and those
-that may be a header again, are few: Python splits them one by one, after the same rules as validation.
+Fields come without the blanks around them. Arrow splits the lines that are plain CSV, which nearly all of them are. Python
+splits the few with a quote or a forbidden character, and those that may be a header again, after the rules of validation.
 """
 
 import csv
 import gzip
 import io
 import itertools
-import operator
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from contract.bucket import Bucket
-from contract.csv_format import BYTE_ORDER_MARK, FORBIDDEN, fields_of, is_blank, is_forbidden, split_records
+from contract.csv_format import BLANKS, BYTE_ORDER_MARK, FORBIDDEN, fields_of, is_blank, is_forbidden, split_records
 from contract.datasets import USER_STREAMS
 from contract.rejections import FORBIDDEN_CHARACTER, MISPLACED_QUOTE, REPEATED_HEADER, WRONG_NUMBER_OF_FIELDS
 
@@ -232,13 +231,27 @@ def split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
     """The rows (ROWS_SCHEMA) of whole lines, each of which is a record."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    signs = (b'"', *_FORBIDDEN, file.header.encode())
-    if any(sign in text for sign in signs):
-        lines = text.split(b"\n")
-        is_odd = [any(sign in line for sign in signs) for line in lines]
-        yield _odd_rows(file, (line.decode() for line in itertools.compress(lines, is_odd)))
-        text = b"\n".join(itertools.compress(lines, map(operator.not_, is_odd)))
+    odd = _lines_with(text, (b'"', *_FORBIDDEN, file.header.encode()))
+    if odd:
+        yield _odd_rows(file, (text[start:end].decode() for start, end in odd))
+        ends = (0, *(end for _, end in odd))
+        text = b"".join(
+            text[end:start] for end, start in zip(ends, (*(start for start, _ in odd), len(text)), strict=True)
+        )
     yield from _plain_rows(file, text)
+
+
+def _lines_with(text: bytes, signs: Iterable[bytes]) -> list[tuple[int, int]]:
+    """Where the lines begin and end (without their line end) that hold one of the signs, in their order."""
+    found = set[tuple[int, int]]()
+    for sign in signs:
+        position = text.find(sign)
+        while position >= 0:
+            start, end = text.rfind(b"\n", 0, position) + 1, text.find(b"\n", position)
+            end = len(text) if end < 0 else end
+            found.add((start, end))
+            position = text.find(sign, end)
+    return sorted(found)
 
 
 def _plain_rows(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
@@ -270,7 +283,9 @@ def _as_rows(file: PinnedFile, table: pa.Table) -> pa.Table:
     columns = table.combine_chunks().columns
     # Commas separate, and nothing else was done to the line: joined again the fields are the line.
     raw_line = pa.compute.binary_join_element_wise(*columns, ",") if len(columns) > 1 else columns[0]
-    needed = [columns[file.columns.index(name)] for name in USER_STREAMS.needed]
+    needed = [
+        pa.compute.ascii_trim(columns[file.columns.index(name)], characters=BLANKS) for name in USER_STREAMS.needed
+    ]
     return pa.Table.from_arrays(
         [
             pa.repeat(pa.scalar(file.number, pa.int32()), len(table)),
@@ -298,7 +313,8 @@ def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
                 fault = FORBIDDEN_CHARACTER
             elif len(fields) != len(file.columns):
                 fault = WRONG_NUMBER_OF_FIELDS
-            split.add([None, None, None] if fault else [fields[position] for position in positions], fault, record)
+            trimmed = [None, None, None] if fault else [fields[position].strip(BLANKS) for position in positions]
+            split.add(trimmed, fault, record)
     count = len(split.raw_lines)
     return pa.Table.from_arrays(
         [

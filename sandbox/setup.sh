@@ -35,7 +35,8 @@ if [ -z "$uv" ]; then
 fi
 
 echo "Installing into .venv what uv.lock lists (about 1.5 GB, some minutes the first time)"
-"$uv" sync --frozen --quiet
+# Compiled at once: a run starts dozens of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
+"$uv" sync --frozen --quiet --compile-bytecode
 echo "Archiving Spark's classes, so that each job starts faster (once)"
 .venv/bin/python -m sandbox.aws.spark_classes
 printf '%s' "$wanted" >$stamp

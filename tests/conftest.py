@@ -1,6 +1,7 @@
 """What tests of several folders share: one S3 per test run, and Spark on it."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +9,20 @@ from glue_jobs.distribution import Distribution, SparkDistribution
 from glue_jobs.session import spark_session
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
+from tests import workers
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """What `--numprocesses auto` means."""
+    return workers.number_of_workers(workers.cores(), workers.free_bytes())
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> workers.Scheduling | None:
+    """Our own `--dist loadfile`; None leaves the others to xdist."""
+    return workers.Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +31,7 @@ class AwsEndpoint:
         self._options = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self._one_client_at_a_time = Lock()  # sessions may not be shared by threads, the clients they make may
 
     def start(self) -> Self:
         """Returns once the endpoint answers; its log is `home/aws.log`. Raises `ChildProcessError` if it ends."""
@@ -64,14 +67,19 @@ class AwsEndpoint:
 
     def client(self, service: str, **options: Any) -> Any:
         """A boto3 client of the endpoint."""
+        create_client: Callable[..., Any] = self._session.client  # the service's name is not literal here
+        with self._one_client_at_a_time:
+            return create_client(service, endpoint_url=self.url, **options)
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        """One for all clients: each session reads botocore's models of a service anew, for 0.1 s or more."""
         variables = self.environment()
-        session = boto3.Session(
+        return boto3.Session(
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
             region_name=variables["AWS_REGION"],
         )
-        create_client: Callable[..., Any] = session.client  # the service's name is not literal here
-        return create_client(service, endpoint_url=self.url, **options)
 
     def __enter__(self) -> Self:
         return self.start()

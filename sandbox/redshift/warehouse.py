@@ -86,7 +86,13 @@ class Warehouse:
     def connect(self) -> Connection:
         """A session of the user `sandbox`."""
         return redshift_connector.connect(
-            host="127.0.0.1", port=self.port, database=DATABASE, user=USER, password=self._password, ssl=False
+            host="127.0.0.1",
+            port=self.port,
+            database=DATABASE,
+            user=USER,
+            password=self._password,
+            ssl=False,
+            application_name="sandbox",  # else the client inspects its whole stack for the caller's name
         )
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from contract import layout
+from contract.bucket import Bucket
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY, write_sample_day
 from tests.integration.conftest import RunningSandbox
@@ -18,12 +19,19 @@ Files = Mapping[str, bytes]
 
 SMALL = Catalogue(songs=300, users=100)
 TABLES = ("genre_level_kpis", "hourly_kpis")
+CATALOGUE = Catalogue(songs=2_000, users=500)
+EVENTS = 2_000
 
 
 def day(folder: Path, number: int, *, events: int, files: int, catalogue: Catalogue) -> dict[str, bytes]:
     """The files of a sample day; each day brings late and repeated events of those before."""
     write_sample_day(folder, FIRST_DAY + timedelta(days=number), events=events, files=files, catalogue=catalogue)
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+def sample_day(folder: Path, number: int) -> dict[str, bytes]:
+    """The files of a sample day of a few thousand events."""
+    return day(folder, number, events=EVENTS, files=3, catalogue=CATALOGUE)
 
 
 def streams(files: Files) -> dict[str, bytes]:
@@ -47,6 +55,25 @@ def assert_tables(sandbox: RunningSandbox, expected: Expected) -> None:
     genre_level, hourly = (table(sandbox, name) for name in TABLES)
     assert differences(expected.genre_level_kpis, genre_level, GENRE_KEY) == ""
     assert differences(expected.hourly_kpis, hourly, HOUR_KEY) == ""
+
+
+def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes) -> Expected:
+    """Both tables of everything in the archive, worked out in plain Python."""
+    files, times = [], {}
+    for key in sandbox.keys("user-streams-archived/"):
+        batch_id = key.split("/")[1]
+        manifest = Bucket(sandbox.bucket, sandbox.s3).read_json(layout.BatchFolder(batch_id).manifest)
+        assert manifest is not None
+        files.append((key, sandbox.s3.get_object(Bucket=sandbox.bucket, Key=f"{layout.ROOT}/{key}")["Body"].read()))
+        times[key] = datetime.fromisoformat(manifest["time"])
+    return expected_tables(songs, users, files, times)
+
+
+def assert_exact(sandbox: RunningSandbox, files: dict[str, bytes]) -> Expected:
+    """Both tables are those of all files in the archive, which are returned."""
+    expected = expected_of_all_batches(sandbox, files["songs.csv"], files["users.csv"])
+    assert_tables(sandbox, expected)
+    return expected
 
 
 class History:

@@ -50,6 +50,21 @@ def places(home: Home, text: str) -> set[str]:
     return {place for place, content in _all(home) if text.encode() in content}
 
 
+def assert_no_secret_is_kept(home: Home, batch_id: str) -> None:
+    """Logs, SQL, rendered fields, XComs, objects and the rest hold no secret; and that is where the batch stands."""
+    searched = places(home, batch_id)
+    for place in (
+        "airflow/logs/",
+        "aws/glue-runs/",
+        "aws/s3/",
+        "redshift/",
+        "table rendered_task_instance_fields of Airflow",
+        "table xcom of Airflow",
+    ):
+        assert any(found.startswith(place) for found in searched), place
+    assert leaks(home) == []
+
+
 def _all(home: Home) -> Iterator[tuple[str, bytes]]:
     yield from _files(home)
     yield from _rows(home)

@@ -138,7 +138,7 @@ def read_alone(line: str) -> str | tuple[str, ...]:
         return "misplaced quote"
     if is_forbidden(line):
         return "forbidden character"
-    return tuple(fields) if len(fields) == 3 else "wrong number of fields"
+    return tuple(field.strip(BLANKS) for field in fields) if len(fields) == 3 else "wrong number of fields"
 
 
 def test_columns_go_by_name_in_any_order_beside_others() -> None:

@@ -32,7 +32,13 @@ def error(connection: Any, sql: str) -> str:
 def connect(port: int, password: str, user: str = "sandbox", database: str = "dev") -> Any:
     """A session as redshift_connector opens it."""
     return redshift_connector.connect(
-        host="127.0.0.1", port=port, user=user, password=password, database=database, ssl=False
+        host="127.0.0.1",
+        port=port,
+        user=user,
+        password=password,
+        database=database,
+        ssl=False,
+        application_name="tests",  # else the client inspects its whole stack for the caller's name
     )
 
 
