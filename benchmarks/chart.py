@@ -1,5 +1,6 @@
 """The CPU seconds of the contestants as bars, in SVG: no browser and no font of ours is needed to show it."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
@@ -15,20 +16,14 @@ def chart(all_figures: Sequence[Figures]) -> str:
     """An SVG document: a group of bars for each number of events, each group to a scale of its own."""
     height_of_group = HEADING_HEIGHT + len(COLORS) * LINE_HEIGHT
     height = MARGIN * 2 + height_of_group * len(all_figures)
-    groups = [
-        element
-        for number, figures in enumerate(all_figures)
-        for element in _group(figures, MARGIN + number * height_of_group)
-    ]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-            ' font-family="sans-serif" font-size="13" role="img" aria-label="CPU seconds of the contestants">',
-            f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-            *groups,
-            "</svg>\n",
-        ]
+    tops = range(MARGIN, height - MARGIN, height_of_group)
+    groups = [element for figures, top in zip(all_figures, tops, strict=True) for element in _group(figures, top)]
+    document = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        'font-family="sans-serif" font-size="13" role="img" aria-label="CPU seconds of the contestants">'
     )
+    background = f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
+    return "\n".join([document, background, *groups, "</svg>\n"])
 
 
 def _group(figures: Figures, top: int) -> Iterator[str]:
@@ -45,7 +40,7 @@ def _group(figures: Figures, top: int) -> Iterator[str]:
         baseline = y + BAR_HEIGHT * 0.7
         yield _text(MARGIN, baseline, name)
         x = float(LABEL_WIDTH)
-        for color, (step, usage) in zip(COLORS[name], steps.items(), strict=True):
+        for color, (step, usage) in zip(itertools.cycle(COLORS[name]), steps.items(), strict=False):
             width = usage.cpu_seconds * scale
             yield (
                 f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR_HEIGHT}" fill="{color}">'
@@ -54,7 +49,7 @@ def _group(figures: Figures, top: int) -> Iterator[str]:
             x += width
         total = totals[name]
         ratio = total.cpu_seconds / totals[ONE_PROCESS].cpu_seconds
-        yield _text(x + 8, baseline, f"{total.cpu_seconds:.1f} s, × {ratio:.1f}, {total.peak_bytes / 1e9:.1f} GB")
+        yield _text(x + 8, baseline, f"{total.cpu_seconds:.1f} s, {ratio:.1f} times, {total.peak_bytes / 1e9:.2f} GB")
 
 
 def _text(x: float, y: float, text: str, weight: str = "normal") -> str:

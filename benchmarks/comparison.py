@@ -6,8 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.contestants import Results
-from contract.kpi_tables import KPI_TABLES
+from benchmarks.contestants import CONTESTED, Results
 
 TOLERANCE = 1e-9  # of doubles, relative
 
@@ -22,7 +21,7 @@ def differences(ours: Results, theirs: Results) -> list[str]:
         )
         if dict(mine) != dict(other)
     ]
-    for table in KPI_TABLES:
+    for table in CONTESTED:
         found += _differences_of_tables(table.name, table.key, ours.kpis[table.name], theirs.kpis[table.name])
     return found
 

@@ -75,7 +75,7 @@ def _measure(events: int, rounds: int) -> tuple[Figures, list[str]]:
                 one_process, their_results = contestants.run_one_process(landed, home)
             with console.status(status("two naive Spark scripts")):
                 naive = contestants.run_naive_scripts(landed, home)
-            with console.status(status("validation and our three jobs")):
+            with console.status(status("validation and our jobs")):
                 ours = contestants.run_our_jobs(landed, home)
             measured.append(Round(one_process, naive, ours.steps, ours.s3_server))
             different += differences(ours.results, their_results)
