@@ -31,6 +31,7 @@ from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import DEFAULTS, java_home, spark_environment
 from sandbox.aws_account import glue_release
 from sandbox.home import REPOSITORY
+from sandbox.landing import IN_ONE_PART
 from sandbox.sample_events import FIRST_DAY
 from sandbox.settings import BUCKET, STAGE
 
@@ -116,7 +117,7 @@ def run_our_jobs(landed: Path, home: Path) -> OurRun:
         Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01).deploy_lake()
         bucket = Bucket(BUCKET, endpoint.client("s3"))
         for file in sorted([landed / "songs.csv", landed / "users.csv", *landed.glob("user_streams/*.csv")]):
-            bucket.upload(file, f"{layout.ROOT}/{file.relative_to(landed)}")
+            bucket.s3.upload_file(str(file), BUCKET, f"{layout.ROOT}/{file.relative_to(landed)}", Config=IN_ONE_PART)
         steps, s3_server = {}, {}
         assert endpoint.process
         server = psutil.Process(endpoint.process.pid)

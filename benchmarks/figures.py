@@ -1,4 +1,4 @@
-"""What the contestants have used: a table, in Markdown so that the docs can take it, and the ratios with their limits."""
+"""What the contestants have used: a table, in Markdown as the docs take it, and the ratios with their limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
