@@ -26,12 +26,12 @@ from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES
 from contract.rejections import latest_listen_time
 from infra.deployment import Deployment
+from sandbox import landing
 from sandbox.aws.credentials import ACCESS_KEY_ID
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import DEFAULTS, java_home, spark_environment
 from sandbox.aws_account import glue_release
 from sandbox.home import REPOSITORY
-from sandbox.landing import IN_ONE_PART
 from sandbox.sample_events import FIRST_DAY
 from sandbox.settings import BUCKET, STAGE
 
@@ -116,8 +116,7 @@ def run_our_jobs(landed: Path, home: Path) -> OurRun:
     with AwsEndpoint(home / "aws", administrator=ACCESS_KEY_ID) as endpoint:
         Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01).deploy_lake()
         bucket = Bucket(BUCKET, endpoint.client("s3"))
-        for file in sorted([landed / "songs.csv", landed / "users.csv", *landed.glob("user_streams/*.csv")]):
-            bucket.s3.upload_file(str(file), BUCKET, f"{layout.ROOT}/{file.relative_to(landed)}", Config=IN_ONE_PART)
+        landing.from_folder(str(landed)).land(bucket.s3)
         steps, s3_server = {}, {}
         assert endpoint.process
         server = psutil.Process(endpoint.process.pid)
