@@ -47,7 +47,7 @@ spark.ui.enabled false
 """
 
 MAX_REJECT_RATE = 0.05
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 UNDER_WAY = frozenset({"WAITING", "STARTING", "RUNNING", "STOPPING"})
 
 

@@ -14,8 +14,8 @@ from typing import Self
 
 import psutil
 
-SECONDS_BETWEEN_SAMPLES = 0.1
-SAMPLES_PER_MEMORY_SAMPLE = 5  # the kernel walks all pages of a process to tell its share of memory
+SECONDS_BETWEEN_SAMPLES = 0.2
+SAMPLES_PER_MEMORY_SAMPLE = 2  # the kernel walks all pages of a process to tell its share of memory
 
 
 @dataclass(frozen=True)
