@@ -70,9 +70,13 @@ soak: ## Play made-up histories of runs, crashes and retries for 10 minutes
 	@sh sandbox/setup.sh
 	@SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(PYTHON) -m pytest tests/properties/soak.py
 
-benchmark: ## Show that a year of history makes no day's run slower (some minutes)
+benchmark: ## Measure what a day costs after a year, and what the jobs cost beside one DuckDB process (half an hour)
+#: AGAINST=history or AGAINST=limit: one of the two tables only
+#: EVENTS=n,n      events against the limit, instead of 1 and 10 million
+#: ROUNDS=n        of which the figures against the limit are medians; CHART=file draws them (SVG)
 	@sh sandbox/setup.sh
-	@$(PYTHON) -m benchmarks.year_of_history
+	@$(PYTHON) -m benchmarks $(if $(AGAINST),--against=$(AGAINST)) $(if $(EVENTS),--events=$(EVENTS)) \
+		$(if $(ROUNDS),--rounds=$(ROUNDS)) $(if $(CHART),--chart=$(CHART))
 
 query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
 	$(SANDBOX) query

@@ -8,7 +8,6 @@ The exit status is 1 when a year makes either of them more than a tenth slower.
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,7 +181,3 @@ def _tell(comparison: Comparison) -> float:
 def _ratio(costs: Sequence[tuple[Cost, Cost]], what: str) -> float:
     """The median of the rounds' ratios: what else the machine does slows both runs of a round."""
     return float(median(getattr(year, what) / getattr(without, what) for without, year in costs))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

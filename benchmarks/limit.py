@@ -1,0 +1,82 @@
+"""What do the jobs cost beside the least and beside the usual? The same events, computed by three contestants in turn.
+
+The least is one DuckDB process that does all the work; the usual are two Spark scripts as one would first write them.
+
+The exit status is 1 when the DuckDB process and our jobs have not computed the same.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import contestants
+from benchmarks.chart import chart
+from benchmarks.comparison import differences
+from benchmarks.figures import Figures, Round, sentences, table_of
+from sandbox.aws import spark_classes
+from sandbox.sample_events import FIRST_DAY, write_sample_day
+
+SHOWN_DIFFERENCES = 10
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes:
+        events: How many events there are, for each table.
+        rounds: How often each is measured: the figures are medians.
+        chart: Where the chart goes, if it is wanted.
+    """
+
+    events: Sequence[int]
+    rounds: int
+    chart: Path | None = None
+
+
+def main(settings: Settings) -> int:
+    """Measure and tell; returns the exit status."""
+    spark_classes.prepare()
+    load = os.getloadavg()[0]
+    console.print(f"{os.cpu_count()} cores; the load of the minute before was {load:.1f}")
+    all_figures, all_the_same = [], True
+    for events in settings.events:
+        figures, different = _measure(events, settings.rounds)
+        all_figures.append(figures)
+        console.print(table_of(figures), *sentences(figures), "", sep="\n")
+        if different:
+            all_the_same = False
+            console.print(f"The results differ in {len(different):,} places:", *different[:SHOWN_DIFFERENCES], sep="\n")
+    if settings.chart:
+        settings.chart.write_text(chart(all_figures), encoding="utf-8")
+        console.print(f"The chart is in {settings.chart}")
+    return 0 if all_the_same else 1
+
+
+def _measure(events: int, rounds: int) -> tuple[Figures, list[str]]:
+    """All rounds with so many events; and what differs between the results, an unhappy ending."""
+    measured, different = [], list[str]()
+    for number in range(1, rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+            home, landed = Path(folder), Path(folder) / "landed"
+
+            def status(what: str, number: int = number) -> str:
+                return f"{events:,} events, round {number} of {rounds}: {what}"
+
+            with console.status(status("making the events")):
+                write_sample_day(landed, FIRST_DAY, events=events)
+            with console.status(status("one DuckDB process")):
+                one_process, their_results = contestants.run_one_process(landed, home)
+            with console.status(status("two naive Spark scripts")):
+                naive = contestants.run_naive_scripts(landed, home)
+            with console.status(status("validation and our jobs")):
+                ours = contestants.run_our_jobs(landed, home)
+            measured.append(Round(one_process, naive, ours.steps, ours.s3_server))
+            different += differences(ours.results, their_results)
+    return Figures(events, tuple(measured)), different

@@ -1,0 +1,17 @@
+"""The DAG's first task in a process of its own: `python -m benchmarks.validation BUCKET BATCH_ID`."""
+
+import sys
+
+import boto3
+from music_streams.validation import take_in_batch
+
+from contract.bucket import Bucket
+
+
+def main(bucket: str, batch_id: str) -> None:
+    """Validate what has landed, and pin it as a batch."""
+    take_in_batch(Bucket(bucket, boto3.client("s3")), batch_id, on_invalid_stream_file="fail", recompute=None)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
