@@ -12,8 +12,8 @@ def prepared(query: str, columns: Sequence[str], rows: Sequence[Sequence[str | N
     with connection() as (database, _):
         database.execute(f"create temp table landed_rows ({', '.join(f'{name} varchar' for name in columns)})")
         database.executemany(f"insert into landed_rows values ({', '.join('?' * len(columns))})", rows)
-        rows: list[dict[str, Any]] = database.sql(text_of(query)).to_arrow_table().to_pylist()
-        return rows
+        found: list[dict[str, Any]] = database.sql(text_of(query)).to_arrow_table().to_pylist()
+        return found
 
 
 def songs(*rows: Sequence[str | None]) -> list[dict[str, Any]]:
