@@ -44,6 +44,7 @@ spark.master local[{THREADS}]
 spark.driver.memory 4g
 spark.driver.host 127.0.0.1
 spark.ui.enabled false
+spark.ui.showConsoleProgress false
 """
 
 MAX_REJECT_RATE = 0.05

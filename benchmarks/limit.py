@@ -42,7 +42,8 @@ class Settings:
 
 def main(settings: Settings) -> int:
     """Measure and tell; returns the exit status."""
-    spark_classes.prepare()
+    with console.status("Archiving the classes of Spark, unless that is done"):
+        spark_classes.prepare()
     load = os.getloadavg()[0]
     console.print(f"{os.cpu_count()} cores; the load of the minute before was {load:.1f}")
     all_figures, all_the_same = [], True
