@@ -112,8 +112,9 @@ class Figures:
 
 def table_of(figures: Figures) -> Table:
     """The table of one number of events."""
-    table = Table(f"{figures.events:,} events", box=box.MARKDOWN)
-    for heading in ("CPU seconds", "of one process's", "seconds", "peak memory, MB"):
+    table = Table(box=box.MARKDOWN)
+    table.add_column(f"{figures.events:,} events", no_wrap=True)
+    for heading in ("CPU s", "ratio", "wall s", "peak MB"):
         table.add_column(heading, justify="right")
     one = figures.one_process()
     jobs = figures.jobs()
