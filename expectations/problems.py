@@ -35,7 +35,7 @@ def _problems(part: ExpectationValidationResult, facts: FileFacts) -> Iterator[P
         "key": key,
         "columns_shown": _cut(", ".join(facts.columns), _SHOWN_COLUMNS_LENGTH),
         "repeated_shown": " and ".join(map(repr, facts.repeated_columns)),
-        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at),
+        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact == "corrupt_records" else None),
     }
     for column in found if fact == "missing_columns" else (key if "key" in fact else None,):
         hint = _hint(column, facts.columns) if column else ""
@@ -55,7 +55,7 @@ def problems_of_rows(name: str, rows: Rows, result: ExpectationSuiteValidationRe
         values = [
             (value, f"line {line:,}" if file == name else f"{file} line {line:,}") for value, file, line in examples
         ]
-        of_rows = rows_shown(rows.landed, rows.count)
+        of_rows = rows_shown(rows.landed, rows.looked_at)
         problems.append(
             _problem(part, name, column, part.result.get("unexpected_count", 1), values, rows_shown=of_rows)
         )

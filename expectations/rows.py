@@ -180,10 +180,10 @@ def shown(text: str | None) -> str | None:
 
 
 class Rows:
-    """The rows of a dataset that are judged; so many `landed`."""
+    """The rows of a dataset that are judged. So many `landed`; of those `looked_at` corrupt ones are not among them."""
 
     def __init__(self, columns: Iterable[str], landed: int) -> None:
-        self.count, self.landed = 0, landed
+        self.count, self.looked_at, self.landed = 0, 0, landed
         self.texts = {name: Texts() for name in columns}
         self._files, self._ends, self._lines = list[str](), list[int](), [np.empty(0, np.int32)]
 
@@ -238,12 +238,13 @@ def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
         room = -(-(facts.rows or 0) * min(MAX_ROWS, rows.landed) // max(1, rows.landed))
         if rows.are_full:
             room = min(room, _FEW_ROWS)
+        before = rows.count
         for chunk in chunks(file, facts, USER_STREAMS, USER_STREAMS.needed) if room else ():
-            rows.add(facts.source_file, chunk, room)
-            room -= len(chunk.lines)
-            facts.rows_looked_at = (facts.rows_looked_at or 0) + len(chunk.lines)
-            if room <= 0 or rows.are_full:
+            rows.add(facts.source_file, chunk, room - (rows.count - before))
+            facts.rows_looked_at = min(rows.count - before + facts.corrupt_records, facts.rows or 0)
+            if rows.count - before >= room or rows.are_full:
                 break
+        rows.looked_at += facts.rows_looked_at or 0
     return rows
 
 
@@ -289,4 +290,5 @@ def read_table(
                 found.setdefault(text, others[at])
         if not rows.are_full:
             rows.add(facts.source_file, chunk, MAX_ROWS - rows.count)
+    rows.looked_at = rows.count
     return rows, found

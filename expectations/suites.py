@@ -29,7 +29,7 @@ _REJECTED = "curation rejects such rows"
 _COUNTED = "such plays count all the same"
 _NO_AVERAGE = "they do not enter into average durations"
 _NO_AGE = "they are of no age group"
-_NO_ROW = "the record has a misplaced quote, another number of fields than the header, its words, or a NUL or U+FFFF"
+_NO_ROW = "the record is no row of the header's columns"
 _NO_TIME = "is no date like 2024-06-25 or time like 2024-06-25 17:43:13"
 _OVERLONG = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
 _IN_ROWS = " in {count:,} of {rows_shown}: {shown}"
@@ -61,13 +61,19 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
     ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),
     ("rows", _SOME, _OF_TABLES, "holds a header and no rows", _WITH_ROWS),
     ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _MEND),
-    ("rows_without_key", _NONE, None, f"{{key}} is missing{_IN_ROWS}", f"give each row its {{key}}, {_MEND[10:]}"),
+    (
+        "rows_without_key",
+        _NONE,
+        None,
+        f"{{key}} is missing{_IN_ROWS}",
+        f"give each row its {{key}}, land it and run again",
+    ),
     (
         "repeated_keys",
         _NONE,
         _OF_USERS,
         f"{{key}} is that of an earlier row{_IN_ROWS}",
-        f"leave one of each, {_MEND[10:]}",
+        f"leave one of each, land it and run again",
     ),
 )
 _WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (

@@ -62,7 +62,7 @@ def validate_files(
                 run.add(suite(of_file.columns), rows[file.name].frame({}))
         if streams.count:
             frame = stream_frame(streams, latest_listen_time(batch_time), found)
-            run.add(user_streams_suite([*frame], rows_shown(streams.landed, streams.count)), frame)
+            run.add(user_streams_suite([*frame], rows_shown(streams.landed, streams.looked_at)), frame)
             del frame
         run.add(files_suite(), _files_frame([*facts.values()]))
         results = run.results(batch_time, examples=max(MAX_EXAMPLES, len(facts)), indexed=streams.count)
@@ -77,7 +77,7 @@ def validate_files(
             _report(of_file, [problem for problem in problems if problem.file == name])
             for name, of_file in facts.items()
         ],
-        RowsReport(streams.count, streams.landed, tuple(p for p in problems if p.file == USER_STREAMS.name)),
+        RowsReport(streams.looked_at, streams.landed, tuple(p for p in problems if p.file == USER_STREAMS.name)),
         ignored,
         results={name: result.to_json_dict() for name, result in results.items()},
         data_docs=data_docs,

@@ -32,7 +32,8 @@ class Trickle(io.RawIOBase):
     """A stream that gives a few bytes at each read, as the network may; it cannot be sought."""
 
     def __init__(self, content: bytes, piece: int) -> None:
-        self._rest = content
+        self._content = content
+        self._offset = 0
         self._piece = piece
 
     def readable(self) -> bool:
@@ -40,8 +41,8 @@ class Trickle(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         size = self._piece if size < 0 else min(size, self._piece)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
+        self._offset += size
+        return self._content[self._offset - size : self._offset]
 
 
 def landed(dataset: DatasetName, name: str, content: bytes, piece: int = 1 << 30) -> LandedFile:
