@@ -4,7 +4,6 @@ Each expectation says in `meta` how people are told that it is not met, and in i
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 
 import great_expectations as gx
@@ -66,14 +65,14 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
         _NONE,
         None,
         f"{{key}} is missing{_IN_ROWS}",
-        f"give each row its {{key}}, land it and run again",
+        "give each row its {key}, land it and run again",
     ),
     (
         "repeated_keys",
         _NONE,
         _OF_USERS,
         f"{{key}} is that of an earlier row{_IN_ROWS}",
-        f"leave one of each, land it and run again",
+        "leave one of each, land it and run again",
     ),
 )
 _WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (

@@ -6,15 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+from great_expectations.core import ExpectationSuiteValidationResult
 
-from contract.datasets import DATASETS, SONGS, USER_STREAMS, USERS, Dataset
+from contract.datasets import DATASETS, SONGS, USER_STREAMS, USERS
 from contract.rejections import latest_listen_time
 from expectations.problems import problems_of_files, problems_of_rows, rows_shown
 from expectations.report import MAX_EXAMPLES, FileReport, Ignored, LandedFile, Problem, RowsReport, ValidationReport

@@ -81,11 +81,11 @@ def test_the_front_page_tells_every_problem_and_leads_to_the_data_docs(report: V
 def test_data_docs_are_those_of_great_expectations(report: ValidationReport) -> None:
     documents = report.as_documents()
 
-    index = Page(documents["data_docs/index.html"][0])
+    index = documents["data_docs/index.html"][0]
     validations = [key for key in documents if re.fullmatch(r"data_docs/validations/\w+/.*\.html", key)]
 
     assert {key.split("/")[2] for key in validations} == {"files", "songs", "users", "user_streams"}
-    assert {f"data_docs/{link}" for link in index.links if link.startswith("validations/")} == set(validations)
+    assert all(key.removeprefix("data_docs/").encode() in index for key in validations)
     assert all(content_type.startswith("text/html") for key, (_, content_type) in documents.items() if "html" in key)
     suite = Page(documents["data_docs/expectations/user_streams.html"][0]).text
     assert "curation rejects such rows" in suite

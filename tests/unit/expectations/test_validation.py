@@ -1,4 +1,4 @@
-"""What validation tells of files and rows; files share a run where they can, as every run of the suites costs a second."""
+"""What validation tells of files and rows; files share a run where they can: each costs a second."""
 
 import gzip
 from collections import Counter
@@ -33,7 +33,7 @@ def stream_of(*rows: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def of_the_page() -> ValidationReport:
-    """One run with every malformed stream file of docs/malformed_input.md, and every malformed row of songs and users."""
+    """One run with every malformed file and row of docs/malformed_input.md, but for whole reference files."""
     files = [stream(case.content(TIME=TIME), f"user_streams/{n}.csv") for n, case in enumerate(cases(FILES))]
     rows = [stream(HEADER + case.content(TIME=TIME), f"user_streams/row-{n}.csv") for n, case in enumerate(cases(ROWS))]
     songs = [case.content(TRACK=f"k{n}", GENRE=f"g{n}") for n, case in enumerate(cases(SONG_ROWS))]
@@ -146,19 +146,29 @@ def test_the_report_tells_header_and_columns_for_the_manifest(mixed: ValidationR
 def test_warnings_of_rows_name_file_line_and_value(mixed: ValidationReport) -> None:
     file, cut = "user_streams/odd.csv", "x" * MAX_EXAMPLE_LENGTH
     assert messages(mixed, file) == [
-        f"{file}: the record is no row of the header's columns in 2 of 9 rows: "
-        f"'1,track-1' (line 10), '1,\"track-1,2024-06-25 17:43:13' (line 11){REJECTS}"
+        (
+            f"{file}: the record is no row of the header's columns in 2 of 9 rows: "
+            f"'1,track-1' (line 10), '1,\"track-1,2024-06-25 17:43:13' (line 11){REJECTS}"
+        )
     ]
     assert messages(mixed, "user_streams") == [
         f"user_streams: listen_time is no time like 2024-06-25 17:43:13 in 1 of 16 rows: 'never' ({file} line 9){REJECTS}",
-        f"user_streams: listen_time is later than a day after the batch's time in 1 of 16 rows: "
-        f"'2024-06-27 00:00:04' ({file} line 7){REJECTS}",
-        f"user_streams: listen_time is before the user's created_at in 1 of 16 rows: "
-        f"'2023-12-31 23:59:59' ({file} line 2); such plays count all the same",
-        f"user_streams: user_id is not in users.csv in 2 of 16 rows: 'nobody' ({file} line 3), '01' ({file} line 5); "
-        "such plays count all the same",
-        f"user_streams: track_id is not in songs.csv in 3 of 16 rows: 'no-track' ({file} line 4), "
-        f"'TRACK-1' ({file} line 5), '{cut}…' ({file} line 9); such plays count all the same",
+        (
+            f"user_streams: listen_time is later than a day after the batch's time in 1 of 16 rows: "
+            f"'2024-06-27 00:00:04' ({file} line 7){REJECTS}"
+        ),
+        (
+            f"user_streams: listen_time is before the user's created_at in 1 of 16 rows: "
+            f"'2023-12-31 23:59:59' ({file} line 2); such plays count all the same"
+        ),
+        (
+            f"user_streams: user_id is not in users.csv in 2 of 16 rows: 'nobody' ({file} line 3), '01' ({file} line 5); "
+            "such plays count all the same"
+        ),
+        (
+            f"user_streams: track_id is not in songs.csv in 3 of 16 rows: 'no-track' ({file} line 4), "
+            f"'TRACK-1' ({file} line 5), '{cut}…' ({file} line 9); such plays count all the same"
+        ),
     ]
     assert messages(mixed, "songs.csv") == [
         "songs.csv: track_id is that of an earlier row in 1 of 10 rows: 'track-1' (line 11); the one with the lowest id counts"
