@@ -80,7 +80,7 @@ def _lines(texts: Iterator[bytes], width: int) -> Iterator[Split]:
         yield (
             kept,
             numbers[plain],
-            [(first + int(at), lines.decoded(at, at + 1)[0]) for at in unusual if first + at > 1],
+            [(first + at, lines.decoded(at, at + 1)[0]) for at in unusual.tolist() if first + at > 1],
         )
         first += len(plain)
 
@@ -212,7 +212,10 @@ class Rows:
     def frame(self, further: Mapping[str, Any]) -> pd.DataFrame:
         """A frame of all texts, and of `further` columns."""
         files = np.repeat(np.arange(len(self._files), dtype=np.int32), np.diff(self._ends, prepend=0).astype(int))
-        places = {"source_file": pd.Categorical.from_codes(files, [*map(shown, self._files)]), "line": self.lines}
+        places = {
+            "source_file": pd.Categorical.from_codes(files, pd.Index([*map(shown, self._files)])),
+            "line": self.lines,
+        }
         texts = {name: texts.text(texts.distinct) for name, texts in self.texts.items()}
         casts = {f"{name}::numeric": self.texts[name].numbers() for name in NUMERIC if name in self.texts}
         return pd.DataFrame({**places, **texts, **casts, **further}, copy=False)

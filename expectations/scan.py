@@ -191,9 +191,8 @@ class Lines:
 
     def decoded(self, first: int = 0, end: int | None = None) -> list[str]:
         """Some lines as text."""
-        lines = slice(first, end)
-        text = self.text[slice(*self.starts[lines][:1], self.ends[lines][-1])] if len(self.ends[lines]) else b""
-        return text.decode(errors="replace").split("\n") if len(self.ends[lines]) else []
+        starts, ends = self.starts[first:end].tolist(), self.ends[first:end].tolist()
+        return self.text[starts[0] : ends[-1]].decode(errors="replace").split("\n") if starts else []
 
 
 class _Scan:
@@ -266,7 +265,7 @@ class _Scan:
         lines = Lines(self._held_back + text)
         self._measure(lines)
         is_row = np.ones(len(lines.ends), np.bool_)
-        for line in np.flatnonzero(lines.begin_blank):
+        for line in np.flatnonzero(lines.begin_blank).tolist():
             is_row[line] = not lines.is_blank(line)
         end = self._join_lines(lines, is_row, last=last)
         self._held_back = lines.text[lines.starts[end] :] if end < len(is_row) else b""
@@ -276,7 +275,9 @@ class _Scan:
         lengths = lines.ends - lines.starts
         longest = int(lengths.max(initial=0))
         if longest > MAX_LINE_LENGTH:  # in bytes
-            longest = max(len(lines.decoded(at, at + 1)[0]) for at in np.flatnonzero(lengths > MAX_LINE_LENGTH))
+            longest = max(
+                len(lines.decoded(at, at + 1)[0]) for at in np.flatnonzero(lengths > MAX_LINE_LENGTH).tolist()
+            )
         self._facts.longest_line = max(longest, self._facts.longest_line or 0)
         if longest > MAX_LINE_LENGTH:
             raise _EndlessLineError
@@ -286,14 +287,14 @@ class _Scan:
 
         A record of several lines begins on a line with an odd number of quotes, and ends on the next one.
         """
-        odd = np.flatnonzero(lines.count(b'"') % 2)
+        odd = np.flatnonzero(lines.count(b'"') % 2).tolist()
         end_of_record = 0
         for opening, closing_ in zip(odd, [*odd[1:], None], strict=False):
             self._facts.line_per_record = False
             if opening < end_of_record:
                 continue
             if closing_ is None:
-                return len(is_row) if last or len(is_row) - opening >= MAX_LINES_OF_RECORD else int(opening)
+                return len(is_row) if last or len(is_row) - opening >= MAX_LINES_OF_RECORD else opening
             if closing_ - opening < MAX_LINES_OF_RECORD:
                 some = [f"{line}\n" for line in lines.decoded(opening, closing_ + 1)]
                 if "\n" in next(split_records(some, self._facts.columns, self._dataset.unbroken)):

@@ -67,9 +67,9 @@ def validate_files(
         results = run.results(batch_time, examples=max(MAX_EXAMPLES, len(facts)), indexed=streams.count)
         data_docs = run.data_docs()
     problems = problems_of_files(facts, results["files"])
-    for name in rows:
+    for name, of_rows in rows.items():
         if (suite_name := name.removesuffix(".csv")) in results:
-            problems += problems_of_rows(name, rows[name], results[suite_name])
+            problems += problems_of_rows(name, of_rows, results[suite_name])
     return ValidationReport(
         batch_time,
         [

@@ -152,7 +152,10 @@ def test_warnings_of_rows_name_file_line_and_value(mixed: ValidationReport) -> N
         )
     ]
     assert messages(mixed, "user_streams") == [
-        f"user_streams: listen_time is no time like 2024-06-25 17:43:13 in 1 of 16 rows: 'never' ({file} line 9){REJECTS}",
+        (
+            f"user_streams: listen_time is no time like 2024-06-25 17:43:13 in 1 of 16 rows: "
+            f"'never' ({file} line 9){REJECTS}"
+        ),
         (
             f"user_streams: listen_time is later than a day after the batch's time in 1 of 16 rows: "
             f"'2024-06-27 00:00:04' ({file} line 7){REJECTS}"
@@ -162,8 +165,8 @@ def test_warnings_of_rows_name_file_line_and_value(mixed: ValidationReport) -> N
             f"'2023-12-31 23:59:59' ({file} line 2); such plays count all the same"
         ),
         (
-            f"user_streams: user_id is not in users.csv in 2 of 16 rows: 'nobody' ({file} line 3), '01' ({file} line 5); "
-            "such plays count all the same"
+            f"user_streams: user_id is not in users.csv in 2 of 16 rows: 'nobody' ({file} line 3), "
+            f"'01' ({file} line 5); such plays count all the same"
         ),
         (
             f"user_streams: track_id is not in songs.csv in 3 of 16 rows: 'no-track' ({file} line 4), "
@@ -171,7 +174,8 @@ def test_warnings_of_rows_name_file_line_and_value(mixed: ValidationReport) -> N
         ),
     ]
     assert messages(mixed, "songs.csv") == [
-        "songs.csv: track_id is that of an earlier row in 1 of 10 rows: 'track-1' (line 11); the one with the lowest id counts"
+        ("songs.csv: track_id is that of an earlier row in 1 of 10 rows: 'track-1' (line 11); "
+        "the one with the lowest id counts")
     ]
 
 
@@ -213,7 +217,10 @@ def test_keys_are_unique_in_the_whole_table_however_few_of_its_rows_are_looked_a
 
     assert messages(report, "users.csv") == [
         "users.csv: user_id is missing in 1 of 511 rows: line 512; give each row its user_id, land it and run again",
-        "users.csv: user_id is that of an earlier row in 1 of 511 rows: '1' (line 511); leave one of each, land it and run again",
+        (
+            "users.csv: user_id is that of an earlier row in 1 of 511 rows: '1' (line 511); "
+            "leave one of each, land it and run again"
+        ),
     ]
     assert not report.passed
 
