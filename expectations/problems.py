@@ -1,72 +1,123 @@
-"""Sentences about the expectations that a file does not meet."""
+"""Great Expectations' results as sentences for people: which file, which line, what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from expectations.gx import ExpectationValidationResult, FailureSeverity
-from expectations.report import Problem
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+
+from contract.datasets import DATASETS
+from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, Problem
+from expectations.rows import Rows, shown
+from expectations.scan import FileFacts
 
 _SHOWN_EXAMPLES = 3
 _SHOWN_COLUMNS_LENGTH = 400
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_KEYS = {dataset.name: dataset.unbroken[0] for dataset in DATASETS}
 
 
-def problems_of(
-    name: str, columns: Sequence[str], rows: int, results: Sequence[ExpectationValidationResult]
-) -> list[Problem]:
-    """Return a problem for each of the `results` for a file that is not a success, errors first."""
-    problems = [_problem(name, columns, rows, result) for result in results if not result.success]
-    return sorted(problems, key=lambda problem: problem.severity)
+def problems_of_files(facts: Mapping[str, FileFacts], result: ExpectationSuiteValidationResult) -> list[Problem]:
+    """The problems of files, given the result for the frame `files`, whose rows are `facts`."""
+    names = {shown(name): name for name in facts} | dict(enumerate(facts))
+    return [
+        problem
+        for part in _unmet(result)
+        for index in part.result["partial_unexpected_index_list"]
+        for problem in _problems(part, facts[names[index["source_file"] if isinstance(index, dict) else index]])
+    ]
 
 
-def _problem(name: str, columns: Sequence[str], rows: int, result: ExpectationValidationResult) -> Problem:
-    configuration, details = result.expectation_config, result.result
-    assert configuration is not None  # its type is wider than what comes out of a tally
-    column: str | None = configuration.kwargs.get("column")
-    unmet, remedy = configuration.meta["unmet"], configuration.meta["remedy"]
-    values = details.get("partial_unexpected_list", [])
-    lines = details.get("partial_unexpected_index_list", [])
-    count = details.get("unexpected_count", details.get("observed_value", 1))
-    if configuration.type == "expect_column_to_exist" and column:
-        message = f"{name}: {unmet} (has: {_listed(columns)}){_hint(column, columns)}"
-    elif "unexpected_count" in details:
-        message = f"{name}: {unmet} in {count:,} of {_rows(rows)}: {_shown(values, lines, count)}"
-    else:
-        message = f"{name} {unmet}"
-    if remedy:
-        message += f"; {remedy}" if message.startswith(f"{name}:") else f": {remedy}"
+def _problems(part: ExpectationValidationResult, facts: FileFacts) -> Iterator[Problem]:
+    fact = _configuration(part).kwargs["column"]
+    found, examples, key = getattr(facts, fact), facts.examples.get(fact, []), _KEYS[facts.dataset]
+    words = {
+        **vars(facts),
+        "key": key,
+        "columns_shown": _cut(", ".join(facts.columns), _SHOWN_COLUMNS_LENGTH),
+        "repeated_shown": " and ".join(map(repr, facts.repeated_columns)),
+        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact == "corrupt_records" else None),
+    }
+    for column in found if fact == "missing_columns" else (key if "key" in fact else None,):
+        hint = _hint(column, facts.columns) if column else ""
+        values = [(value, f"line {line:,}") for value, line in examples]
+        yield _problem(
+            part, facts.source_file, column, found if examples else 1, values, column=column, hint=hint, **words
+        )
+
+
+def problems_of_rows(name: str, rows: Rows, result: ExpectationSuiteValidationResult) -> list[Problem]:
+    """The problems of the rows of a file, or of all stream files together."""
+    problems = []
+    for part in _unmet(result):
+        column = _configuration(part).kwargs.get("column", "listen_time").partition("::")[0].rpartition(".")[2]
+        at = [rows.position(index) for index in part.result.get("partial_unexpected_index_list", [])]
+        examples = [rows.example(row, column) for row in at[:MAX_EXAMPLES]]
+        values = [
+            (value, f"line {line:,}" if file == name else f"{file} line {line:,}") for value, file, line in examples
+        ]
+        of_rows = rows_shown(rows.landed, rows.looked_at)
+        problems.append(
+            _problem(part, name, column, part.result.get("unexpected_count", 1), values, rows_shown=of_rows)
+        )
+    return problems
+
+
+def _problem(
+    part: ExpectationValidationResult,
+    name: str,
+    of_column: str | None,
+    count: int,
+    values: Sequence[tuple[str | None, str]],
+    **words: Any,
+) -> Problem:
+    configuration = _configuration(part)
+    says, way_out = (
+        configuration.meta[text].format(**words, count=count, shown=_shown(values, count))
+        for text in ("says", "way_out")
+    )
+    is_of_file = says.startswith(("is ", "has ", "holds ", "begins "))
+    message = f"{name}{'' if is_of_file else ':'} {says}"
     return Problem(
         file=name,
         expectation=configuration.type,
-        column=column,
-        severity="error" if configuration.severity == FailureSeverity.CRITICAL else "warning",
-        message=message,
+        column=of_column,
+        severity="error" if configuration.severity == "critical" else "warning",
+        message=f"{message}{':' if is_of_file else ';'} {way_out}" if way_out else message,
         unexpected_count=count,
-        examples=tuple(str(value) for value in values if value is not None),
+        examples=tuple(_cut(value) for value, _ in values if value is not None),
     )
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+def _unmet(result: ExpectationSuiteValidationResult) -> list[ExpectationValidationResult]:
+    return sorted(
+        (part for part in result.results if not part.success), key=lambda part: _configuration(part).meta["order"]
+    )
 
 
-def _shown(values: Sequence[object], lines: Sequence[int], count: int) -> str:
-    shown = [
-        f"line {line:,}" if value is None else f"{value!r} (line {line:,})"
-        for value, line in zip(values[:_SHOWN_EXAMPLES], lines, strict=False)
-    ]
-    return ", ".join(shown) + (", …" if count > len(shown) else "")
+def _configuration(part: ExpectationValidationResult) -> Any:
+    return part.expectation_config
 
 
-def _listed(columns: Sequence[str]) -> str:
-    text = ", ".join(columns) or "nothing"
-    return text if len(text) <= _SHOWN_COLUMNS_LENGTH else f"{text[:_SHOWN_COLUMNS_LENGTH]}…"
+def rows_shown(landed: int, looked_at: int | None) -> str:
+    """Of which rows a count tells."""
+    if looked_at is not None and looked_at < landed:
+        return f"the {looked_at:,} rows looked at, of {landed:,}"
+    return "1 row" if landed == 1 else f"{landed:,} rows"
+
+
+def _cut(text: str, length: int = MAX_EXAMPLE_LENGTH) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _shown(examples: Sequence[tuple[str | None, str]], count: int) -> str:
+    told = [place if value is None else f"{_cut(value)!r} ({place})" for value, place in examples[:_SHOWN_EXAMPLES]]
+    return ", ".join(told) + (", …" if count > len(told) else "")
 
 
 def _hint(missing: str, columns: Sequence[str]) -> str:
-    if len(columns) == 1:
-        for separator, word in _OTHER_SEPARATORS.items():
-            if separator in columns[0]:
-                return f": it is separated by {word}, CSV takes commas"
+    for separator, word in _OTHER_SEPARATORS.items():
+        if len(columns) == 1 and separator in columns[0]:
+            return f": it is separated by {word}, CSV takes commas"
     for column in columns:
         if column.casefold() == missing.casefold():
             return f": '{column}' is not '{missing}', capitals count"

@@ -1,14 +1,11 @@
 """What a validation takes and what it tells: plain records, free of pandas and Great Expectations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
-if TYPE_CHECKING:
-    from great_expectations.core import ExpectationSuiteValidationResult
-
-Dataset = Literal["songs", "users", "user_streams"]
+DatasetName = Literal["songs", "users", "user_streams"]
 Severity = Literal["error", "warning"]
 
 MAX_EXAMPLES = 20
@@ -18,25 +15,34 @@ MAX_SUMMARY_LINES = 50
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A CSV file of the batch.
+    """A file of the batch.
 
     Attributes:
-        dataset: Which suite it must meet.
-        name: As messages show it: `user_streams/2024-06-25.csv`, `songs.csv`.
-        open: Gives a fresh stream of the file's bytes; it is read once, from front to back, and closed.
+        dataset: Which suites it must meet.
+        name: As messages show it: `user_streams/2024-06-25.csv`, `songs.csv`; compressed if it ends in `.gz`.
+        open: Gives a fresh stream of the file's bytes, which is closed after use; called once or twice.
     """
 
-    dataset: Dataset
+    dataset: DatasetName
     name: str
     open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True)
+class Ignored:
+    """What lies below the landing prefix and is taken for no file of any dataset."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Problem:
-    """One expectation that a file does not meet. Errors fail the batch; warnings are told and counted.
+    """One expectation that a file, or a dataset's rows, do not meet. Errors fail the batch; warnings are told.
 
     Attributes:
-        message: A sentence that names file, cause, values and, for an error, the way out.
+        file: The file's name; that of the dataset for warnings of the rows of stream files.
+        message: A sentence that names file, cause, line, values and, for an error, the way out.
         unexpected_count: How many rows (or columns, for faults of the header) are meant.
         examples: The first offending values, at most MAX_EXAMPLES, cut to a readable length.
     """
@@ -55,21 +61,21 @@ class FileReport:
     """What is known of one file.
 
     Attributes:
-        rows: Records after the header, blank lines left out.
+        rows: Records after the header, blank lines left out, as curation counts them.
         header: The first line as it stands, a BOM included, without its line end.
         columns: The header's names, blanks around them trimmed and the BOM removed.
         line_per_record: False when some line holds an odd number of `"`: a quoted line break, or a stray quote.
-        result: Great Expectations' own result, one entry for each expectation.
+        compression: None, or gzip.
     """
 
     name: str
-    dataset: Dataset
+    dataset: DatasetName
     rows: int
     header: str
     columns: tuple[str, ...]
     line_per_record: bool
+    compression: str | None
     problems: tuple[Problem, ...]
-    result: "ExpectationSuiteValidationResult" = field(repr=False, compare=False)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -82,15 +88,37 @@ class FileReport:
 
 
 @dataclass(frozen=True)
+class RowsReport:
+    """What is known of the rows of all stream files together.
+
+    Attributes:
+        judged: So many of the `landed` rows were looked at: the same share from the head of every file.
+    """
+
+    judged: int
+    landed: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
 class ValidationReport:
-    """What is known of all files of a batch, those that should be there and are not included."""
+    """What is known of all files of a batch, those that should be there and are not included.
+
+    Attributes:
+        results: Great Expectations' own result for each suite.
+        data_docs: The files of the site that Great Expectations built of these.
+    """
 
     batch_time: datetime
     files: Sequence[FileReport]
+    stream_rows: RowsReport
+    ignored: Sequence[Ignored]
+    results: Mapping[str, Any] = field(repr=False)
+    data_docs: Mapping[str, bytes] = field(repr=False)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(problem for file in self.files for problem in file.problems)
+        return (*(problem for file in self.files for problem in file.problems), *self.stream_rows.problems)
 
     @property
     def passed(self) -> bool:
@@ -99,18 +127,19 @@ class ValidationReport:
 
     def summary(self) -> str:
         """Tell in a few lines what is amiss: errors first, then warnings, at the end the way out."""
-        errors = [problem for problem in self.problems if problem.severity == "error"]
-        warnings = [problem for problem in self.problems if problem.severity == "warning"]
+        errors = [problem.message for problem in self.problems if problem.severity == "error"]
+        warnings = [problem.message for problem in self.problems if problem.severity == "warning"]
         refused = sum(not file.passed for file in self.files)
         lines = [
             f"Validation of {_count(len(self.files), 'file')} {'passed' if self.passed else 'failed'}: "
             + (f"{_count(len(errors), 'error')} in {_count(refused, 'file')}, " if errors else "")
             + _count(len(warnings), "warning")
         ]
-        for title, problems in (("ERROR", errors), ("warning", warnings)):
-            lines += [f"{title:7} {problem.message}" for problem in problems[:MAX_SUMMARY_LINES]]
-            if len(problems) > MAX_SUMMARY_LINES:
-                lines.append(f"{title:7} and {len(problems) - MAX_SUMMARY_LINES:,} more: see the validation's results")
+        left = [f"{ignored.key} {ignored.reason}" for ignored in self.ignored]
+        for title, messages in (("ERROR", errors), ("warning", warnings), ("left", left)):
+            lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]
+            if len(messages) > MAX_SUMMARY_LINES:
+                lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
         if errors:
             lines.append(
                 "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
@@ -120,10 +149,10 @@ class ValidationReport:
     def as_documents(self) -> dict[str, tuple[bytes, str]]:
         """Return the report for people and programs: relative keys, with content and content type.
 
-        `results.json` holds Great Expectations' results by file, `summary.json` the problems; `index.html` leads to a
-        Data Docs page for each file. The pages need nothing beside them.
+        `results.json` holds Great Expectations' results by suite, `summary.json` the problems; `index.html` shows them
+        and leads to Great Expectations' Data Docs below `data_docs/`.
         """
-        from expectations.documents import documents  # noqa: PLC0415 - imports Great Expectations
+        from expectations.documents import documents  # noqa: PLC0415 - imports Jinja
 
         return documents(self)
 

@@ -1,427 +1,180 @@
-"""The suites: what each dataset must look like, how bad it is when it does not, and what to say then.
+"""What is expected of landed files and of their rows: one suite of Great Expectations for each frame.
 
-An expectation's `meta` says `unmet`, what is the matter then, and `remedy`, what to do or what follows. Errors
-(critical in Great Expectations' words) fail the batch; warnings are counted and told.
+Each expectation says in `meta` how people are told that it is not met, and in its `notes` what to do about it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from expectations.frames import AS_NUMBER, BEFORE_SIGN_UP, NO_NUMBER, NO_TIME, REPEATED, TOO_LATE, UNKNOWN, fact
-from expectations.gx import (
-    BatchExpectation,
-    Expectation,
-    ExpectColumnToExist,
-    ExpectColumnValuesToBeBetween,
-    ExpectColumnValuesToBeNull,
-    ExpectColumnValuesToNotBeNull,
-    FailureSeverity,
-    LegacyDiagnosticRendererType,
-    renderer,
-)
-from expectations.records import CsvFile, Oddities
-from expectations.report import Dataset
+import great_expectations as gx
+import great_expectations.expectations as gxe
+from great_expectations.expectations.row_conditions import Column
 
-E = TypeVar("E", bound=Expectation)
-
-ERROR = FailureSeverity.CRITICAL
-WARNING = FailureSeverity.WARNING
-
-NEEDED_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
-    "songs": ("track_id", "artists", "track_name", "duration_ms", "track_genre"),
-    "users": ("user_id", "user_age"),
-    "user_streams": ("user_id", "track_id", "listen_time"),
-}
-# Columns that something reads and that must not be named twice, whether they are needed or not.
-READ_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {**NEEDED_COLUMNS, "songs": ("id", *NEEDED_COLUMNS["songs"])}
-# Keys and times, of which no line break can be a part.
-UNBROKEN_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
-    "songs": ("track_id",),
-    "users": ("user_id",),
-    "user_streams": NEEDED_COLUMNS["user_streams"],
-}
+from contract.csv_format import MAX_COLUMNS, MAX_LINE_LENGTH
+from contract.datasets import SONGS, USER_STREAMS, USERS
+from expectations.rows import DATE_OR_TIMESTAMP, NUMBER
 
 MAX_DURATION_MS = 10**12
+MAX_AGE = 130
+# The columns that the frames of reference tables hold, as far as a file has them.
+COLUMNS = {SONGS.name: (*SONGS.needed, "popularity"), USERS.name: (*USERS.needed, "created_at")}
 
-_REJECTED = "curation rejects such rows"
+_ERROR, _WARNING = "critical", "warning"
+_PLACES = "The run's front page, index.html beside data_docs/, names the files and lines."
+_AS_CSV = "land it as CSV in UTF-8, or remove it, and run again"
+_WITH_ROWS = "land it with rows, or remove it, and run again"
 _MEND = "mend the file, land it and run again"
+_REJECTED = "curation rejects such rows"
 _COUNTED = "such plays count all the same"
+_NO_AVERAGE = "they do not enter into average durations"
+_NO_AGE = "they are of no age group"
+_NO_ROW = "the record is no row of the header's columns"
+_NO_TIME = "is no date like 2024-06-25 or time like 2024-06-25 17:43:13"
+_OVERLONG = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
+_IN_ROWS = " in {count:,} of {rows_shown}: {shown}"
+_OF_STREAMS, _OF_TABLES = Column("dataset") == USER_STREAMS.name, Column("dataset") != USER_STREAMS.name
+_OF_USERS, _OF_SONGS = Column("dataset") == USERS.name, Column("dataset") == SONGS.name
+
+# A fact that must be null, or within limits, of which files; how it is told that it is not; the way out.
+_NULL: dict[str, Any] = {}
+_NONE, _SOME = {"max_value": 0}, {"min_value": 1}
+_ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
+    ("absence", _NULL, None, "{absence}", "land it and run again"),
+    ("damage", _NULL, None, "is {damage}", _AS_CSV),
+    ("other_format", _NULL, None, "is {other_format}, not CSV in UTF-8", _AS_CSV),
+    ("header_lines", _SOME, None, "is empty", _WITH_ROWS),
+    ("blank_lines_first", _NONE, None, "begins with a blank line: the first line must be the header", _AS_CSV),
+    ("bad_byte_in_header", _NULL, None, "is not UTF-8: {bad_byte_in_header} (line 1)", _AS_CSV),
+    (
+        "nul_in_header",
+        _NONE,
+        None,
+        "is not text: its first line holds NUL characters (a binary file, or UTF-16)",
+        _AS_CSV,
+    ),
+    ("misquoted_header", _NULL, None, "is not CSV: its first line has a misplaced quote", _AS_CSV),
+    ("width", {"max_value": MAX_COLUMNS}, None, f"has {{width:,}} columns, more than {MAX_COLUMNS:,}", _AS_CSV),
+    ("longest_line", {"max_value": MAX_LINE_LENGTH}, None, _OVERLONG, _AS_CSV),
+    ("missing_columns", _NULL, None, "column '{column}' is missing (has: {columns_shown}){hint}", ""),
+    ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _MEND),
+    ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),
+    ("rows", _SOME, _OF_TABLES, "holds a header and no rows", _WITH_ROWS),
+    ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _MEND),
+    (
+        "rows_without_key",
+        _NONE,
+        None,
+        f"{{key}} is missing{_IN_ROWS}",
+        "give each row its {key}, land it and run again",
+    ),
+    (
+        "repeated_keys",
+        _NONE,
+        _OF_USERS,
+        f"{{key}} is that of an earlier row{_IN_ROWS}",
+        "leave one of each, land it and run again",
+    ),
+)
+_WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
+    (
+        "repeated_keys",
+        _NONE,
+        _OF_SONGS,
+        f"{{key}} is that of an earlier row{_IN_ROWS}",
+        "the one with the lowest id counts",
+    ),
+    ("corrupt_records", _NONE, _OF_STREAMS, f"{_NO_ROW}{_IN_ROWS}", _REJECTED),
+    ("corrupt_records", _NONE, _OF_TABLES, f"{_NO_ROW}{_IN_ROWS}", "what it lacks is empty, what is too much left out"),
+)
 
 
-class ExpectFactToBeAbsent(ExpectColumnValuesToBeNull):
-    """Base of expectations on a column that a frame adds: it holds the values that are not as expected."""
-
-    fact_name: ClassVar[str]
-
-    @classmethod
-    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
-    def _diagnostic_observed_value_renderer(cls, *_: Any, result: Any = None, **__: Any) -> Any:
-        return cls._get_observed_value_from_evr(result=result)
-
-
-class ExpectColumnValuesToBeTimes(ExpectFactToBeAbsent):
-    """Times are written in the one way that every reader understands alike, and exist."""
-
-    fact_name = NO_TIME
+def files_suite() -> gx.ExpectationSuite:
+    """What decides whether a file is refused; and what is only told of it."""
+    expectations = []
+    for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
+        for fact, limits, condition, says, way_out in rules:
+            kind = gxe.ExpectColumnValuesToBeBetween if limits else gxe.ExpectColumnValuesToBeNull
+            expectations.append(_told(kind(column=fact, row_condition=condition, **limits), severity, says, way_out))
+    return _suite("files", "A row for each landed file. Unmet critical expectations refuse the file.", expectations)
 
 
-class ExpectColumnValuesNotToLieInTheFuture(ExpectFactToBeAbsent):
-    """Nothing was played later than the batch's time, give or take a day for clocks that are wrong."""
-
-    fact_name = TOO_LATE
-
-
-class ExpectColumnValuesToBeKnown(ExpectFactToBeAbsent):
-    """Ids stand in the reference table."""
-
-    fact_name = UNKNOWN
-
-
-class ExpectColumnValuesNotToPrecedeSignUp(ExpectFactToBeAbsent):
-    """Users play music after they signed up."""
-
-    fact_name = BEFORE_SIGN_UP
-
-
-class ExpectColumnValuesNotToRepeat(ExpectFactToBeAbsent):
-    """No row has the key of an earlier one, wherever in the file that stands."""
-
-    fact_name = REPEATED
-
-
-class ExpectColumnValuesToBeNumbers(ExpectFactToBeAbsent):
-    """Numbers can be read as such."""
-
-    fact_name = NO_NUMBER
-
-
-class ExpectReadingToFindNone(BatchExpectation):
-    """Base of expectations on a file as a whole, which no data frame shows: `found` is how much is amiss."""
-
-    found: int
-    success_keys: ClassVar[tuple[str, ...]] = ("found",)
-
-    def _validate(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {"success": self.found == 0, "result": {"observed_value": self.found}}
-
-
-class ExpectFileToHaveLanded(ExpectReadingToFindNone):
-    """The reference tables are there, once each."""
-
-
-class ExpectFileToHoldRows(ExpectReadingToFindNone):
-    """There is something to take in."""
-
-
-class ExpectFileToBeCsv(ExpectReadingToFindNone):
-    """The file is text in lines, with a header."""
-
-
-class ExpectReadColumnsToBeNamedOnce(ExpectReadingToFindNone):
-    """It is clear which column is meant."""
-
-
-class ExpectNoLinesToBeAmiss(ExpectReadingToFindNone):
-    """Base of expectations on the lines of a file; `found` of them, `among` so many, are not as expected."""
-
-    among: int
-    success_keys: ClassVar[tuple[str, ...]] = ("found", "among")
-
-    def _validate(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {
-            "success": self.found == 0,
-            "result": {"element_count": self.among, "unexpected_count": self.found},
-        }
-
-
-class ExpectLinesToBeUtf8(ExpectNoLinesToBeAmiss):
-    """All text can be decoded."""
-
-
-class ExpectHeaderToStandOnce(ExpectNoLinesToBeAmiss):
-    """The header is not among the rows."""
-
-
-class ExpectQuotesToEncloseFields(ExpectNoLinesToBeAmiss):
-    """No quote swallows what follows, and nothing follows the quote that ends a field."""
-
-
-class ExpectRowsToHaveOneFieldPerColumn(ExpectNoLinesToBeAmiss):
-    """No row is cut off, or holds a comma that separates nothing."""
-
-
-class ExpectRowsToHoldNoForbiddenCharacter(ExpectNoLinesToBeAmiss):
-    """No row holds a character that databases or CSV parsers refuse."""
-
-
-def suite(dataset: Dataset, frame_columns: Collection[str], *, latest: datetime) -> list[Expectation]:
-    """Return what is expected of a file of `dataset`, as far as a frame with `frame_columns` can show it."""
-    rows = {"songs": _songs, "users": _users}.get(dataset, lambda: _user_streams(latest))
-    return [
-        *_column_existence(dataset),
-        *(expectation for expectation in rows() if expectation.configuration.kwargs["column"] in frame_columns),
+def user_streams_suite(columns: Collection[str], judged: str) -> gx.ExpectationSuite:
+    """What curation will reject, and what the KPIs will show as unknown, as far as a frame's `columns` can tell."""
+    time, later = "listen_time::timestamp", gxe.ExpectColumnPairValuesAToBeGreaterThanB
+    options: Any = {"or_equal": True, "ignore_row_if": "either_value_is_missing"}
+    is_time = gxe.ExpectColumnValuesToNotBeNull(column=time, row_condition=Column("listen_time").is_not_null())
+    in_time = later(column_A="batch.latest_listen_time", column_B=time, **options)
+    expectations = [
+        *(_present(name, _REJECTED) for name in USER_STREAMS.needed),
+        _warn(is_time, "listen_time is no time like 2024-06-25 17:43:13", _REJECTED),
+        _warn(in_time, "listen_time is later than a day after the batch's time", _REJECTED),
     ]
+    if "users.created_at" in columns:
+        signed_up = later(column_A=time, column_B="users.created_at", **options)
+        expectations.append(_warn(signed_up, "listen_time is before the user's created_at", _COUNTED))
+    for key, table in (("user_id", USERS.name), ("track_id", SONGS.name)):
+        if f"{table}.{key}" in columns:
+            is_present = Column(key).is_not_null()
+            known = gxe.ExpectColumnValuesToNotBeNull(column=f"{table}.{key}", row_condition=is_present)
+            expectations.append(_warn(known, f"{key} is not in {table}.csv", _COUNTED))
+    return _suite(USER_STREAMS.name, f"Of all stream files {judged}; curation judges every row.", expectations)
 
 
-def _column_existence(dataset: Dataset) -> Iterator[Expectation]:
-    for column in NEEDED_COLUMNS[dataset]:
-        yield _expect(
-            ExpectColumnToExist,
-            ERROR,
-            unmet=f"column '{column}' is missing",
-            remedy="",
-            description="The column must exist.",
-            column=column,
-        )
-    if dataset == "users":
-        yield _expect(
-            ExpectColumnToExist,
-            WARNING,
-            unmet="column 'created_at' is missing",
-            remedy="plays before sign-up are not looked for",
-            description="The column should exist.",
-            column="created_at",
-        )
-
-
-def _user_streams(latest: datetime) -> Iterator[Expectation]:
-    for column in NEEDED_COLUMNS["user_streams"]:
-        yield _present(column, WARNING, remedy=_REJECTED)
-    yield _fact(
-        ExpectColumnValuesToBeTimes,
-        "listen_time",
-        WARNING,
-        unmet="listen_time is no time like 2024-06-25 17:43:13",
-        remedy=_REJECTED,
-        description="Values must be times like 2024-06-25 17:43:13.",
-    )
-    yield _fact(
-        ExpectColumnValuesNotToLieInTheFuture,
-        "listen_time",
-        WARNING,
-        unmet=f"listen_time is later than a day after the batch's time ({latest:%Y-%m-%d %H:%M:%S})",
-        remedy=_REJECTED,
-        description=f"Values must not be later than {latest:%Y-%m-%d %H:%M:%S}, a day after the batch's time.",
-    )
-    yield _fact(
-        ExpectColumnValuesNotToPrecedeSignUp,
-        "listen_time",
-        WARNING,
-        unmet="listen_time is before the user's created_at",
-        remedy=_COUNTED,
-        description="Values should not precede the user's created_at.",
-    )
-    for column, table in (("user_id", "users.csv"), ("track_id", "songs.csv")):
-        yield _fact(
-            ExpectColumnValuesToBeKnown,
-            column,
-            WARNING,
-            unmet=f"{column} is not in {table}",
-            remedy=_COUNTED,
-            description=f"Values should be in {table}.",
-        )
-
-
-def _songs() -> Iterator[Expectation]:
-    yield _present("track_id", ERROR, remedy="give each song its track_id, land songs.csv and run again")
-    yield _fact(
-        ExpectColumnValuesNotToRepeat,
-        "track_id",
-        WARNING,
-        unmet="track_id is that of an earlier row",
-        remedy="of each the row with the lowest id counts",
-        description="Values should be unique.",
-    )
-    yield _present("artists", WARNING, remedy="their plays count for no artist")
-    yield _present("track_name", WARNING, remedy="they have no name in the KPIs")
-    yield _present("track_genre", WARNING, remedy="their plays count under 'unknown'")
-    yield _present("duration_ms", WARNING, remedy="they do not enter into average durations")
-    yield _number("duration_ms", remedy="they do not enter into average durations")
-    yield _between(
-        "duration_ms",
-        f"between 0 and {MAX_DURATION_MS:,}",
-        remedy="they do not enter into average durations",
-        min_value=0,
-        max_value=MAX_DURATION_MS,
-    )
-    yield _number("popularity", remedy="the KPIs do not use it")
-    yield _between("popularity", "between 0 and 100", remedy="the KPIs do not use it", min_value=0, max_value=100)
-
-
-def _users() -> Iterator[Expectation]:
-    yield _present("user_id", ERROR, remedy="give each user a user_id, land users.csv and run again")
-    yield _fact(
-        ExpectColumnValuesNotToRepeat,
-        "user_id",
-        ERROR,
-        unmet="user_id is that of an earlier row",
-        remedy="leave one row for each user, land users.csv and run again",
-        description="Values must be unique.",
-    )
-    of_no_age = "they are of no age group"
-    yield _present("user_age", WARNING, remedy=of_no_age)
-    yield _number("user_age", remedy=of_no_age)
-    yield _between("user_age", "between 0 and 130", remedy=of_no_age, min_value=0, max_value=130)
-    yield _fact(
-        ExpectColumnValuesToBeTimes,
-        "created_at",
-        WARNING,
-        unmet="created_at is no date like 2024-06-25 or time like 2024-06-25 17:43:13",
-        remedy="plays before these users' sign-up are not looked for",
-        description="Values should be dates like 2024-06-25 or times like 2024-06-25 17:43:13.",
-    )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """An expectation on the file's bytes and lines, and the first lines that do not meet it."""
-
-    expectation: ExpectReadingToFindNone
-    lines: Oddities = field(default_factory=Oddities)
-
-
-def reading_suite(dataset: Dataset, file: CsvFile) -> list[Reading]:
-    """Return what is expected of the bytes and lines of a file that was read to its end."""
-    in_streams = dataset == "user_streams"
-    fate = _REJECTED if in_streams else None
-    repeated = [column for column in READ_COLUMNS[dataset] if file.columns.count(column) > 1]
-    width = len(file.columns)
-
-    def lines(
-        kind: type[ExpectNoLinesToBeAmiss], severity: FailureSeverity, oddities: Oddities, **words: str
-    ) -> Reading:
-        return Reading(_expect(kind, severity, found=oddities.count, among=file.rows, **words), oddities)
-
-    return [
-        *([] if file.rows else [no_rows("holds a header and no rows")]),
-        Reading(
-            _expect(
-                ExpectReadColumnsToBeNamedOnce,
-                ERROR,
-                unmet=f"has a header that names {' and '.join(map(repr, repeated))} more than once",
-                remedy=_MEND,
-                description="The header must not name a column twice that is read.",
-                found=len(repeated),
-            )
-        ),
-        lines(
-            ExpectLinesToBeUtf8,
-            ERROR,
-            file.undecodable,
-            unmet="the text is not UTF-8",
-            remedy="write it in UTF-8, land it and run again",
-            description="All lines must be UTF-8.",
-        ),
-        lines(
-            ExpectQuotesToEncloseFields,
-            WARNING if in_streams else ERROR,
-            file.misquoted,
-            unmet="a field begins with a quote and does not end with one",
-            remedy=fate or _MEND,
-            description="A field that begins with a quote must end with one.",
-        ),
-        lines(
-            ExpectRowsToHaveOneFieldPerColumn,
-            WARNING,
-            file.misshapen,
-            unmet=f"the number of fields is not {width}, as in the header,",
-            remedy=fate or "fields that are missing are read as empty, surplus ones are left out",
-            description=f"Rows must have {width} fields, as the header has.",
-        ),
-        lines(
-            ExpectHeaderToStandOnce,
-            WARNING,
-            file.repeated_headers,
-            unmet="the header stands among the rows",
-            remedy=fate or "it is read as data",
-            description="The header should stand only once.",
-        ),
-        lines(
-            ExpectRowsToHoldNoForbiddenCharacter,
-            WARNING,
-            file.forbidden,
-            unmet="there is a NUL or a U+FFFF",
-            remedy=fate or "it is left out",
-            description="Rows should hold neither NUL nor U+FFFF.",
-        ),
+def songs_suite(columns: Collection[str]) -> gx.ExpectationSuite:
+    """What the KPIs will lack for songs."""
+    expectations = [
+        _present("artists", "their plays count for no artist"),
+        _present("track_name", "they have no name in the KPIs"),
+        _present("track_genre", "their plays count under 'unknown'"),
+        _present("duration_ms", _NO_AVERAGE),
+        *_number("duration_ms", MAX_DURATION_MS, _NO_AVERAGE),
+        *(_number("popularity", 100, "the KPIs do not use it") if "popularity" in columns else ()),
     ]
+    return _suite(SONGS.name, "The rows of songs.csv.", expectations)
 
 
-def no_rows(reason: str) -> Reading:
-    """Return the one expectation that a file fails in which there is nothing."""
-    return _refusal(
-        ExpectFileToHoldRows,
-        reason,
-        remedy="land it with rows, or remove it, and run again",
-        description="The file must hold rows.",
-    )
+def users_suite(columns: Collection[str]) -> gx.ExpectationSuite:
+    """What the KPIs will lack for users."""
+    sign_up, no_look = gxe.ExpectColumnToExist(column="created_at"), "plays before sign-up are not looked for"
+    expectations = [
+        _present("user_age", _NO_AGE),
+        *_number("user_age", MAX_AGE, _NO_AGE),
+        _warn(sign_up, "column 'created_at' is missing", no_look),
+    ]
+    if "created_at" in columns:
+        is_date = gxe.ExpectColumnValuesToMatchRegex(column="created_at", regex=DATE_OR_TIMESTAMP)
+        expectations.append(_warn(is_date, f"created_at {_NO_TIME}", no_look))
+    return _suite(USERS.name, "The rows of users.csv.", expectations)
 
 
-def unreadable(reason: str) -> Reading:
-    """Return the one expectation that a file fails which cannot be read."""
-    return _refusal(
-        ExpectFileToBeCsv,
-        reason,
-        remedy="land it as CSV in UTF-8, or remove it, and run again",
-        description="The file must be CSV in UTF-8.",
-    )
+def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx.ExpectationSuite:
+    for order, expectation in enumerate(expectations):
+        expectation.meta = {**(expectation.meta or {}), "order": order}
+    return gx.ExpectationSuite(name, expectations=[*expectations], notes=f"{notes} {_PLACES}")
 
 
-def not_landed(reason: str) -> Reading:
-    """Return the one expectation that a reference table fails which is not there, or there more than once."""
-    return _refusal(
-        ExpectFileToHaveLanded,
-        reason,
-        remedy="land it and run again",
-        description="The file must have landed, once.",
-    )
+def _told(expectation: gxe.Expectation, severity: Any, says: str, way_out: str) -> gxe.Expectation:
+    """Say of an expectation how people are told that it is not met; `says` is a format of `problems`."""
+    expectation.severity = severity
+    expectation.meta = {"says": says, "way_out": way_out}
+    expectation.description = f"{severity}: {says.replace(_IN_ROWS, '')}"
+    expectation.notes = f"If not met: {way_out or _MEND}. {_PLACES}"
+    return expectation
 
 
-def _refusal(kind: type[ExpectReadingToFindNone], reason: str, **words: str) -> Reading:
-    return Reading(_expect(kind, ERROR, unmet=reason, found=1, **words))
+def _warn(expectation: gxe.Expectation, unmet: str, consequence: str) -> gxe.Expectation:
+    is_of_rows = not isinstance(expectation, gxe.ExpectColumnToExist)
+    return _told(expectation, _WARNING, unmet + _IN_ROWS * is_of_rows, consequence)
 
 
-def _present(column: str, severity: FailureSeverity, *, remedy: str) -> Expectation:
-    return _expect(
-        ExpectColumnValuesToNotBeNull,
-        severity,
-        unmet=f"{column} is missing",
-        remedy=remedy,
-        description=f"Values {'must' if severity == ERROR else 'should'} not be missing.",
-        column=column,
-    )
+def _present(column: str, consequence: str) -> gxe.Expectation:
+    return _warn(gxe.ExpectColumnValuesToNotBeNull(column=column), f"{column} is missing", consequence)
 
 
-def _number(column: str, *, remedy: str) -> Expectation:
-    return _fact(
-        ExpectColumnValuesToBeNumbers,
-        column,
-        WARNING,
-        unmet=f"{column} is no number",
-        remedy=remedy,
-        description="Values should be numbers.",
-    )
-
-
-def _between(column: str, words: str, *, remedy: str, **limits: Any) -> Expectation:
-    return _expect(
-        ExpectColumnValuesToBeBetween,
-        WARNING,
-        unmet=f"{column} is not {words}",
-        remedy=remedy,
-        description=f"Values should be {words}.",
-        column=fact(column, AS_NUMBER),
-        **limits,
-    )
-
-
-def _fact(kind: type[ExpectFactToBeAbsent], column: str, severity: FailureSeverity, **words: str) -> Expectation:
-    return _expect(kind, severity, column=fact(column, kind.fact_name), **words)
-
-
-def _expect(
-    kind: type[E], severity: FailureSeverity, *, unmet: str, remedy: str, description: str, **arguments: Any
-) -> E:
-    return kind(severity=severity, meta={"unmet": unmet, "remedy": remedy}, description=description, **arguments)
+def _number(column: str, most: int, consequence: str) -> list[gxe.Expectation]:
+    is_number = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=NUMBER)
+    in_range = gxe.ExpectColumnValuesToBeBetween(column=f"{column}::numeric", min_value=0, max_value=most)
+    return [
+        _warn(is_number, f"{column} is no number", consequence),
+        _warn(in_range, f"{column} is not between 0 and {most:,}", consequence),
+    ]

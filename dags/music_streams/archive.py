@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from contract import layout
@@ -40,7 +39,8 @@ class InputFile:
     def of(cls, batch_id: str, record: Mapping[str, Any]) -> "InputFile":
         """Make it from its entry in the batch's curation record."""
         landed = StoredObject(record["key"], record["etag"], record["size"])
-        return cls(landed, record["copy"], f"{layout.BatchFolder(batch_id).archive}/{PurePosixPath(landed.key).name}")
+        path = landed.key.removeprefix(f"{layout.USER_STREAMS}/")  # two folders may hold files of one name
+        return cls(landed, record["copy"], f"{layout.BatchFolder(batch_id).archive}/{path}")
 
 
 def finish_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:

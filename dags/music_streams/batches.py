@@ -20,6 +20,7 @@ from contract.bucket import (
 
 log = logging.getLogger(__name__)
 
+STREAM_ENDINGS = (".csv", ".csv.gz")
 PIN_ATTEMPTS = 5
 NAME_LIMIT = 100
 LANDED_NAME_LIMIT = 900  # bytes; the keys of archive and quarantine hold more beside it, and S3 allows 1,024
@@ -71,12 +72,21 @@ class DateRange:
 
 
 @dataclass(frozen=True)
+class LeftLying:
+    """What lies below the landing prefix and is no file of ours, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Landed:
     """What one look at the landing prefix found."""
 
     songs: StoredObject | None
     users: StoredObject | None
     streams: tuple[StoredObject, ...]
+    left: tuple[LeftLying, ...]
 
 
 @dataclass(frozen=True)
@@ -105,25 +115,25 @@ def batch_id(run_after: datetime, run_id: str) -> str:
 def list_landed(bucket: Bucket) -> Landed:
     """Look at the landing prefix once.
 
-    Stream files are the objects directly below `user_streams/` whose names end in `.csv`, empty ones included.
+    Stream files are the objects below `user_streams/`, in folders too, whose names end in `.csv` or `.csv.gz`, in
+    capitals or not, empty ones included.
 
     Raises:
         NamesRefusedError: a stream file's name is too long to be archived under.
     """
-    tables = {found.key: found for found in bucket.level(f"{layout.ROOT}/")[0]}
-    objects, folders = bucket.level(f"{layout.USER_STREAMS}/")
-    streams = [found for found in objects if found.key.endswith(".csv")]
-    others = [found.key for found in objects if not found.key.endswith((".csv", "/"))]
-    if others or folders:
-        log.warning(
-            "Only .csv files directly in %s/ are taken. %d other files and %d folders stay: %s",
-            layout.USER_STREAMS,
-            len(others),
-            len(folders),
-            [*others, *folders][:20],
-        )
+    tables = {found.key: found for found in bucket.level(f"{layout.ROOT}/")[0] if not found.key.endswith("/")}
+    songs, users = tables.pop(layout.SONGS, None), tables.pop(layout.USERS, None)
+    below = sorted(bucket.objects(f"{layout.USER_STREAMS}/"), key=lambda found: found.key)
+    streams = [found for found in below if found.key.lower().endswith(STREAM_ENDINGS)]
+    others = [found.key for found in below if not found.key.lower().endswith(STREAM_ENDINGS)]
+    left = [
+        *(LeftLying(key, "is neither songs.csv nor users.csv, nor below user_streams/: it stays") for key in tables),
+        *(LeftLying(key, "does not end in .csv or .csv.gz: it stays") for key in others),
+    ]
+    for item in left:
+        log.warning("%s %s", item.key, item.reason)
     _refuse_long_names(bucket, streams)
-    return Landed(tables.get(layout.SONGS), tables.get(layout.USERS), tuple(streams))
+    return Landed(songs, users, tuple(streams), tuple(left))
 
 
 def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:
@@ -186,10 +196,11 @@ def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
 
 
 def _safe_name(version: StoredObject) -> str:
-    path = PurePosixPath(version.key)
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", path.name.removesuffix(".csv"))[:NAME_LIMIT]
+    name = PurePosixPath(version.key).name
+    ending = next(ending for ending in STREAM_ENDINGS if name.lower().endswith(ending))
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: -len(ending)])[:NAME_LIMIT]
     etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
-    return f"{etag}-{stem}.csv"
+    return f"{etag}-{stem}{ending}"
 
 
 def _iso_date(param: str, value: str) -> date:

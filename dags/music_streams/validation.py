@@ -15,7 +15,7 @@ from contract.bucket import (
     in_parallel,
 )
 from contract.records import pending_batches
-from music_streams.batches import DateRange, Landed, Pin, list_landed, pin_streams, pin_table
+from music_streams.batches import DateRange, Landed, LeftLying, Pin, list_landed, pin_streams, pin_table
 
 if TYPE_CHECKING:
     from expectations.report import FileReport, ValidationReport
@@ -26,6 +26,7 @@ OnInvalidStreamFile = Literal["fail", "quarantine"]
 Outcome = Literal["compute", "nothing_to_do"]
 
 READ_AHEAD = 1024**2
+MAX_LEFT_TOLD = 20
 
 
 class DatasetsRefusedError(Exception):
@@ -42,7 +43,8 @@ def take_in_batch(
     """Validate what has landed and make it a batch; what was validated or committed before is returned as it stands.
 
     Returns:
-        `outcome` (compute, nothing_to_do), `batch_id`, and the counts `stream_files` and `quarantined_files`.
+        `outcome` (compute, nothing_to_do), `batch_id`, the counts `stream_files` and `quarantined_files`, and `left`:
+        the first keys below the landing prefix that are no files of ours.
 
     Raises:
         DatasetsRefusedError: an error in a reference table, or in a stream file when these may not be quarantined.
@@ -58,12 +60,12 @@ def take_in_batch(
     landed = list_landed(bucket)
     owed = pending_batches(bucket, besides=batch_id)
     if not (landed.streams or owed or recompute):
-        return _result("nothing_to_do", batch_id)
+        return _result("nothing_to_do", batch_id, landed)
 
     bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
     batch_time = datetime.now(UTC)
     pins = _pin(bucket, batch_id, landed)
-    report = _validate(bucket, pins, batch_time)
+    report = _validate(bucket, pins, landed.left, batch_time)
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
@@ -75,7 +77,7 @@ def take_in_batch(
     _quarantine(bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
     if not (accepted or owed or recompute):
-        return _result("nothing_to_do", batch_id, quarantined_files=len(refused))
+        return _result("nothing_to_do", batch_id, landed, quarantined_files=len(refused))
     for name, reference in (("songs.csv", layout.REFERENCE_SONGS), ("users.csv", layout.REFERENCE_USERS)):
         bucket.copy(pins[name].copy, reference)
     manifest: dict[str, Any] = {
@@ -87,7 +89,7 @@ def take_in_batch(
     if not bucket.create_json(folder.manifest, manifest):
         log.warning("Another attempt at batch %s was first: its pins stand", batch_id)
         manifest = bucket.read_json(folder.manifest) or manifest
-    return _result("compute", batch_id, stream_files=len(manifest["files"]), quarantined_files=len(refused))
+    return _result("compute", batch_id, landed, stream_files=len(manifest["files"]), quarantined_files=len(refused))
 
 
 def write_verdict(bucket: Bucket, batch_id: str, *, passed: bool, message: str) -> None:
@@ -111,9 +113,11 @@ def _name(pin: Pin) -> str:
     return pin.landed.key.removeprefix(f"{layout.ROOT}/")
 
 
-def _validate(bucket: Bucket, pins: dict[str, Pin], batch_time: datetime) -> "ValidationReport":
+def _validate(
+    bucket: Bucket, pins: dict[str, Pin], left: Sequence[LeftLying], batch_time: datetime
+) -> "ValidationReport":
     # Great Expectations takes seconds to import: here, never while the DAG is parsed.
-    from expectations.report import LandedFile  # noqa: PLC0415
+    from expectations.report import Ignored, LandedFile  # noqa: PLC0415
     from expectations.validation import validate_files  # noqa: PLC0415
 
     def opener(pin: Pin) -> Callable[[], BinaryIO]:
@@ -127,7 +131,7 @@ def _validate(bucket: Bucket, pins: dict[str, Pin], batch_time: datetime) -> "Va
         LandedFile(dataset=_DATASETS.get(name, "user_streams"), name=name, open=opener(pin))
         for name, pin in pins.items()
     ]
-    return validate_files(files, batch_time=batch_time)
+    return validate_files(files, batch_time=batch_time, ignored=[Ignored(item.key, item.reason) for item in left])
 
 
 _DATASETS: dict[str, Literal["songs", "users"]] = {"songs.csv": "songs", "users.csv": "users"}
@@ -177,13 +181,23 @@ def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
         "header": file.header,
         "columns": list(file.columns),
         "line_per_record": file.line_per_record,
+        "rows": file.rows,
+        "compression": file.compression,
     }
 
 
-def _result(outcome: Outcome, batch_id: str, *, stream_files: int = 0, quarantined_files: int = 0) -> dict[str, Any]:
+def _result(
+    outcome: Outcome,
+    batch_id: str,
+    landed: Landed | None = None,
+    *,
+    stream_files: int = 0,
+    quarantined_files: int = 0,
+) -> dict[str, Any]:
     return {
         "outcome": outcome,
         "batch_id": batch_id,
         "stream_files": stream_files,
         "quarantined_files": quarantined_files,
+        "left": [item.key for item in landed.left[:MAX_LEFT_TOLD]] if landed else [],
     }

@@ -32,7 +32,16 @@ def compute(lake: Lake, batch: str, *kpis: str) -> None:
 
 
 def test_processed_files_move_under_their_own_names(lake: Lake) -> None:
-    names = ["a.csv", "two words.csv", "two_words.csv", "100%.csv", "a+b.csv", "münchen ☂.csv"]
+    names = [
+        "a.csv",
+        "june/a.csv",
+        "july/a.CSV.gz",
+        "two words.csv",
+        "two_words.csv",
+        "100%.csv",
+        "a+b.csv",
+        "münchen ☂.csv",
+    ]
     for name in names:
         lake.put(f"{STREAMS}/{name}", name)
     commit(lake, BATCH)
@@ -40,7 +49,7 @@ def test_processed_files_move_under_their_own_names(lake: Lake) -> None:
 
     result = finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    assert result == {"batch_id": BATCH, "covered": [], "archived_files": 6, "replaced_files": 0}
+    assert result == {"batch_id": BATCH, "covered": [], "archived_files": 8, "replaced_files": 0}
     assert lake.keys(STREAMS) == []
     assert {key: lake.get(key) for key in lake.keys(layout.ARCHIVE)} == {
         f"music_streams/user-streams-archived/{BATCH}/{name}": name.encode() for name in names

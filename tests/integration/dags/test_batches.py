@@ -22,10 +22,10 @@ MAX_KEY_BYTES = 1024
 FIRST_NIGHT = datetime(2024, 6, 26, tzinfo=UTC)
 
 
-def test_only_csv_files_directly_below_user_streams_are_stream_files(
-    lake: Lake, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("b.csv", "a.csv", "c.CSV", "d.csv.tmp", "nested/e.csv", "nested/f.csv", "empty.csv"):
+def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_told(lake: Lake) -> None:
+    taken = ("2024/06/a.csv", "2024/06/a.csv.gz", "b.csv", "c.CSV", "d.Csv.GZ", "empty.csv")
+    left = ("a.gz", "d.csv.tmp", "nested/csv")
+    for name in (*taken, *left):
         lake.put(f"{STREAMS}/{name}", b"" if name == "empty.csv" else "x")
     lake.put(f"{STREAMS}/", b"")  # the folder marker of the S3 console
     lake.put("music_streams/user_streams.csv")
@@ -33,17 +33,21 @@ def test_only_csv_files_directly_below_user_streams_are_stream_files(
 
     landed = list_landed(Bucket(lake.bucket, lake.s3))
 
-    assert [stream.key for stream in landed.streams] == [
-        f"{STREAMS}/{name}" for name in ("a.csv", "b.csv", "empty.csv")
-    ]
+    assert [stream.key for stream in landed.streams] == [f"{STREAMS}/{name}" for name in taken]
     assert (landed.songs, landed.users) == (None, None)
-    (warning,) = caplog.messages
-    assert "2 other files and 1 folders stay" in warning
-    assert str([f"{STREAMS}/{name}" for name in ("c.CSV", "d.csv.tmp", "nested/")]) in warning
+    assert [item.key for item in landed.left] == [
+        "music_streams/songs.csv.old",
+        "music_streams/user_streams.csv",
+        *[f"{STREAMS}/{name}" for name in left],
+    ]
+    assert {item.reason for item in landed.left} == {
+        "is neither songs.csv nor users.csv, nor below user_streams/: it stays",
+        "does not end in .csv or .csv.gz: it stays",
+    }
 
 
 def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(lake: Lake) -> None:
-    longest = "é" * (LANDED_NAME_LIMIT // 2 - 2) + ".csv"
+    longest = "folder/" + "é" * (LANDED_NAME_LIMIT // 2 - 6) + "x.csv"
     lake.put(f"{STREAMS}/{longest}")
     (stream,) = list_landed(Bucket(lake.bucket, lake.s3)).streams
     for key in (
@@ -54,7 +58,7 @@ def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(
         assert len(key.encode()) <= MAX_KEY_BYTES
 
     lake.put(f"{STREAMS}/+{longest}")
-    with pytest.raises(NamesRefusedError, match=r"user_streams/\+ééé.*\.csv: the name has more than 900 bytes"):
+    with pytest.raises(NamesRefusedError, match=r"user_streams/\+folder/ééé.*\.csv: the name has more than 900 bytes"):
         list_landed(Bucket(lake.bucket, lake.s3))
 
 

@@ -1,5 +1,6 @@
 """Taking in a batch: real files, real expectations, real S3 conditions."""
 
+import gzip
 from dataclasses import replace
 from typing import Any
 
@@ -46,11 +47,23 @@ def quarantined(landing: Lake) -> list[bytes]:
 
 
 def nothing_to_do(quarantined: int = 0) -> dict[str, Any]:
-    return {"outcome": "nothing_to_do", "batch_id": BATCH, "stream_files": 0, "quarantined_files": quarantined}
+    return {
+        "outcome": "nothing_to_do",
+        "batch_id": BATCH,
+        "stream_files": 0,
+        "quarantined_files": quarantined,
+        "left": [],
+    }
 
 
 def computes(stream_files: int, quarantined: int = 0) -> dict[str, Any]:
-    return {"outcome": "compute", "batch_id": BATCH, "stream_files": stream_files, "quarantined_files": quarantined}
+    return {
+        "outcome": "compute",
+        "batch_id": BATCH,
+        "stream_files": stream_files,
+        "quarantined_files": quarantined,
+        "left": [],
+    }
 
 
 def test_on_a_fresh_bucket_there_is_nothing_to_do(lake: Lake) -> None:
@@ -90,6 +103,8 @@ def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None
         "header": "\ufefflisten_time, user_id,track_id,extra",
         "columns": ["listen_time", "user_id", "track_id", "extra"],
         "line_per_record": True,
+        "rows": 1,
+        "compression": None,
     }
     assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
     assert landing.get(layout.REFERENCE_USERS) == USERS.encode()
@@ -97,6 +112,7 @@ def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None
     documents = landing.keys(FOLDER.validation)
     assert f"{FOLDER.validation}/results.json" in documents
     assert f"{FOLDER.validation}/index.html" in documents
+    assert f"{FOLDER.validation}/data_docs/index.html" in documents
 
 
 def test_results_can_be_read_in_a_browser(landing: Lake) -> None:
@@ -121,11 +137,42 @@ def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lak
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfeu\x00", b"user_id,track_id,listen_time\n"])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfeu\x00", b",,\n"])
 def test_an_empty_or_undecodable_stream_file_is_refused(landing: Lake, content: bytes) -> None:
     landing.put(f"{STREAMS}/a.csv", content)
     with pytest.raises(DatasetsRefusedError, match=r"user_streams/a\.csv"):
         take_in(landing)
+
+
+def test_files_are_taken_in_from_folders_compressed_and_without_rows(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/2024/06/a.CSV.GZ", gzip.compress(GOOD.encode()))
+    landing.put(f"{STREAMS}/2024/07/a.csv", GOOD.partition("\n")[0])
+
+    assert take_in(landing) == computes(2)
+
+    files = landing.record(FOLDER.manifest)["files"]
+    assert [(file["key"], file["rows"], file["compression"]) for file in files] == [
+        (f"{STREAMS}/2024/06/a.CSV.GZ", 1, "gzip"),
+        (f"{STREAMS}/2024/07/a.csv", 0, None),
+    ]
+    assert [file["copy"].rpartition("/")[2][6:] for file in files] == [
+        f"{file['copy'].rpartition('/')[2][6:14]}-a{ending}"
+        for file, ending in zip(files, (".csv.gz", ".csv"), strict=True)
+    ]
+
+
+def test_what_is_no_file_of_ours_is_told_and_stays(landing: Lake) -> None:
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+    left = [f"{layout.ROOT}/songs.csv.old", f"{STREAMS}/june/notes.txt"]
+    for key in left:
+        landing.put(key, "x")
+
+    assert take_in(landing) == {**computes(1), "left": left}
+
+    summary = landing.record(f"{FOLDER.validation}/summary.json")
+    assert [ignored["key"] for ignored in summary["ignored"]] == left
+    assert f"left    {left[1]} does not end in .csv or .csv.gz: it stays" in summary["message"]
+    assert landing.get(left[0]) == landing.get(left[1]) == b"x"
 
 
 def test_bad_rows_are_left_to_curation(landing: Lake) -> None:

@@ -43,19 +43,6 @@ TIMES = [f"{dt.datetime(2024, 6, 25, 10) + dt.timedelta(seconds=number)}" for nu
 
 Event = tuple[str, str, str]
 
-# How validation names what makes curation reject a row.
-EXPECTATIONS = {
-    ("expect_quotes_to_enclose_fields", None): "misplaced quote",
-    ("expect_rows_to_have_one_field_per_column", None): "wrong number of fields",
-    ("expect_header_to_stand_once", None): "repeated header",
-    ("expect_rows_to_hold_no_forbidden_character", None): "forbidden character",
-    ("expect_column_values_to_not_be_null", "user_id"): "user_id is missing",
-    ("expect_column_values_to_not_be_null", "track_id"): "track_id is missing",
-    ("expect_column_values_to_not_be_null", "listen_time"): "listen_time is missing",
-    ("expect_column_values_to_be_times", "listen_time"): "listen_time is not a timestamp",
-    ("expect_column_values_not_to_lie_in_the_future", "listen_time"): "listen_time is in the future",
-}
-
 
 @dataclass(frozen=True)
 class Placed:
@@ -235,17 +222,6 @@ def name_of(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def rejecting_warnings(file: dict[str, Any]) -> Counter[str]:
-    """How many rows of a file validation says that curation will reject, by curation's own reasons."""
-    return Counter(
-        {
-            EXPECTATIONS[problem["expectation"], problem["column"]]: problem["unexpected_count"]
-            for problem in file["problems"]
-            if problem["severity"] == "warning" and "curation rejects such rows" in problem["message"]
-        }
-    )
-
-
 def rejected_rows(lake: Pipeline) -> dict[str, list[tuple[str, bytes]]]:
     found = defaultdict[str, list[tuple[str, bytes]]](list)
     for key in lake.keys(f"{layout.BatchFolder(BATCH).quarantined_rows}/"):
@@ -270,12 +246,11 @@ def test_rows_become_what_the_page_says(run: Run, placed: Placed) -> None:
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_every_row_is_counted_and_validation_told_of_what_is_rejected(run: Run, name: str) -> None:
+def test_every_row_is_counted_as_validation_counted_it(run: Run, name: str) -> None:
     file, rejected = TAKEN[name], run.rejected.get(name, [])
     outcomes = [outcome for placed in file for outcome in placed.case.outcomes if outcome.kind != "no row"]
     (validated,) = [found for found in run.validated if name_of(found["name"]) == name]
 
-    assert rejecting_warnings(validated) == Counter(reason for outcome in outcomes for reason in outcome.reasons)
     assert len(rejected) == sum(outcome.kind == "rejected" for outcome in outcomes)
     rows_in_all = len(outcomes) + sum(len(placed.good_rows) for placed in file)
     assert run.rows_read[name] == validated["rows"] == rows_in_all
@@ -284,7 +259,7 @@ def test_every_row_is_counted_and_validation_told_of_what_is_rejected(run: Run, 
     for _, raw_line in rejected:
         left = without_line(left, raw_line)
     if file[0].is_row:
-        kept = [line for line in re.split(rb"[\r\n]", left) if line.strip()]
+        kept = [line for line in re.split(rb"[\r\n]", left) if line.strip(b" \t\f\v,")]
         assert len(kept) == 1 + rows_in_all - len(rejected)
 
 

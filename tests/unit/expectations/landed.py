@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
-from expectations.report import Dataset, FileReport, LandedFile, Problem, ValidationReport
+from expectations.report import DatasetName, FileReport, LandedFile, Problem, ValidationReport
 from expectations.validation import validate_files
 
 BATCH_TIME = datetime(2024, 6, 26, 0, 0, 3, 123456, tzinfo=UTC)
@@ -32,7 +32,8 @@ class Trickle(io.RawIOBase):
     """A stream that gives a few bytes at each read, as the network may; it cannot be sought."""
 
     def __init__(self, content: bytes, piece: int) -> None:
-        self._rest = content
+        self._content = content
+        self._offset = 0
         self._piece = piece
 
     def readable(self) -> bool:
@@ -40,11 +41,11 @@ class Trickle(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         size = self._piece if size < 0 else min(size, self._piece)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
+        self._offset += size
+        return self._content[self._offset - size : self._offset]
 
 
-def landed(dataset: Dataset, name: str, content: bytes, piece: int = 1 << 30) -> LandedFile:
+def landed(dataset: DatasetName, name: str, content: bytes, piece: int = 1 << 30) -> LandedFile:
     return LandedFile(dataset, name, lambda: Trickle(content, piece))  # type: ignore[arg-type, return-value]
 
 

@@ -16,20 +16,6 @@ def test_the_report_can_be_imported_anywhere() -> None:
     assert printed_by(f"import sys, expectations.report; print({heavy} & set(sys.modules))") == "set()\n"
 
 
-def test_validation_loads_neither_spark_nor_charts_and_leaves_them_importable() -> None:
-    code = """
-import sys
-import expectations.validation
-print([name for name in ("pyspark", "altair", "scipy.stats") if name in sys.modules])
-import altair, pyspark, scipy.stats
-print(altair.Chart.__name__, pyspark.SparkContext.__name__, scipy.stats.norm.cdf(0))
-from great_expectations.expectations.core import expect_column_kl_divergence_to_be_less_than as uses_them
-print(uses_them.stats.entropy([1.0]), uses_them.alt.Chart.__name__)
-"""
-
-    assert printed_by(code).splitlines() == ["[]", "Chart SparkContext 0.5", "0.0 Chart"]
-
-
 def test_great_expectations_sends_nothing_and_tells_nothing_of_itself() -> None:
     code = """
 import logging, os

@@ -1,0 +1,297 @@
+"""Rows of landed files as the data frames that Great Expectations judges.
+
+A frame holds a file's columns as text, and where each row stands: `source_file`, `line`. `x::timestamp` and
+`x::numeric` are a column cast, null where its text is none; `users.created_at` is joined in from another table.
+"""
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import accumulate, islice, repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from contract.csv_format import BLANKS, BYTE_ORDER_MARK, fields_of, is_blank, is_forbidden, split_records
+from contract.datasets import USER_STREAMS, Dataset
+from expectations.report import MAX_EXAMPLE_LENGTH, LandedFile
+from expectations.scan import FileFacts, Lines, Numbers, blocks, decompressed, with_newlines
+
+MAX_ROWS = 1_000_000  # of all files of a dataset
+MAX_TEXTS = 500_000  # distinct ones in a frame: what bounds its memory where nothing repeats
+_FEW_ROWS = 100
+_RECORDS_AT_ONCE = 50_000
+
+TIMESTAMP = (  # that exists, written as every reader takes it
+    r"^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+    r" (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
+)
+DATE_OR_TIMESTAMP = TIMESTAMP.replace(" (?:", "(?: (?:").removesuffix("$") + ")?$"
+# ASCII digits, few enough for any reader; as the KPI jobs take them.
+NUMBER = r"^[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?$"
+NUMERIC = ("duration_ms", "popularity", "user_age")
+_DECIMALS = 3
+
+Distinct = Sequence[str | None]
+Split = tuple[str, Numbers, list[tuple[int, str]]]  # plain records, their lines, all others
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a file in whatever `order` of their `lines`; `columns` are their fields as they stand."""
+
+    lines: Numbers
+    order: Numbers
+    columns: Mapping[str, Sequence[str]]
+
+
+def chunks(file: LandedFile, facts: FileFacts, dataset: Dataset, columns: Collection[str]) -> Iterator[Chunk]:
+    """Yield the rows of a file that was scanned, with those of `columns` that it has.
+
+    Corrupt records, which are no rows of the file's columns, are noted in `facts`. Those of reference tables come all
+    the same, padded or cut, as the jobs read them.
+    """
+    positions = {name: facts.columns.index(name) for name in columns if name in facts.columns}
+    with closing(file.open()) as stream:
+        texts = map(with_newlines, blocks(decompressed(file, stream)))
+        for some in _lines(texts, len(facts.columns)) if facts.line_per_record else _records(texts, facts, dataset):
+            yield _chunk(*some, facts, positions, is_reference=dataset != USER_STREAMS)
+
+
+def _lines(texts: Iterator[bytes], width: int) -> Iterator[Split]:
+    """Tell the lines that are records to be split at each comma from those that need a closer look."""
+    first = 1
+    for text in texts:
+        lines = Lines(text)
+        plain = (lines.count(b",") == width - 1) & (lines.count(b'"') == 0) & ~lines.begin_blank
+        plain[: first == 1] = False  # the header
+        unusual = np.flatnonzero(~plain)
+        pieces = zip([0, *lines.ends[unusual] + 1], [*lines.starts[unusual], len(lines.text)], strict=True)
+        kept = b"".join([lines.text[start:end] for start, end in pieces]).decode(errors="replace")
+        numbers = np.arange(first, first + len(plain))
+        yield (
+            kept,
+            numbers[plain],
+            [(first + at, lines.decoded(at, at + 1)[0]) for at in unusual.tolist() if first + at > 1],
+        )
+        first += len(plain)
+
+
+def _records(texts: Iterator[bytes], facts: FileFacts, dataset: Dataset) -> Iterator[Split]:
+    lines = islice((f"{line}\n" for text in texts for line in Lines(text).decoded()), 1, None)
+    records = split_records(lines, facts.columns, dataset.unbroken)
+    number = 2
+    while some := list(islice(records, _RECORDS_AT_ONCE)):
+        numbers = list(accumulate((record.count("\n") + 1 for record in some), initial=number))
+        number = numbers.pop()
+        yield "", np.empty(0, np.int64), list(zip(numbers, some, strict=True))
+
+
+def _chunk(
+    plain: str,
+    lines: Numbers,
+    unusual: list[tuple[int, str]],
+    facts: FileFacts,
+    positions: Mapping[str, int],
+    *,
+    is_reference: bool,
+) -> Chunk:
+    width, header = len(facts.columns), (facts.header or "").removeprefix(BYTE_ORDER_MARK)
+    if is_forbidden(plain) or header in plain:
+        unusual = sorted([*unusual, *zip(lines.tolist(), plain.split("\n"), strict=False)])
+        plain, lines = "", lines[:0]
+    fields = plain.replace("\n", ",").split(",")[: len(lines) * width]
+    columns = {name: fields[at::width] for name, at in positions.items()}
+    numbers = []
+    for number, record in unusual:
+        row, well_quoted = fields_of(record)
+        is_row = len(row) == width and not is_forbidden(record) and record.removeprefix(BYTE_ORDER_MARK) != header
+        if is_blank(record):
+            continue
+        if not (is_row and well_quoted):
+            facts.note("corrupt_records" if well_quoted or not is_reference else "misquoted_rows", record, number)
+        if (is_row and well_quoted) or is_reference:
+            numbers.append(number)
+            row += [""] * (width - len(row))
+            for name, at in positions.items():
+                columns[name].append(row[at])
+    lines = np.concatenate([lines, np.array(numbers, np.int64)])
+    return Chunk(lines, np.argsort(lines), columns)
+
+
+class Texts:
+    """A column of texts, each distinct one kept, cast and looked up once. It is read when all were added."""
+
+    def __init__(self) -> None:
+        self._numbers = defaultdict[str, int]()
+        self._numbers.default_factory = self._numbers.__len__
+        self._codes = [np.empty(0, np.int32)]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, texts: Sequence[str], order: Numbers) -> None:
+        """Take in those of the texts that stand at the positions `order`."""
+        self._codes.append(np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(texts))[order])
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """The distinct texts without the blanks around them; None for what is missing."""
+        return [text.strip(BLANKS) or None for text in self._numbers]
+
+    @cached_property
+    def codes(self) -> npt.NDArray[np.int32]:
+        """For each row the position of its text among the distinct ones."""
+        codes, self._codes = np.concatenate(self._codes), []
+        return codes
+
+    def text(self, of_distinct: Distinct) -> pd.Categorical:
+        """A column of text, given that of each distinct one."""
+        codes, texts = pd.factorize(np.array([*map(shown, of_distinct)], dtype=object))
+        dtype = pd.CategoricalDtype(pd.Index(texts, dtype=object))
+        return pd.Categorical.from_codes(codes.astype(np.int32)[self.codes], dtype=dtype)
+
+    def timestamps(self, of_distinct: Distinct, form: str) -> npt.NDArray[np.datetime64]:
+        """A column of times, given the text of each distinct one; null where it has not the form."""
+        is_time = re.compile(form).match
+        times = [text if text and is_time(text) else "NaT" for text in of_distinct]
+        return np.array(times, dtype="datetime64[s]")[self.codes]
+
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """The column as numbers, null where it is none."""
+        is_number = re.compile(NUMBER).match
+        numbers = [round(float(text), _DECIMALS) if text and is_number(text) else np.nan for text in self.distinct]
+        return np.array(numbers, dtype=np.float64)[self.codes]
+
+
+def shown(text: str | None) -> str | None:
+    """A text as results may hold it: not a megabyte, and no markup, since Data Docs show values as they are."""
+    if text is None:
+        return None
+    return html.escape(text if len(text) <= MAX_EXAMPLE_LENGTH else f"{text[:MAX_EXAMPLE_LENGTH]}…", quote=False)
+
+
+class Rows:
+    """The rows of a dataset that are judged. So many `landed`; of those `looked_at` corrupt ones are not among them."""
+
+    def __init__(self, columns: Iterable[str], landed: int) -> None:
+        self.count, self.looked_at, self.landed = 0, 0, landed
+        self.texts = {name: Texts() for name in columns}
+        self._files, self._ends, self._lines = list[str](), list[int](), [np.empty(0, np.int32)]
+
+    @property
+    def are_full(self) -> bool:
+        """Whether the memory that they may take is taken."""
+        return self.count >= MAX_ROWS or sum(map(len, self.texts.values())) >= MAX_TEXTS
+
+    def add(self, source_file: str, chunk: Chunk, room: int) -> None:
+        """Take in the first rows of a chunk, `room` at most."""
+        order = chunk.order[: max(0, room)]
+        for name, texts in self.texts.items():
+            texts.add(chunk.columns[name], order)
+        self._lines.append(chunk.lines[order].astype(np.int32))
+        self.count += len(order)
+        if self._files[-1:] != [source_file]:
+            self._files.append(source_file)
+            self._ends.append(0)
+        self._ends[-1] = self.count
+
+    @cached_property
+    def lines(self) -> npt.NDArray[np.int32]:
+        """On which line each row begins."""
+        return np.concatenate(self._lines)
+
+    def frame(self, further: Mapping[str, Any]) -> pd.DataFrame:
+        """A frame of all texts, and of `further` columns."""
+        files = np.repeat(np.arange(len(self._files), dtype=np.int32), np.diff(self._ends, prepend=0).astype(int))
+        places = {
+            "source_file": pd.Categorical.from_codes(files, pd.Index([*map(shown, self._files)])),
+            "line": self.lines,
+        }
+        texts = {name: texts.text(texts.distinct) for name, texts in self.texts.items()}
+        casts = {f"{name}::numeric": self.texts[name].numbers() for name in NUMERIC if name in self.texts}
+        return pd.DataFrame({**places, **texts, **casts, **further}, copy=False)
+
+    def position(self, index: int | Mapping[str, Any]) -> int:
+        """The position of a row that Great Expectations names by it, or by file and line."""
+        if isinstance(index, int):
+            return index
+        file = [*map(shown, self._files)].index(index["source_file"])
+        start = self._ends[file - 1] if file else 0
+        return start + int(np.searchsorted(self.lines[start : self._ends[file]], index["line"]))
+
+    def example(self, row: int, column: str) -> tuple[str | None, str, int]:
+        """A field with its file and its line."""
+        file = self._files[int(np.searchsorted(self._ends, row, side="right"))]
+        return self.texts[column].distinct[self.texts[column].codes[row]], file, int(self.lines[row])
+
+
+def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
+    """Read all rows of the stream files, or the same share from the head of each when they are too many."""
+    rows = Rows(USER_STREAMS.needed, sum(facts.rows or 0 for _, facts in files))
+    for file, facts in files:
+        room = -(-(facts.rows or 0) * min(MAX_ROWS, rows.landed) // max(1, rows.landed))
+        if rows.are_full:
+            room = min(room, _FEW_ROWS)
+        before = rows.count
+        for chunk in chunks(file, facts, USER_STREAMS, USER_STREAMS.needed) if room else ():
+            rows.add(facts.source_file, chunk, room - (rows.count - before))
+            facts.rows_looked_at = min(rows.count - before + facts.corrupt_records, facts.rows or 0)
+            if rows.count - before >= room or rows.are_full:
+                break
+        rows.looked_at += facts.rows_looked_at or 0
+    return rows
+
+
+def stream_frame(rows: Rows, latest: datetime, found: Mapping[str, Mapping[str, str | None]]) -> pd.DataFrame:
+    """The frame `user_streams`, its batch's latest time, and what is `found` of it in users and songs, if these are."""
+    users, songs, times = (rows.texts[name] for name in USER_STREAMS.needed)
+    joined: dict[str, Any] = {
+        "listen_time::timestamp": times.timestamps(times.distinct, TIMESTAMP),
+        "batch.latest_listen_time": np.full(rows.count, latest, "datetime64[s]"),
+    }
+    if (of_users := found.get("users")) is not None:
+        joined["users.user_id"] = users.text([text if text in of_users else None for text in users.distinct])
+        created = [of_users.get(text) if text else None for text in users.distinct]
+        joined["users.created_at"] = users.timestamps(created, DATE_OR_TIMESTAMP)
+    if (of_songs := found.get("songs")) is not None:
+        joined["songs.track_id"] = songs.text([text if text in of_songs else None for text in songs.distinct])
+    return rows.frame(joined)
+
+
+def read_table(
+    file: LandedFile, facts: FileFacts, dataset: Dataset, columns: Sequence[str], wanted: Collection[str | None]
+) -> tuple[Rows, dict[str, str | None]]:
+    """Read a reference table to its end: its first rows, and the `created_at` of `wanted` keys.
+
+    What is wrong with its keys is noted in `facts`; of each key 8 bytes are kept.
+    """
+    (key,) = dataset.unbroken
+    rows = Rows([name for name in columns if name in facts.columns], facts.rows or 0)
+    found = dict[str, str | None]()
+    earlier = np.empty(0, np.uint64)
+    for chunk in chunks(file, facts, dataset, columns):
+        keys = np.array([*map(str.strip, chunk.columns[key], repeat(BLANKS))], dtype=object)[chunk.order]
+        hashes, present, lines = pd.util.hash_array(keys), keys != "", chunk.lines[chunk.order]
+        repeated = present & (pd.Series(hashes).duplicated().to_numpy() | np.isin(hashes, earlier))
+        earlier = np.sort(np.concatenate([earlier, hashes[present & ~repeated]]), kind="stable")
+        for at in np.flatnonzero(~present):
+            facts.note("rows_without_key", None, int(lines[at]))
+        for at in np.flatnonzero(repeated):
+            facts.note("repeated_keys", keys[at], int(lines[at]))
+        others = chunk.columns.get("created_at", keys)
+        for at, text in zip(chunk.order, keys, strict=True):
+            if text in wanted:
+                found.setdefault(text, others[at])
+        if not rows.are_full:
+            rows.add(facts.source_file, chunk, MAX_ROWS - rows.count)
+    rows.looked_at = rows.count
+    return rows, found

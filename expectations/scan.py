@@ -1,0 +1,307 @@
+"""What a landed file is like, found in one pass over its bytes: fast, and in bounded memory whatever its size."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from contract.csv_format import (
+    BLANKS,
+    BYTE_ORDER_MARK,
+    MAX_COLUMNS,
+    MAX_LINE_LENGTH,
+    MAX_LINES_OF_RECORD,
+    fields_of,
+    is_blank,
+    split_records,
+)
+from contract.datasets import Dataset
+from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, LandedFile
+
+Numbers = npt.NDArray[np.int64]
+
+BLOCK_BYTES = 4 * 1024**2
+_LONGEST_CHARACTER = 4  # bytes
+_GZIP = b"\x1f\x8b"
+_FORMATS = {
+    _GZIP: "gzip-compressed",
+    b"PK\x03\x04": "a ZIP archive or an Excel file",
+    b"BZh": "bzip2-compressed",
+    b"PAR1": "a Parquet file",
+    b"\x28\xb5\x2f\xfd": "Zstandard-compressed",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+_BLANK = f"{BLANKS},".encode()
+_IS_BLANK = np.isin(np.arange(256), np.frombuffer(_BLANK, np.uint8))
+
+
+@dataclass
+class FileFacts:
+    """One row of the frame `files`. What a file's state keeps from being found out is None.
+
+    Attributes:
+        line: The first line with a fault, of those faults that lie on lines.
+        absence: What is wrong with a reference table that has not landed, or not once.
+        damage: What is wrong with a compressed file.
+        bytes: After decompression.
+        header: The first line as it stands, a byte order mark included, without its line end.
+        header_lines: 0 in a file without any text.
+        columns: The header's names, blanks around them trimmed and the byte order mark removed.
+        longest_line: In characters, as far as the file was read.
+        rows: Records after the header, blank lines left out, counted as curation counts them.
+        rows_looked_at: Those of a stream file that were read to be judged.
+        line_per_record: False when some line holds an odd number of quotes: a quoted line break, or a stray quote.
+        corrupt_records: Those that are no rows of the file's columns, of the rows that were looked at.
+        misquoted_rows: Those of a reference table with a field that begins with a quote and does not end with one.
+        examples: The first ones that a count counts, with their lines.
+    """
+
+    source_file: str
+    dataset: str
+    line: int | None = None
+    absence: str | None = None
+    compression: str | None = None
+    damage: str | None = None
+    other_format: str | None = None
+    bytes: int = 0
+    header: str | None = None
+    header_lines: int | None = None
+    blank_lines_first: int | None = None
+    bad_byte_in_header: str | None = None
+    nul_in_header: int | None = None
+    misquoted_header: str | None = None
+    columns: tuple[str, ...] = ()
+    width: int | None = None
+    missing_columns: tuple[str, ...] = ()
+    repeated_columns: tuple[str, ...] = ()
+    longest_line: int | None = None
+    undecodable_lines: int = 0
+    rows: int | None = None
+    rows_looked_at: int | None = None
+    line_per_record: bool = True
+    corrupt_records: int = 0
+    misquoted_rows: int = 0
+    rows_without_key: int = 0
+    repeated_keys: int = 0
+    examples: dict[str, list[tuple[str | None, int]]] = field(default_factory=dict)
+
+    @property
+    def has_rows_to_read(self) -> bool:
+        """Whether the file could be read to its end and has the columns that are needed."""
+        return bool(self.rows and self.columns and not (self.missing_columns or self.repeated_columns))
+
+    def note(self, fact: str, example: str | None, line: int) -> None:
+        """Count one more of what `fact` counts."""
+        setattr(self, fact, getattr(self, fact) + 1)
+        self.line = min(line, self.line or line)
+        examples = self.examples.setdefault(fact, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append((example and example[: MAX_EXAMPLE_LENGTH + 1], line))
+
+
+class _EndlessLineError(Exception):
+    """There is a line that is longer than any reader takes."""
+
+
+def scan(file: LandedFile, dataset: Dataset) -> FileFacts:
+    """Read a file to its end, or to where there is no use in going on.
+
+    Raises:
+        Exception: whatever opening or reading it raises, which is no fault of the data.
+    """
+    facts = FileFacts(file.name, dataset.name, compression="gzip" if is_gzip(file.name) else None)
+    with closing(file.open()) as stream:
+        try:
+            _Scan(facts, dataset).read(decompressed(file, stream))
+        except EOFError:
+            facts.damage = "a gzip file that is cut off"
+        except (gzip.BadGzipFile, zlib.error):
+            facts.damage = "no gzip file, or a damaged one, though its name ends in .gz"
+        except _EndlessLineError:
+            facts.longest_line = MAX_LINE_LENGTH + 1
+    return facts
+
+
+def is_gzip(name: str) -> bool:
+    """Whether a file's name says that it is compressed."""
+    return name.lower().endswith(".gz")
+
+
+def decompressed(file: LandedFile, stream: BinaryIO) -> BinaryIO:
+    """The stream of the file's text."""
+    return gzip.GzipFile(fileobj=stream) if is_gzip(file.name) else stream  # type: ignore[return-value]
+
+
+def blocks(stream: BinaryIO, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield a stream in blocks of about `size` bytes that end with a line end, and what is left.
+
+    Raises:
+        _EndlessLineError: no line end comes.
+    """
+    rest = b""
+    while piece := stream.read(size):
+        block = rest + piece
+        # A carriage return at the very end may be the first half of a line end.
+        end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
+        if not end and len(block) > MAX_LINE_LENGTH * _LONGEST_CHARACTER:
+            raise _EndlessLineError
+        if end:
+            yield block[:end]
+        rest = block[end:]
+    if rest:
+        yield rest
+
+
+def with_newlines(block: bytes) -> bytes:
+    """The block with line feeds for all line ends."""
+    return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
+
+
+class Lines:
+    """The lines of a text, of which every one ends with a line feed but perhaps the last.
+
+    Attributes:
+        starts, ends: Where each begins, and where its line feed stands.
+        begin_blank: Which begin with a blank or a comma, or are empty.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text if text.endswith(b"\n") or not text else text + b"\n"
+        self._octets = np.frombuffer(self.text, np.uint8)
+        self.ends = np.flatnonzero(self._octets == ord("\n"))
+        self.starts = np.concatenate([[0], self.ends + 1])[: len(self.ends)]
+        self.begin_blank = _IS_BLANK[self._octets[self.starts]]
+
+    def count(self, character: bytes) -> Numbers:
+        """How often each line holds a character."""
+        if character not in self.text:
+            return np.zeros(len(self.ends), np.int64)
+        positions = np.flatnonzero(self._octets == ord(character))
+        return np.diff(np.searchsorted(positions, self.ends), prepend=0)
+
+    def is_blank(self, line: int) -> bool:
+        """Whether a line is no row."""
+        return not self.text[self.starts[line] : self.ends[line]].strip(_BLANK)
+
+    def decoded(self, first: int = 0, end: int | None = None) -> list[str]:
+        """Some lines as text."""
+        starts, ends = self.starts[first:end].tolist(), self.ends[first:end].tolist()
+        return self.text[starts[0] : ends[-1]].decode(errors="replace").split("\n") if starts else []
+
+
+class _Scan:
+    def __init__(self, facts: FileFacts, dataset: Dataset) -> None:
+        self._facts = facts
+        self._dataset = dataset
+        self._rows = 0
+        self._lines = 0
+        self._held_back = b""
+
+    def read(self, stream: BinaryIO) -> None:
+        facts = self._facts
+        for block in blocks(stream):
+            if facts.bytes == 0 and not self._begin(block):
+                return
+            if not block.isascii():
+                self._note_undecodable(block)
+            facts.bytes += len(block)
+            text = with_newlines(block)
+            lines = text.count(b"\n")
+            self._count(text if self._lines else text.partition(b"\n")[2], last=False)
+            self._lines += lines
+        self._count(b"", last=True)
+        facts.rows = self._rows
+        facts.header_lines = int(bool(facts.columns))
+        if not facts.columns and self._rows:
+            facts.header_lines, facts.blank_lines_first = 1, 1
+
+    def _begin(self, block: bytes) -> bool:
+        """Look at the first line; returns whether there is a use in going on."""
+        facts = self._facts
+        facts.other_format = next((kind for magic, kind in _FORMATS.items() if block.startswith(magic)), None)
+        line = with_newlines(block).partition(b"\n")[0]
+        try:
+            facts.header = line.decode()
+        except UnicodeDecodeError as error:
+            facts.bad_byte_in_header, facts.line = _byte_at(line, error.start, 0), 1
+        if facts.other_format or facts.header is None:
+            facts.bad_byte_in_header = None if facts.other_format else facts.bad_byte_in_header
+            return False
+        text = facts.header.removeprefix(BYTE_ORDER_MARK)
+        if is_blank(text):
+            return True
+        names, well_quoted = fields_of(text)
+        facts.nul_in_header, facts.longest_line = text.count("\0"), len(text)
+        if facts.nul_in_header or len(text) > MAX_LINE_LENGTH or not well_quoted:
+            facts.misquoted_header = None if well_quoted or facts.nul_in_header else text
+            return False
+        facts.columns, facts.width = tuple(name.strip(BLANKS) for name in names), len(names)
+        if facts.width > MAX_COLUMNS:
+            return False
+        facts.missing_columns = tuple(name for name in self._dataset.needed if name not in facts.columns)
+        facts.repeated_columns = tuple(name for name in self._dataset.read if facts.columns.count(name) > 1)
+        return True
+
+    def _note_undecodable(self, block: bytes) -> None:
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            offset = self._facts.bytes
+            for number, line in enumerate(block.splitlines(keepends=True), self._lines + 1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error:
+                    self._facts.note("undecodable_lines", _byte_at(line, error.start, offset), number)
+                offset += len(line)
+
+    def _count(self, text: bytes, *, last: bool) -> None:
+        """Count the rows of some whole lines; those that later ones may belong to are held back."""
+        lines = Lines(self._held_back + text)
+        self._measure(lines)
+        is_row = np.ones(len(lines.ends), np.bool_)
+        for line in np.flatnonzero(lines.begin_blank).tolist():
+            is_row[line] = not lines.is_blank(line)
+        end = self._join_lines(lines, is_row, last=last)
+        self._held_back = lines.text[lines.starts[end] :] if end < len(is_row) else b""
+        self._rows += int(np.count_nonzero(is_row[:end]))
+
+    def _measure(self, lines: Lines) -> None:
+        lengths = lines.ends - lines.starts
+        longest = int(lengths.max(initial=0))
+        if longest > MAX_LINE_LENGTH:  # in bytes
+            longest = max(
+                len(lines.decoded(at, at + 1)[0]) for at in np.flatnonzero(lengths > MAX_LINE_LENGTH).tolist()
+            )
+        self._facts.longest_line = max(longest, self._facts.longest_line or 0)
+        if longest > MAX_LINE_LENGTH:
+            raise _EndlessLineError
+
+    def _join_lines(self, lines: Lines, is_row: npt.NDArray[np.bool_], *, last: bool) -> int:
+        """Take the lines within records of several for no rows of their own; returns how many lines can be counted.
+
+        A record of several lines begins on a line with an odd number of quotes, and ends on the next one.
+        """
+        odd = np.flatnonzero(lines.count(b'"') % 2).tolist()
+        end_of_record = 0
+        for opening, closing_ in zip(odd, [*odd[1:], None], strict=False):
+            self._facts.line_per_record = False
+            if opening < end_of_record:
+                continue
+            if closing_ is None:
+                return len(is_row) if last or len(is_row) - opening >= MAX_LINES_OF_RECORD else opening
+            if closing_ - opening < MAX_LINES_OF_RECORD:
+                some = [f"{line}\n" for line in lines.decoded(opening, closing_ + 1)]
+                if "\n" in next(split_records(some, self._facts.columns, self._dataset.unbroken)):
+                    is_row[opening + 1 : closing_ + 1] = False
+                    end_of_record = closing_ + 1
+        return len(is_row)
+
+
+def _byte_at(line: bytes, position: int, offset: int) -> str:
+    return f"byte 0x{line[position]:02x} at offset {offset + position:,}"
