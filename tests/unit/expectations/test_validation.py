@@ -174,8 +174,10 @@ def test_warnings_of_rows_name_file_line_and_value(mixed: ValidationReport) -> N
         ),
     ]
     assert messages(mixed, "songs.csv") == [
-        ("songs.csv: track_id is that of an earlier row in 1 of 10 rows: 'track-1' (line 11); "
-        "the one with the lowest id counts")
+        (
+            "songs.csv: track_id is that of an earlier row in 1 of 10 rows: 'track-1' (line 11); "
+            "the one with the lowest id counts"
+        )
     ]
 
 

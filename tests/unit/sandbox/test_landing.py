@@ -61,7 +61,7 @@ def test_a_folder_without_anything_useful_is_told_with_what_it_holds(tmp_path: P
     with pytest.raises(SandboxError) as error:
         landing.from_folder(str(folder_with(tmp_path, "streams/a.csv", "Songs.CSV")))
 
-    assert "songs.csv, users.csv or user_streams/*.csv" in str(error.value)
+    assert "songs.csv, users.csv or user_streams/**/*.csv" in str(error.value)
     assert "Songs.CSV, streams" in str(error.value)
 
 
