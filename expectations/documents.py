@@ -1,8 +1,8 @@
 """A validation's report as files: JSON for programs, a front page and Data Docs for people."""
 
-import dataclasses
 import json
 import mimetypes
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +10,38 @@ import jinja2
 
 from expectations.report import ValidationReport
 
-JSON = "application/json"
-HTML = "text/html; charset=utf-8"
+_PAGE = Path(__file__).with_name("front_page.html.j2")
 
 
 def documents(report: ValidationReport) -> dict[str, tuple[bytes, str]]:
-    """Return relative keys with content and content type; see `ValidationReport.as_documents`."""
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True)
-    return {
-        "results.json": (_json(report.results), JSON),
-        "summary.json": (_json(_summary(report)), JSON),
-        "index.html": (pages.get_template("front_page.html.j2").render(report=report).encode(), HTML),
-        **{f"data_docs/{name}": (content, _type(name)) for name, content in report.data_docs.items()},
+    """Return relative keys with content and content type.
+
+    `results.json` holds Great Expectations' results by suite, `summary.json` the problems; `index.html` shows them and
+    leads to Great Expectations' Data Docs below `data_docs/`.
+    """
+    summary = {
+        "passed": report.passed,
+        "time": report.batch_time.isoformat(timespec="microseconds"),
+        "message": report.summary(),
+        "files": [{**asdict(file), "passed": file.passed} for file in report.files],
+        "stream_rows": asdict(report.stream_rows),
+        "ignored": [asdict(ignored) for ignored in report.ignored],
     }
+    page = jinja2.Environment(autoescape=True).from_string(_PAGE.read_text("utf-8")).render(report=report)
+    contents = {
+        "results.json": _json(report.results),
+        "summary.json": _json(summary),
+        "index.html": page.encode(),
+        **{f"data_docs/{name}": content for name, content in report.data_docs.items()},
+    }
+    return {name: (content, _content_type(name)) for name, content in contents.items()}
 
 
-def _type(name: str) -> str:
-    return HTML if name.endswith(".html") else mimetypes.guess_type(name)[0] or "application/octet-stream"
+def _content_type(name: str) -> str:
+    return (
+        "text/html; charset=utf-8" if name.endswith(".html") else mimetypes.guess_type(name)[0] or "binary/octet-stream"
+    )
 
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _summary(report: ValidationReport) -> dict[str, Any]:
-    return {
-        "passed": report.passed,
-        "time": report.batch_time.isoformat(timespec="microseconds"),
-        "message": report.summary(),
-        "files": [{**dataclasses.asdict(file), "passed": file.passed} for file in report.files],
-        "stream_rows": dataclasses.asdict(report.stream_rows),
-        "ignored": [dataclasses.asdict(ignored) for ignored in report.ignored],
-    }

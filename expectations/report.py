@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
-DatasetName = Literal["songs", "users", "user_streams"]
 Severity = Literal["error", "warning"]
 
 MAX_EXAMPLES = 20
@@ -18,12 +17,12 @@ class LandedFile:
     """A file of the batch.
 
     Attributes:
-        dataset: Which suites it must meet.
+        dataset: songs, users or user_streams.
         name: As messages show it: `user_streams/2024-06-25.csv`, `songs.csv`; compressed if it ends in `.gz`.
         open: Gives a fresh stream of the file's bytes, which is closed after use; called once or twice.
     """
 
-    dataset: DatasetName
+    dataset: str
     name: str
     open: Callable[[], BinaryIO]
 
@@ -38,12 +37,12 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Problem:
-    """One expectation that a file, or a dataset's rows, do not meet. Errors fail the batch; warnings are told.
+    """One expectation that a file is not as it should be. Errors fail the batch; warnings are told.
 
     Attributes:
-        file: The file's name; that of the dataset for warnings of the rows of stream files.
-        message: A sentence that names file, cause, line, values and, for an error, the way out.
-        unexpected_count: How many rows (or columns, for faults of the header) are meant.
+        file: The file's name; `user_streams` for what concerns the rows of all stream files.
+        message: A sentence that names file, cause, line, values and what follows, for an error the way out.
+        unexpected_count: How many rows are meant; 1 for what concerns the file as a whole.
         examples: The first offending values, at most MAX_EXAMPLES, cut to a readable length.
     """
 
@@ -58,18 +57,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What is known of one file.
-
-    Attributes:
-        rows: Records after the header, blank lines left out, as curation counts them.
-        header: The first line as it stands, a BOM included, without its line end.
-        columns: The header's names, blanks around them trimmed and the BOM removed.
-        line_per_record: False when some line holds an odd number of `"`: a quoted line break, or a stray quote.
-        compression: None, or gzip.
-    """
+    """What is known of one file; `FileFacts` has the meaning of its attributes."""
 
     name: str
-    dataset: DatasetName
+    dataset: str
     rows: int
     header: str
     columns: tuple[str, ...]
@@ -89,11 +80,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class RowsReport:
-    """What is known of the rows of all stream files together.
-
-    Attributes:
-        judged: So many of the `landed` rows were looked at: the same share from the head of every file.
-    """
+    """Of the rows of all stream files together: how many landed, how many of them were `judged`, what is amiss."""
 
     judged: int
     landed: int
@@ -126,35 +113,22 @@ class ValidationReport:
         return all(file.passed for file in self.files)
 
     def summary(self) -> str:
-        """Tell in a few lines what is amiss: errors first, then warnings, at the end the way out."""
+        """Tell in a few lines what is amiss: errors first, then warnings and what was left, at the end the way out."""
         errors = [problem.message for problem in self.problems if problem.severity == "error"]
         warnings = [problem.message for problem in self.problems if problem.severity == "warning"]
-        refused = sum(not file.passed for file in self.files)
-        lines = [
-            f"Validation of {_count(len(self.files), 'file')} {'passed' if self.passed else 'failed'}: "
-            + (f"{_count(len(errors), 'error')} in {_count(refused, 'file')}, " if errors else "")
-            + _count(len(warnings), "warning")
-        ]
+        refused = _count(sum(not file.passed for file in self.files), "file")
+        told = f"{_count(len(errors), 'error')} in {refused}, " if errors else ""
+        outcome = "passed" if self.passed else "failed"
+        lines = [f"Validation of {_count(len(self.files), 'file')} {outcome}: {told}{_count(len(warnings), 'warning')}"]
         left = [f"{ignored.key} {ignored.reason}" for ignored in self.ignored]
         for title, messages in (("ERROR", errors), ("warning", warnings), ("left", left)):
             lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]
             if len(messages) > MAX_SUMMARY_LINES:
                 lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
-        if errors:
-            lines.append(
-                "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
-            )
-        return "\n".join(lines)
-
-    def as_documents(self) -> dict[str, tuple[bytes, str]]:
-        """Return the report for people and programs: relative keys, with content and content type.
-
-        `results.json` holds Great Expectations' results by suite, `summary.json` the problems; `index.html` shows them
-        and leads to Great Expectations' Data Docs below `data_docs/`.
-        """
-        from expectations.documents import documents  # noqa: PLC0415 - imports Jinja
-
-        return documents(self)
+        way_out = (
+            "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
+        )
+        return "\n".join([*lines, way_out] if errors else lines)
 
 
 def _count(number: int, noun: str) -> str:

@@ -145,7 +145,8 @@ class Texts:
     @cached_property
     def distinct(self) -> Distinct:
         """The distinct texts without the blanks around them; None for what is missing."""
-        return [text.strip(BLANKS) or None for text in self._numbers]
+        texts, self._numbers = self._numbers, defaultdict()
+        return [text.strip(BLANKS) or None for text in texts]
 
     @cached_property
     def codes(self) -> npt.NDArray[np.int32]:

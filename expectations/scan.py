@@ -48,17 +48,13 @@ class FileFacts:
     Attributes:
         line: The first line with a fault, of those faults that lie on lines.
         absence: What is wrong with a reference table that has not landed, or not once.
-        damage: What is wrong with a compressed file.
         bytes: After decompression.
         header: The first line as it stands, a byte order mark included, without its line end.
-        header_lines: 0 in a file without any text.
         columns: The header's names, blanks around them trimmed and the byte order mark removed.
         longest_line: In characters, as far as the file was read.
         rows: Records after the header, blank lines left out, counted as curation counts them.
-        rows_looked_at: Those of a stream file that were read to be judged.
         line_per_record: False when some line holds an odd number of quotes: a quoted line break, or a stray quote.
-        corrupt_records: Those that are no rows of the file's columns, of the rows that were looked at.
-        misquoted_rows: Those of a reference table with a field that begins with a quote and does not end with one.
+        rows_looked_at, corrupt_records: Rows that were read to be judged, and those that are none of these columns.
         examples: The first ones that a count counts, with their lines.
     """
 

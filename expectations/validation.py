@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
 
@@ -64,7 +65,9 @@ def validate_files(
             run.add(user_streams_suite([*frame], rows_shown(streams.landed, streams.looked_at)), frame)
             del frame
         run.add(files_suite(), _files_frame([*facts.values()]))
-        results = run.results(batch_time, examples=max(MAX_EXAMPLES, len(facts)), indexed=streams.count)
+        results = run.results(
+            batch_time, examples=max(MAX_EXAMPLES, len(facts)), indexed=streams.count <= ROWS_WITH_INDEX_COLUMNS
+        )
         data_docs = run.data_docs()
     problems = problems_of_files(facts, results["files"])
     for name, of_rows in rows.items():
@@ -72,10 +75,7 @@ def validate_files(
             problems += problems_of_rows(name, of_rows, results[suite_name])
     return ValidationReport(
         batch_time,
-        [
-            _report(of_file, [problem for problem in problems if problem.file == name])
-            for name, of_file in facts.items()
-        ],
+        [_report(of_file, problems) for of_file in facts.values()],
         RowsReport(streams.looked_at, streams.landed, tuple(p for p in problems if p.file == USER_STREAMS.name)),
         ignored,
         results={name: result.to_json_dict() for name, result in results.items()},
@@ -108,65 +108,53 @@ def _report(facts: FileFacts, problems: Sequence[Problem]) -> FileReport:
         columns=facts.columns,
         line_per_record=facts.line_per_record,
         compression=facts.compression,
-        problems=tuple(sorted(problems, key=lambda problem: problem.severity)),
+        problems=tuple(sorted((problem for problem in problems if problem.file == facts.source_file), key=_severity)),
     )
+
+
+def _severity(problem: Problem) -> str:
+    return problem.severity
 
 
 class _Run:
     """Great Expectations' context of one validation; its frames lie in a folder until they are judged."""
 
     def __init__(self, folder: Path) -> None:
-        self._frames, self._site = folder / "frames", folder / "data_docs"
-        self._frames.mkdir()
+        self._folder, self._definitions = folder, list[gx.ValidationDefinition]()
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        self._source = self._context.data_sources.add_pandas_filesystem("landed", base_directory=self._frames)
-        self._definitions = list[gx.ValidationDefinition]()
+        self._source = self._context.data_sources.add_pandas_filesystem("landed", base_directory=folder)
 
     def add(self, suite: gx.ExpectationSuite, frame: pd.DataFrame) -> None:
         """Take in a frame and what is expected of it."""
-        frame.to_pickle(self._frames / f"{suite.name}.pickle")
-        asset = self._source.add_pickle_asset(suite.name)
-        self._definitions.append(
-            self._context.validation_definitions.add(
-                gx.ValidationDefinition(
-                    name=suite.name,
-                    data=asset.add_batch_definition_path("landed", f"{suite.name}.pickle"),
-                    suite=self._context.suites.add(suite),
-                )
-            )
-        )
+        file = self._folder / f"{suite.name}.pickle"
+        frame.to_pickle(file)
+        data = self._source.add_pickle_asset(suite.name).add_batch_definition_path("landed", file.name)
+        definition = gx.ValidationDefinition(name=suite.name, data=data, suite=self._context.suites.add(suite))
+        self._definitions.append(self._context.validation_definitions.add(definition))
 
-    def results(self, time: datetime, *, examples: int, indexed: int) -> dict[str, ExpectationSuiteValidationResult]:
-        """Judge all frames: the result for each suite, its expectations in the suite's order."""
-        checkpoint = self._context.checkpoints.add(
-            gx.Checkpoint(
-                name="landed",
-                validation_definitions=self._definitions,
-                result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples}
-                | (
-                    {"unexpected_index_column_names": ["source_file", "line"]}
-                    if indexed <= ROWS_WITH_INDEX_COLUMNS
-                    else {}
-                ),
-            )
-        )
-        run = checkpoint.run(run_id=gx.RunIdentifier(run_name="validation", run_time=time))
-        results = {result.suite_name: result for result in run.run_results.values()}
-        for result in results.values():
-            for part in result.results:
-                if part.exception_info["raised_exception"]:
-                    raise RuntimeError(f"{part.expectation_config} could not be judged: {part.exception_info}")
-        return results
+    def results(self, time: datetime, *, examples: int, indexed: bool) -> dict[str, ExpectationSuiteValidationResult]:
+        """Judge all frames: the result for each suite."""
+        result_format: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": examples}
+        if indexed:
+            result_format["unexpected_index_column_names"] = ["source_file", "line"]
+        checkpoint = gx.Checkpoint(name="landed", validation_definitions=self._definitions, result_format=result_format)
+        run_id = gx.RunIdentifier(run_name="validation", run_time=time)
+        results = self._context.checkpoints.add(checkpoint).run(run_id=run_id).run_results.values()
+        for part in (part for result in results for part in result.results):
+            if part.exception_info["raised_exception"]:
+                raise RuntimeError(f"{part.expectation_config} could not be judged: {part.exception_info}")
+        return {result.suite_name: result for result in results}
 
     def data_docs(self) -> dict[str, bytes]:
         """Build the site of the results; its files but for the pictures that explain the product."""
-        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self._site)}
-        site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend}
-        self._context.update_data_docs_site("local_site", site)
+        site = self._folder / "site"
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
+        config = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend}
+        self._context.update_data_docs_site("local_site", config)
         self._context.build_data_docs()
-        files = (path for path in self._site.rglob("*") if path.is_file() and path.suffix != ".gif")
-        return {path.relative_to(self._site).as_posix(): path.read_bytes() for path in files}
+        files = (path for path in site.rglob("*") if path.is_file() and path.suffix != ".gif")
+        return {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
 
 
 def _files_frame(facts: Sequence[FileFacts]) -> pd.DataFrame:

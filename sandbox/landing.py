@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boto3.s3.transfer import TransferConfig
+from music_streams.batches import STREAM_ENDINGS
 
 from contract import layout
 from sandbox import sample_events
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
-EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/*.csv"
+EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/**/*.csv"
 IN_ONE_PART = TransferConfig(multipart_threshold=5 * 1024**3)
 SAMPLE_DAYS = "sample-days"
 
@@ -46,7 +47,8 @@ def from_folder(name: str) -> Delivery:
         what = "is no folder" if folder.exists() else "does not exist"
         raise SandboxError(f"DATA={name} {what}. Give a folder with {EXPECTED}.")
     candidates = {layout.SONGS: folder / SONGS, layout.USERS: folder / USERS}
-    candidates |= {f"{layout.USER_STREAMS}/{file.name}": file for file in sorted((folder / STREAMS).glob("*.csv"))}
+    streams = (file for file in sorted((folder / STREAMS).rglob("*")) if file.name.lower().endswith(STREAM_ENDINGS))
+    candidates |= {f"{layout.ROOT}/{file.relative_to(folder).as_posix()}": file for file in streams}
     files = {key: file for key, file in candidates.items() if file.is_file()}
     if not files:
         present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"

@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
-from expectations.report import DatasetName, FileReport, LandedFile, Problem, ValidationReport
+from expectations.report import FileReport, LandedFile, Problem, ValidationReport
 from expectations.validation import validate_files
 
 BATCH_TIME = datetime(2024, 6, 26, 0, 0, 3, 123456, tzinfo=UTC)
@@ -45,7 +45,7 @@ class Trickle(io.RawIOBase):
         return self._content[self._offset - size : self._offset]
 
 
-def landed(dataset: DatasetName, name: str, content: bytes, piece: int = 1 << 30) -> LandedFile:
+def landed(dataset: str, name: str, content: bytes, piece: int = 1 << 30) -> LandedFile:
     return LandedFile(dataset, name, lambda: Trickle(content, piece))  # type: ignore[arg-type, return-value]
 
 

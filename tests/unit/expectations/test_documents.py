@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from expectations.documents import documents
 from expectations.report import Ignored, ValidationReport
 from tests.unit.expectations.landed import SONGS, STREAM, stream, validate
 
@@ -49,12 +50,12 @@ class Page(HTMLParser):
 
 
 def test_results_and_summary_are_strict_json(report: ValidationReport) -> None:
-    documents = report.as_documents()
+    found = documents(report)
 
-    results = json.loads(documents["results.json"][0], parse_constant=refuse_constant)
-    summary = json.loads(documents["summary.json"][0], parse_constant=refuse_constant)
+    results = json.loads(found["results.json"][0], parse_constant=refuse_constant)
+    summary = json.loads(found["summary.json"][0], parse_constant=refuse_constant)
 
-    assert documents["results.json"][1] == documents["summary.json"][1] == "application/json"
+    assert found["results.json"][1] == found["summary.json"][1] == "application/json"
     assert set(results) == {"files", "songs", "users", "user_streams"}
     assert (summary["passed"], summary["message"]) == (False, report.summary())
     assert summary["time"] == "2024-06-26T00:00:03.123456+00:00"
@@ -68,37 +69,37 @@ def test_results_and_summary_are_strict_json(report: ValidationReport) -> None:
 
 
 def test_the_front_page_tells_every_problem_and_leads_to_the_data_docs(report: ValidationReport) -> None:
-    documents = report.as_documents()
+    found = documents(report)
 
-    page = Page(documents["index.html"][0])
+    page = Page(found["index.html"][0])
 
     assert page.links == ["data_docs/index.html", "results.json", "summary.json"]
-    assert set(page.links) <= set(documents)
+    assert set(page.links) <= set(found)
     for told in [*(file.name for file in report.files), *(problem.message for problem in report.problems), NASTY]:
         assert told in page.text
 
 
 def test_data_docs_are_those_of_great_expectations(report: ValidationReport) -> None:
-    documents = report.as_documents()
+    found = documents(report)
 
-    index = documents["data_docs/index.html"][0]
-    validations = [key for key in documents if re.fullmatch(r"data_docs/validations/\w+/.*\.html", key)]
+    index = found["data_docs/index.html"][0]
+    validations = [key for key in found if re.fullmatch(r"data_docs/validations/\w+/.*\.html", key)]
 
     assert {key.split("/")[2] for key in validations} == {"files", "songs", "users", "user_streams"}
     assert all(key.removeprefix("data_docs/").encode() in index for key in validations)
-    assert all(content_type.startswith("text/html") for key, (_, content_type) in documents.items() if "html" in key)
-    suite = Page(documents["data_docs/expectations/user_streams.html"][0]).text
+    assert all(content_type.startswith("text/html") for key, (_, content_type) in found.items() if "html" in key)
+    suite = Page(found["data_docs/expectations/user_streams.html"][0]).text
     assert "curation rejects such rows" in suite
     assert "names the files and lines" in suite
 
 
 def test_no_page_takes_a_value_for_markup(report: ValidationReport) -> None:
-    for key, (content, content_type) in report.as_documents().items():
+    for key, (content, content_type) in documents(report).items():
         if content_type.startswith("text/html"):
             assert b"<script>alert" not in content, key
     (rows,) = (
         Page(content).text
-        for key, (content, _) in report.as_documents().items()
+        for key, (content, _) in documents(report).items()
         if key.startswith("data_docs/validations/songs/")
     )
     assert NASTY.replace("{{ 7*7 }}", "")[:20] in rows

@@ -22,7 +22,8 @@ import logging, os
 logging.basicConfig(level=logging.INFO, format="%(name)s")
 from datetime import UTC, datetime
 from expectations.validation import validate_files
-validate_files([], batch_time=datetime.now(UTC)).as_documents()
+from expectations.documents import documents
+documents(validate_files([], batch_time=datetime.now(UTC)))
 print(os.environ["GX_ANALYTICS_ENABLED"])
 """
     python = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)

@@ -36,8 +36,14 @@ def test_each_kind_may_be_left_out(tmp_path: Path) -> None:
     assert keys(folder_with(tmp_path / "3", "user_streams/a.csv")) == {"music_streams/user_streams/a.csv"}
 
 
+def test_stream_files_land_from_folders_compressed_or_not(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "user_streams/old/a.csv", "user_streams/old/a.CSV.gz")
+
+    assert keys(folder) == {"music_streams/user_streams/old/a.csv", "music_streams/user_streams/old/a.CSV.gz"}
+
+
 def test_other_files_and_folders_stay_where_they_are(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, "users.csv", "notes.txt", "user_streams/readme.md", "user_streams/old/a.csv")
+    folder = folder_with(tmp_path, "users.csv", "notes.txt", "user_streams/readme.md", "old/a.csv")
     (folder / "songs.csv").mkdir()
 
     assert keys(folder) == {"music_streams/users.csv"}
@@ -61,7 +67,7 @@ def test_a_folder_without_anything_useful_is_told_with_what_it_holds(tmp_path: P
     with pytest.raises(SandboxError) as error:
         landing.from_folder(str(folder_with(tmp_path, "streams/a.csv", "Songs.CSV")))
 
-    assert "songs.csv, users.csv or user_streams/*.csv" in str(error.value)
+    assert "songs.csv, users.csv or user_streams/**/*.csv" in str(error.value)
     assert "Songs.CSV, streams" in str(error.value)
 
 
