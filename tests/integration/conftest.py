@@ -172,7 +172,7 @@ class RunningSandbox:
         """The keys below `music_streams/` and the prefix that hold the part, as soon as there is one."""
 
         def written() -> list[str]:
-            return [key for key in self.keys(prefix) if part_of_key in key and "/_temporary/" not in key]
+            return [key for key in self.keys(prefix) if part_of_key in key]
 
         return wait_for(f"objects {prefix}…{part_of_key}", written, every=MOMENT_SECONDS)
 

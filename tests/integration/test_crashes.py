@@ -106,7 +106,7 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
 
     curation = sandbox.wait_for_glue_run(CURATION, batch, number=1)
     spark = sandbox.spark(curation)
-    sandbox.wait_for_objects("curated/", f"attempt={curation}/")
+    halt_when(spark.jvm, "curated files", lambda: [key for key in sandbox.keys("curated/") if curation in key])
     kill(spark.jvm)
     assert_lost(sandbox, subscriber, run_id, {CURATION: "FAILED"}, message=1)
     assert sandbox.keys(f"batches/{batch}/curation.json") == []
@@ -131,7 +131,6 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
     hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=2)
     spark = sandbox.spark(hourly)
-    sandbox.wait_for_objects("output/", f"attempt={hourly}/")
     kill(spark.driver, spark.jvm)
     assert_lost(sandbox, subscriber, run_id, {GENRE: "ERROR", HOURLY: "FAILED"}, message=4)
     assert sandbox.keys(f"output/hourly-kpis/batch_id={batch}/manifest.json") == []
