@@ -24,7 +24,7 @@ from contract.datasets import USER_STREAMS, Dataset
 from expectations.report import MAX_EXAMPLE_LENGTH, LandedFile
 from expectations.scan import FileFacts, Lines, Numbers, blocks, decompressed, with_newlines
 
-MAX_ROWS = 1_000_000  # of all files of a dataset
+MAX_ROWS = 500_000  # of all files of a dataset
 MAX_TEXTS = 500_000  # distinct ones in a frame: what bounds its memory where nothing repeats
 _FEW_ROWS = 100
 _RECORDS_AT_ONCE = 50_000

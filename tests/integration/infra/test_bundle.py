@@ -71,7 +71,7 @@ def test_it_holds_all_sources_and_nothing_but_sources(dags: Path) -> None:
     assert sources <= found
     others = {".airflowignore", "dbt/profiles.yml", "dbt/target/manifest.json"}
     # What is not tracked yet is a source all the same; a cache or a copy that an editor keeps is none.
-    assert {Path(name).suffix for name in found - others} == {".py", ".j2", ".css", ".sql", ".yml", ".md"}
+    assert {Path(name).suffix for name in found - others} == {".py", ".j2", ".sql", ".yml", ".md"}
     assert not [name for name in found - others if Path(name).name.startswith(".")]
 
 
