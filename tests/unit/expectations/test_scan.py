@@ -112,6 +112,7 @@ def test_compressed_files_are_read_to_their_end_in_whatever_members() -> None:
         (HEADER + b"1,a,b\n", "no gzip file, or a damaged one, though its name ends in .gz"),
         (gzip.compress(HEADER)[:-8] + b"\0" * 8, "no gzip file, or a damaged one, though its name ends in .gz"),
     ],
+    ids=["cut off", "its header cut off", "text", "a wrong sum"],  # a gzip file holds the time: no id for every worker
 )
 def test_damaged_compressed_files_are_told_of(content: bytes, damage: str) -> None:
     facts = facts_of(content, name="a.csv.gz")
