@@ -107,11 +107,16 @@ def test_the_scheduler_loads_the_one_dag_without_dbt(container: Mwaa) -> None:
     assert not found["dbt"]
     assert found["errors"] == {}
     assert found["started"] == []
-    assert set(found["files"]) >= {str(container.dags / "music_streams" / f"{name}.py") for name in ("lake", "tasks")}
+    assert set(found["files"]) >= {
+        str(container.dags / f"{name}.py") for name in ("contract/layout", "music_streams/tasks")
+    }
     assert all(file.startswith(str(container.dags)) for file in found["files"])
     print(f"loading the DAG took {found['seconds']:.2f} s")
 
-    repository = environment | {"AIRFLOW__CORE__DAGS_FOLDER": str(bundle.REPOSITORY / "dags")}
+    repository = environment | {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(bundle.REPOSITORY / "dags"),
+        "PYTHONPATH": str(bundle.REPOSITORY),
+    }
     assert found["dags"] == mwaa.load_dags(Path(sys.executable), repository)["dags"]
     assert list(found["dags"]) == [DAG_ID]
     assert len(found["dags"][DAG_ID]) > 15
