@@ -41,7 +41,9 @@ print(json.dumps({
         for dag in bag.dags.values()
     },
     "files": sorted(
-        module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] in {"contract", "music_streams"}
+        module.__file__
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in {"contract", "music_streams"}
     ),
 }))
 """
