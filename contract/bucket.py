@@ -295,8 +295,8 @@ class Bucket:
             )
         if status == FORBIDDEN:
             return RefusedError(
-                f"{self.url(key)} cannot be {done}: {error}. Let the role of this task have the object and the key that "
-                "encrypts it, or remove the object; then run again"
+                f"{self.url(key)} cannot be {done}: {error}. Let the role of this task have the object and the key "
+                "that encrypts it, or remove the object; then run again"
             )
         return error
 
