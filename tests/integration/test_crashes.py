@@ -89,10 +89,15 @@ def glue_minutes_of_two_seconds(sandbox: RunningSandbox) -> Iterator[None]:
 
 
 def set_timeout(sandbox: RunningSandbox, job: str, *, minutes: int) -> None:
+    """Let the runs of a Glue job take so long."""
+    redefine(sandbox, job, Timeout=minutes)
+
+
+def redefine(sandbox: RunningSandbox, job: str, **changes: Any) -> None:
     """Change the definition of a Glue job."""
     of_glue = ("Name", "CreatedOn", "LastModifiedOn")
     defined: Any = {key: value for key, value in definition(sandbox, job).items() if key not in of_glue}
-    sandbox.glue.update_job(JobName=job, JobUpdate=defined | {"Timeout": minutes})
+    sandbox.glue.update_job(JobName=job, JobUpdate=defined | changes)
 
 
 def definition(sandbox: RunningSandbox, job: str) -> Any:
@@ -125,16 +130,15 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
     sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
     assert_lost(sandbox, subscriber, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"}, message=3)
 
-    _, _, script = definition(sandbox, GENRE)["Command"]["ScriptLocation"].removeprefix("s3://").partition("/")
-    content = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=script)["Body"].read()
-    sandbox.s3.delete_object(Bucket=sandbox.bucket, Key=script)
+    command = definition(sandbox, GENRE)["Command"]
+    redefine(sandbox, GENRE, Command=command | {"ScriptLocation": f"s3://{sandbox.bucket}/artifacts/glue/gone.py"})
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
     hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=2)
     spark = sandbox.spark(hourly)
     kill(spark.driver, spark.jvm)
     assert_lost(sandbox, subscriber, run_id, {GENRE: "ERROR", HOURLY: "FAILED"}, message=4)
     assert sandbox.keys(f"output/hourly-kpis/batch_id={batch}/manifest.json") == []
-    sandbox.s3.put_object(Bucket=sandbox.bucket, Key=script, Body=content)
+    redefine(sandbox, GENRE, Command=command)
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
 
 
