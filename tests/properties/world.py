@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 import boto3
@@ -316,4 +315,4 @@ class World:
 
 
 def _name(key: str) -> str:
-    return PurePosixPath(key).name
+    return key.removeprefix(f"{layout.USER_STREAMS}/")
