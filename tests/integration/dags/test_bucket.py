@@ -1,9 +1,14 @@
-"""Copies of what CopyObject would refuse for its size: in parts, of one version all the same."""
+"""Objects under conditions: copies of what CopyObject would refuse for its size, conflicts, and what S3 denies."""
+
+from io import BytesIO
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from urllib3 import HTTPResponse
 
 from contract import bucket
-from contract.bucket import Bucket, GoneError, ReplacedError
+from contract.bucket import Bucket, GoneError, RefusedError, ReplacedError
 from tests.integration.dags.conftest import Lake
 
 MEBIBYTE = 1024**2
@@ -53,3 +58,25 @@ def test_a_large_object_that_was_removed_is_not_copied(lake: Lake) -> None:
 
     with pytest.raises(GoneError, match="large does not exist"):
         Bucket(lake.bucket, lake.s3).copy(listed, "copy")
+
+
+def answers(lake: Lake, operation: str, *statuses: int) -> None:
+    """Let S3 answer the next calls of an operation so, and then by itself."""
+    left = list(statuses)
+
+    def answer(request: Any, **_: object) -> AWSResponse | None:
+        return AWSResponse(request.url, left.pop(0), {}, HTTPResponse(BytesIO(b""))) if left else None
+
+    lake.s3.meta.events.register(f"before-send.s3.{operation}", answer)
+
+
+def test_a_conflict_with_a_write_in_flight_is_no_lost_race(lake: Lake) -> None:
+    answers(lake, "PutObject", 409, 409)
+    assert Bucket(lake.bucket, lake.s3).create_json("record", {"first": True})
+    assert lake.record("record") == {"first": True}
+
+
+def test_an_object_that_s3_denies_is_named_with_the_way_out(lake: Lake) -> None:
+    answers(lake, "GetObject", 403)
+    with pytest.raises(RefusedError, match=rf"s3://{lake.bucket}/a cannot be read: .*Let the role of this task have"):
+        Bucket(lake.bucket, lake.s3).read("a")
