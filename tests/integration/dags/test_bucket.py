@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from contract import bucket
@@ -64,8 +65,8 @@ def answers(lake: Lake, operation: str, *statuses: int) -> None:
     """Let S3 answer the next calls of an operation so, and then by itself."""
     left = list(statuses)
 
-    def answer(request: Any, **_: object) -> AWSResponse | None:
-        return AWSResponse(request.url, left.pop(0), {}, HTTPResponse(BytesIO(b""))) if left else None
+    def answer(request: Any, **_: object) -> Any:
+        return AWSResponse(request.url, left.pop(0), HTTPHeaders(), HTTPResponse(BytesIO(b""))) if left else None
 
     lake.s3.meta.events.register(f"before-send.s3.{operation}", answer)
 
