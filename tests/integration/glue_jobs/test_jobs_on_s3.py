@@ -260,3 +260,15 @@ def test_an_object_that_marks_a_folder_is_not_taken_for_a_file(lake: Pipeline) -
     for key in ("attempt=1/", "attempt=1/part-0.parquet"):
         lake.put(f"curated/{key}", b"")
     assert lake.keys("curated/") == ["curated/attempt=1/part-0.parquet"]
+
+
+def test_other_rows_than_validation_has_read_stop_the_batch(lake: Pipeline) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
+    lake.take_in(FIRST)
+    folder = layout.BatchFolder(FIRST)
+    manifest = lake.record(folder.manifest)
+    manifest["files"][0]["rows"] = 2
+    lake.bucket.write_json(folder.manifest, manifest)
+    with pytest.raises(ValueError, match=r"user_streams/a\.csv\) had 2 rows when it was validated, and 1 were read"):
+        lake.curate(FIRST)
+    assert lake.keys(folder.curation_record) == []
