@@ -20,7 +20,7 @@ from glue_jobs.events import overlapping, select_events
 from glue_jobs.kernel import connection, text_of
 from glue_jobs.stream_lines import Piece, rows
 
-ROWS_OF_BLOCK = 150_000  # some megabytes, as Spark's rows should be
+ROWS_OF_BLOCK = 50_000  # about a megabyte, as records should be
 
 
 @dataclass(frozen=True)

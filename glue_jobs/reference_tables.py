@@ -17,6 +17,7 @@ from contract.csv_format import BLANKS, BYTE_ORDER_MARK, fields_of, is_blank
 from glue_jobs.kernel import text_of
 
 PIECE_BYTES = 16 * 1024**2  # no record is longer, as validation has seen to
+HEADER_BYTES = 64 * 1024  # read at once, until the header has ended
 SONG_COLUMNS = ("id", "track_id", "track_name", "artists", "duration_ms", "track_genre")
 USER_COLUMNS = ("user_id", "user_age")
 
@@ -87,9 +88,11 @@ def read_csv(bucket: Bucket, key: str, columns: Sequence[str]) -> Iterator[pa.Ta
 
 def _header(bucket: Bucket, key: str) -> list[str]:
     """The names in the first line, blanks around them trimmed."""
+    beginning = b""
     with bucket.open(key) as body:
-        beginning = body.read(PIECE_BYTES).decode(errors="replace")
-    line = beginning.removeprefix(BYTE_ORDER_MARK).replace("\r", "\n").partition("\n")[0]
+        while not beginning.splitlines()[1:] and (some := body.read(HEADER_BYTES)):
+            beginning += some
+    line = beginning.decode(errors="replace").removeprefix(BYTE_ORDER_MARK).replace("\r", "\n").partition("\n")[0]
     return [name.strip(BLANKS) for name in next(csv.reader([line]))]
 
 

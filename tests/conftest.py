@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glue_jobs.distribution import Distribution, SparkDistribution
-from glue_jobs.session import spark_session
+from glue_jobs.distribution import Distribution, on_spark
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
 from tests import workers
@@ -42,9 +41,9 @@ def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name, value in {**aws.environment(), **spark_environment(conf, java_home())}.items():
             patch.setenv(name, value)
         patch.setenv("TZ", "America/St_Johns")
-        with spark_session("tests") as session:
+        with on_spark("tests") as distribution:
             patch.undo()
-            yield SparkDistribution(session)
+            yield distribution
 
 
 @pytest.fixture

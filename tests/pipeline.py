@@ -9,7 +9,6 @@ import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,13 @@ USERS = b"user_id,user_name,user_age,user_country,created_at\nu1,Ann,17,SE,2024-
 
 
 class InProcess:
-    """Kernels one after another in this process, their records sorted by key as Spark does."""
+    """Kernels one after another in this process."""
 
     def share(self, file: Path) -> SharedFile:
         return lambda: str(file)
 
     def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
-        records = sorted(itertools.chain.from_iterable(map(task_kernel, tasks)), key=itemgetter(0))
+        records = itertools.chain.from_iterable(map(task_kernel, tasks))
         return [content for _, content in run_keys(records, key_kernel)]
 
 

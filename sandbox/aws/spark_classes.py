@@ -5,14 +5,13 @@ installation, some 40 s of CPU and 150 MB in the virtual environment. It spares 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from sandbox.aws.spark_settings import class_archive, java_home, spark_environment, write_settings
-
-TYPICAL_JOB = Path(__file__).with_name("typical_job.py")
+from sandbox.aws.spark_settings import TYPICAL_JOB, class_archive, java_home, spark_environment, write_settings
 
 
 def prepare() -> Path:
@@ -20,7 +19,8 @@ def prepare() -> Path:
     java = java_home()
     archive = class_archive(java)
     if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(archive.parent, ignore_errors=True)  # archives of other versions
+        archive.parent.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
             dumped = Path(folder) / archive.name
             _run_typical_job(java, Path(folder), [*_base_archive(java, archive), f"-XX:ArchiveClassesAtExit={dumped}"])

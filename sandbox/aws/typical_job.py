@@ -1,33 +1,22 @@
 """A small Spark job that has Spark do what the sandbox's jobs have it do, for `spark_classes`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
-import pyarrow as pa
-from pyspark.sql import SparkSession
-
-BLOCKS = pa.schema({"key": pa.string(), "block": pa.binary()})
+from pyspark import SparkContext
 
 
-def to_blocks(tasks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Two blocks for each task."""
-    for task in tasks:
-        for number in task["task"].to_pylist():
-            yield pa.RecordBatch.from_pydict({"key": ["a", "b"], "block": [bytes([number])] * 2}, BLOCKS)
-
-
-def to_result(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The blocks as they came."""
-    yield from blocks
+def to_records(task: int) -> Iterator[tuple[str, bytes]]:
+    """Two records for each task."""
+    yield "a", bytes([task])
+    yield "b", bytes([task])
 
 
 def main() -> None:
-    """Tasks to blocks, blocks by key, blocks to a result, and that to the driver."""
-    spark = SparkSession.builder.appName("typical").getOrCreate()
-    schema = "key string, block binary"
-    tasks = spark.createDataFrame(pa.table({"task": [0, 1, 2]})).repartition(3, "task")
-    blocks = tasks.mapInArrow(to_blocks, schema).repartition(2, "key").sortWithinPartitions("key", "block")
-    blocks.mapInArrow(to_result, schema).collect()
-    spark.stop()
+    """Share a file, turn tasks into records, bring them together by key, and hand them to the driver."""
+    with SparkContext(appName="typical") as spark:
+        spark.addFile(str(Path(__file__)))
+        spark.parallelize([0, 1, 2], 3).flatMap(to_records).partitionBy(2).mapPartitions(list).collect()
 
 
 if __name__ == "__main__":

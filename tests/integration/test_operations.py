@@ -95,7 +95,8 @@ def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path:
     assert f"{WAIT[CURATION]} waited for: https://console.aws.amazon.com/gluestudio/" in message.text
     assert f"#/job/{CURATION}/run/{glue_run['Id']}\n" in message.text
     wait_for("its reject rate", lambda: rates_told(subscriber) == 1)
-    assert sandbox.keys("curated/") == []
+    committed = layout.BatchFolder(run.batch_id).curation_record.removeprefix(f"{layout.ROOT}/")
+    assert sandbox.keys(committed) == [], "what the refused attempt wrote does not count"
     assert sandbox.keys("user_streams/") == ["user_streams/good.csv", "user_streams/half bad.csv"]
     moved_aside, reason = sandbox.keys(f"quarantine/files/{run.batch_id}/")
     assert reason == f"{moved_aside}.reason.json"

@@ -107,19 +107,19 @@ def test_deploying_again_changes_nothing_and_the_plan_says_so(deployed: Account)
 def test_a_changed_resource_is_planned_then_updated_and_a_stray_dag_goes(deployed: Account) -> None:
     s3 = deployed.client("s3")
     s3.put_object(Bucket=BUCKET, Key="artifacts/mwaa/dags/by_hand.py", Body=b"raise SystemExit")
-    s3.delete_object(Bucket=BUCKET, Key="artifacts/mwaa/dags/music_streams/lake.py")
+    s3.delete_object(Bucket=BUCKET, Key="artifacts/mwaa/dags/music_streams/archive.py")
     s3.put_object(Bucket=BUCKET, Key="artifacts/mwaa/requirements.txt", Body=b"older\n")
     status, said = deployed.run("plan")
     assert status == 0, said
     assert re.search(r"Delete +by_hand.py", said)
-    assert re.search(r"Upload +music_streams/lake.py", said)
+    assert re.search(r"Upload +music_streams/archive.py", said)
     assert re.search(r"Modify +Environment", said), "its requirements have another version"
     status, said = deployed.run("deploy")
     assert (status, said.count("UNCHANGED")) == (0, len(STACKS) - 1), said
     assert deployed.stacks()["music-streams-dev-airflow"] == "UPDATE_COMPLETE"
     keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET, Prefix="artifacts/mwaa/")["Contents"]}
     assert "artifacts/mwaa/dags/by_hand.py" not in keys
-    assert "artifacts/mwaa/dags/music_streams/lake.py" in keys
+    assert "artifacts/mwaa/dags/music_streams/archive.py" in keys
 
 
 def test_a_bucket_with_data_is_not_destroyed_without_a_word_for_it(deployed: Account) -> None:
