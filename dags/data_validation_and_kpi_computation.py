@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import cosmos.settings
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
 from airflow.sdk import DAG, Param
@@ -57,6 +58,8 @@ DBT_PROFILE = ProfileConfig(
     target_name=SETTINGS.dbt_target,
     profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
 )
+# Without a cache an operator that is in no task group has dbt parse the whole project anew.
+DBT_CACHE = Path(cosmos.settings.cache_dir) / Path(__file__).stem
 # Not WATCHER: when its tasks are cleared, they may succeed on the results of their first try, without loading anything.
 DBT_EXECUTION = ExecutionConfig(
     execution_mode=ExecutionMode.LOCAL,
@@ -165,6 +168,7 @@ with DAG(
         task_id="test_kpis_reconcile",
         project_dir=SETTINGS.dbt_project_dir,
         profile_config=DBT_PROFILE,
+        cache_dir=DBT_CACHE,
         dbt_executable_path=SETTINGS.dbt_executable,
         invocation_mode=InvocationMode.SUBPROCESS,
         select="tag:reconciliation",
@@ -187,6 +191,7 @@ with DAG(
         task_id="publish_dbt_docs",
         project_dir=SETTINGS.dbt_project_dir,
         profile_config=DBT_PROFILE,
+        cache_dir=DBT_CACHE,
         dbt_executable_path=SETTINGS.dbt_executable,
         invocation_mode=InvocationMode.SUBPROCESS,
         bucket_name=SETTINGS.bucket,
