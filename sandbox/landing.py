@@ -1,7 +1,7 @@
 """What `make run` puts into the landing prefix: the user's files, or the next day of sample data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,14 +21,22 @@ SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
 EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/**/*.csv"
 IN_ONE_PART = TransferConfig(multipart_threshold=5 * 1024**3)
 SAMPLE_DAYS = "sample-days"
+MOST_LEFT_OUT_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """Files to land, by key."""
+    """What lands.
+
+    Attributes:
+        title: What it is, for people.
+        files: Files to land, by key.
+        left_out: Names of the other files of the folder, each with the reason why it does not land.
+    """
 
     title: str
     files: Mapping[str, Path]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def land(self, s3: "S3Client") -> None:
         """Upload them; a file of the same name is replaced."""
@@ -37,23 +45,53 @@ class Delivery:
 
 
 def from_folder(name: str) -> Delivery:
-    """The useful files of the user's folder.
+    """The files of the user's folder that the pipeline takes, and why it does not take the others.
 
     Raises:
-        SandboxError: there are none.
+        SandboxError: there is no file to land.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise SandboxError(f"DATA={name} {what}. Give a folder with {EXPECTED}.")
-    candidates = {layout.SONGS: folder / SONGS, layout.USERS: folder / USERS}
-    streams = (file for file in sorted((folder / STREAMS).rglob("*")) if file.name.lower().endswith(STREAM_ENDINGS))
-    candidates |= {f"{layout.ROOT}/{file.relative_to(folder).as_posix()}": file for file in streams}
-    files = {key: file for key, file in candidates.items() if file.is_file()}
+    files, left_out = {}, {}
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        path = file.relative_to(folder).as_posix()
+        reason = why_left_out(path)
+        if reason:
+            left_out[path] = reason
+        else:
+            files[f"{layout.ROOT}/{path}"] = file
     if not files:
-        present = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
-        raise SandboxError(f"DATA={name} holds none of {EXPECTED}. It holds: {present}.")
-    return Delivery(title=f"{len(files)} files of {folder}", files=files)
+        present = "\n".join(f"  {line}" for line in sentences(left_out)) or "  nothing"
+        raise SandboxError(f"DATA={name} holds none of {EXPECTED}, so nothing lands. It holds:\n{present}")
+    return Delivery(f"{len(files)} {'file' if len(files) == 1 else 'files'} of {folder}", files, left_out)
+
+
+def why_left_out(path: str) -> str:
+    """The reason why a file of the user's folder does not land, with what to do; empty when it lands.
+
+    Args:
+        path: The file's name within the folder, with `/`.
+    """
+    top, _, below = path.partition("/")
+    is_stream = path.lower().endswith(STREAM_ENDINGS)
+    if path in (SONGS, USERS) or (top == STREAMS and below and is_stream):
+        return ""
+    if top == STREAMS and below:
+        return f"does not end in {' or '.join(STREAM_ENDINGS)}"
+    if path.lower() in (SONGS, USERS):
+        return f"rename it to {path.lower()} if it is the table of that name"
+    if is_stream:
+        return f"put it into {STREAMS}/ if it holds listening events"
+    return f"is neither {SONGS} nor {USERS}, nor a stream file below {STREAMS}/"
+
+
+def sentences(left_out: Mapping[str, str]) -> list[str]:
+    """A line for each file that does not land; of many, the first and how many more there are."""
+    lines = [f"{path}: {reason}" for path, reason in left_out.items()]
+    more = len(lines) - MOST_LEFT_OUT_SHOWN
+    return lines if more <= 0 else [*lines[:MOST_LEFT_OUT_SHOWN], f"and {more:,} more"]
 
 
 def sample_day(home: Home) -> Delivery:

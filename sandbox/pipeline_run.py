@@ -35,6 +35,8 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
             delivery = landing.sample_day(sandbox.home)
         if delivery:
             console.print(f"Landing {delivery.title}")
+            for line in landing.sentences(delivery.left_out):
+                console.print(f"  not landed: {line}", markup=False)
             delivery.land(sandbox.aws.s3)
             if not data:
                 landing.next_sample_day(sandbox.home)

@@ -42,11 +42,40 @@ def test_stream_files_land_from_folders_compressed_or_not(tmp_path: Path) -> Non
     assert keys(folder) == {"music_streams/user_streams/old/a.csv", "music_streams/user_streams/old/a.CSV.gz"}
 
 
-def test_other_files_and_folders_stay_where_they_are(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, "users.csv", "notes.txt", "user_streams/readme.md", "old/a.csv")
+def test_every_other_file_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    folder = folder_with(
+        tmp_path,
+        "users.csv",
+        "notes.txt",
+        "user_streams/readme.md",
+        "old.csv.gz",
+        "2024/a.csv",
+        "Songs.CSV",
+        "user_streams/b.csv",
+    )
     (folder / "songs.csv").mkdir()
 
-    assert keys(folder) == {"music_streams/users.csv"}
+    delivery = landing.from_folder(str(folder))
+
+    assert set(delivery.files) == {"music_streams/users.csv", "music_streams/user_streams/b.csv"}
+    assert delivery.left_out == {
+        "2024/a.csv": "put it into user_streams/ if it holds listening events",
+        "Songs.CSV": "rename it to songs.csv if it is the table of that name",
+        "notes.txt": "is neither songs.csv nor users.csv, nor a stream file below user_streams/",
+        "old.csv.gz": "put it into user_streams/ if it holds listening events",
+        "user_streams/readme.md": "does not end in .csv or .csv.gz",
+    }
+
+
+@pytest.mark.parametrize("name", ["user_streams.csv", "user_streams"])
+def test_a_file_that_is_named_like_the_folder_of_streams_is_left_out(name: str) -> None:
+    assert landing.why_left_out(name)
+
+
+def test_of_many_files_that_do_not_land_the_first_are_named_and_the_others_counted() -> None:
+    lines = landing.sentences({f"{number:04}.txt": "why" for number in range(1_020)})
+
+    assert (len(lines), lines[0], lines[-1]) == (21, "0000.txt: why", "and 1,000 more")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -63,12 +92,18 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         landing.from_folder(str(folder_with(tmp_path, "songs.csv") / "songs.csv"))
 
 
-def test_a_folder_without_anything_useful_is_told_with_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_of_which_nothing_lands_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(SandboxError) as error:
         landing.from_folder(str(folder_with(tmp_path, "streams/a.csv", "Songs.CSV")))
 
     assert "songs.csv, users.csv or user_streams/**/*.csv" in str(error.value)
-    assert "Songs.CSV, streams" in str(error.value)
+    assert "Songs.CSV: rename it to songs.csv" in str(error.value)
+    assert "streams/a.csv: put it into user_streams/" in str(error.value)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="It holds:\n  nothing"):
+        landing.from_folder(str(tmp_path))
 
 
 def test_the_users_home_may_be_abbreviated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
