@@ -22,7 +22,7 @@ from cosmos import (
     TestIndirectSelection,
 )
 from music_streams import alerts, tasks
-from music_streams.batches import batch_id
+from music_streams.batches import batch_id, unknown_params
 from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
@@ -89,7 +89,7 @@ with DAG(
         partial(alerts.put_metrics, SETTINGS, "RunsFailed"),
     ],
     dagrun_timeout=timedelta(hours=12),
-    user_defined_macros={"batch_id": batch_id},
+    user_defined_macros={"batch_id": batch_id, "unknown_params": unknown_params},
     params={
         "on_invalid_stream_file": Param(
             "fail",
@@ -124,6 +124,7 @@ with DAG(
             "on_invalid_stream_file": "{{ params.on_invalid_stream_file }}",
             "recompute_from": "{{ params.recompute_from or '' }}",
             "recompute_to": "{{ params.recompute_to or '' }}",
+            "unknown_params": "{{ unknown_params(dag_run.conf, dag.params) }}",
         },
         execution_timeout=timedelta(hours=1),
     )

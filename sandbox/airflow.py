@@ -227,6 +227,9 @@ class Client:
             SandboxError: Airflow refused; the message holds its answer.
             requests.RequestException: it cannot be reached.
         """
+        return self._content(self._answer(method, path, **arguments))
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> requests.Response:
         answer = self._request(method, path, arguments)
         if answer.status_code == requests.codes.unauthorized:
             self._log_in()
@@ -237,8 +240,12 @@ class Client:
             # SQLite refuses a transaction that wants to write when another has written since it began to read.
             time.sleep(0.2)
             answer = self._request(method, path, arguments)
+        return answer
+
+    def _content(self, answer: requests.Response) -> Any:
         if not answer.ok:
-            raise SandboxError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}")
+            asked = f"{answer.request.method} {answer.request.path_url}"
+            raise SandboxError(f"Airflow answered {answer.status_code} to {asked}: {answer.text}")
         return answer.json() if answer.content else None
 
     def health(self) -> dict[str, Any]:
@@ -319,10 +326,22 @@ class Client:
         due = moment(self.call("GET", f"/api/v2/dags/{DAG_ID}")["next_dagrun_run_after"])
         return due is not None and due <= datetime.now(UTC)
 
+    def params(self) -> list[str]:
+        """Names of the DAG's params."""
+        return list(self.call("GET", f"/api/v2/dags/{DAG_ID}/details")["params"])
+
     def trigger(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a run."""
-        body = {"logical_date": None, "conf": dict(params)}
-        run: dict[str, Any] = self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", json=body)
+        """Start a run.
+
+        Raises:
+            SandboxError: the DAG takes no such values; the message is one sentence.
+        """
+        path, body = f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": dict(params)}
+        answer = self._answer("POST", path, json=body)
+        if answer.status_code == requests.codes.bad_request:
+            reason = str(answer.json()["detail"]).splitlines()[0]
+            raise SandboxError(f"PARAMS={json.dumps(dict(params))}: {reason}")
+        run: dict[str, Any] = self._content(answer)
         return run
 
     def run(self, run_id: str) -> dict[str, Any]:

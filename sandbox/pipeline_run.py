@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from music_streams.batches import unknown_params
 from rich.console import Console
 
 from sandbox import failure, landing, summary
@@ -29,6 +30,8 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     delivery = landing.from_folder(data) if data else None
     sandbox.start()
     with sandbox.home.locked("run", lambda: say("Another `make run` is under way: waiting for its end")):
+        if strange := unknown_params(conf, sandbox.airflow.params()):
+            raise SandboxError(f"PARAMS={params}: {strange}")
         sandbox.airflow.unpause()
         wait_for_quiet(sandbox)
         if delivery is None and params is None:

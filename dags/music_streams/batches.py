@@ -3,9 +3,10 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,6 +33,10 @@ class LandingUnstableError(Exception):
 
 class DatesRefusedError(Exception):
     """`recompute_from` and `recompute_to` make no range of dates."""
+
+
+class ParamsRefusedError(Exception):
+    """Somebody gave params that the DAG does not have; trying again changes nothing."""
 
 
 class NamesRefusedError(Exception):
@@ -104,6 +109,17 @@ class Pin:
             "size": self.landed.size,
             "copy": self.copy.key,
         }
+
+
+def unknown_params(given: Iterable[str] | None, known: Iterable[str]) -> str:
+    """One sentence on the params that somebody gave and the DAG does not have; empty when it has all of them."""
+    names = list(known)
+    strange = [name for name in given or () if name not in names]
+    if not strange:
+        return ""
+    nearest = get_close_matches(strange[0], names, n=1)
+    guess = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"{', '.join(map(repr, strange))}: the DAG has no such param. It has {', '.join(names)}.{guess}"
 
 
 def batch_id(run_after: datetime, run_id: str) -> str:

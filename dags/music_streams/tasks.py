@@ -7,25 +7,35 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
-from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
+from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError, ParamsRefusedError
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch, write_verdict
 
 log = logging.getLogger(__name__)
 
 
 def validate_datasets(
-    bucket: str, batch_id: str, on_invalid_stream_file: OnInvalidStreamFile, recompute_from: str, recompute_to: str
+    bucket: str,
+    batch_id: str,
+    on_invalid_stream_file: OnInvalidStreamFile,
+    recompute_from: str,
+    recompute_to: str,
+    unknown_params: str = "",
 ) -> dict[str, Any]:
-    """Take in what has landed as a batch; bad data, names and params fail at once, other errors are retried."""
+    """Take in what has landed as a batch; bad data, names and params fail at once, other errors are retried.
+
+    `unknown_params` says which params the DAG does not have: to go on with the defaults is not what somebody asked for.
+    """
     lake = Bucket(bucket)
     try:
+        if unknown_params:
+            raise ParamsRefusedError(unknown_params)
         return take_in_batch(
             lake,
             batch_id,
             on_invalid_stream_file=on_invalid_stream_file,
             recompute=DateRange.from_params(recompute_from, recompute_to),
         )
-    except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError) as error:
+    except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError, ParamsRefusedError) as error:
         write_verdict(lake, batch_id, passed=False, message=str(error))
         raise AirflowFailException(str(error)) from error
 

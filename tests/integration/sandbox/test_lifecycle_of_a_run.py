@@ -114,11 +114,17 @@ def test_a_run_that_fails_names_the_task_its_error_and_its_log(sandbox: RunningS
     assert Path(log).is_file()
 
 
-def test_params_that_the_dag_does_not_take_are_refused_in_its_words(sandbox: RunningSandbox) -> None:
-    result = make_run(sandbox, PARAMS='{"max_reject_rate": 7}')
+def test_params_that_the_dag_does_not_take_are_refused_in_one_sentence(sandbox: RunningSandbox) -> None:
+    value = make_run(sandbox, PARAMS='{"max_reject_rate": 7}')
+    name = make_run(sandbox, PARAMS='{"recompute_form": "2024-06-25"}')
 
-    assert result.returncode != 0
-    assert "7 is greater than the maximum of 1" in result.stderr
+    assert value.returncode != 0
+    assert name.returncode != 0
+    (complaint,) = (line for line in value.stderr.splitlines() if line.startswith("error: "))
+    assert complaint.startswith('error: PARAMS={"max_reject_rate": 7}: ')
+    assert complaint.endswith("7 is greater than the maximum of 1")
+    (complaint,) = (line for line in name.stderr.splitlines() if line.startswith("error: "))
+    assert complaint.endswith("Did you mean recompute_from?")
 
 
 def test_a_run_whose_sandbox_is_killed_is_made_good(sandbox: RunningSandbox) -> None:

@@ -1,7 +1,7 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from music_streams.batches import DateRange, DatesRefusedError, batch_id
+from music_streams.batches import DateRange, DatesRefusedError, batch_id, unknown_params
 
 MIDNIGHT = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -44,3 +44,18 @@ def test_a_range_includes_both_its_ends_and_may_be_one_day() -> None:
 def test_a_range_that_is_none_is_refused(recompute_from: str | None, recompute_to: str | None, complaint: str) -> None:
     with pytest.raises(DatesRefusedError, match=complaint):
         DateRange.from_params(recompute_from, recompute_to)
+
+
+@pytest.mark.parametrize("given", [None, {}, {"recompute_from": "2024-06-25"}])
+def test_params_that_the_dag_has_are_taken(given: dict[str, str] | None) -> None:
+    assert unknown_params(given, ["recompute_from", "recompute_to"]) == ""
+
+
+def test_a_mistyped_param_is_named_with_those_that_exist_and_the_nearest() -> None:
+    known = ["max_reject_rate", "recompute_from", "recompute_to"]
+
+    assert unknown_params({"recompute_form": "2024-06-25"}, known) == (
+        "'recompute_form': the DAG has no such param. It has max_reject_rate, recompute_from, recompute_to. "
+        "Did you mean recompute_from?"
+    )
+    assert unknown_params(["zzz", "recompute_to"], known).endswith("recompute_to.")
