@@ -35,10 +35,6 @@ class DatesRefusedError(Exception):
     """`recompute_from` and `recompute_to` make no range of dates."""
 
 
-class ParamsRefusedError(Exception):
-    """Somebody gave params that the DAG does not have; trying again changes nothing."""
-
-
 class NamesRefusedError(Exception):
     """Landed files have names under which they could not be archived; trying again changes nothing."""
 

@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
-from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError, ParamsRefusedError
+from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch, write_verdict
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 def validate_datasets(
     bucket: str,
     batch_id: str,
+    *,
     on_invalid_stream_file: OnInvalidStreamFile,
     recompute_from: str,
     recompute_to: str,
@@ -26,16 +27,17 @@ def validate_datasets(
     `unknown_params` says which params the DAG does not have: to go on with the defaults is not what somebody asked for.
     """
     lake = Bucket(bucket)
+    if unknown_params:
+        write_verdict(lake, batch_id, passed=False, message=unknown_params)
+        raise AirflowFailException(unknown_params)
     try:
-        if unknown_params:
-            raise ParamsRefusedError(unknown_params)
         return take_in_batch(
             lake,
             batch_id,
             on_invalid_stream_file=on_invalid_stream_file,
             recompute=DateRange.from_params(recompute_from, recompute_to),
         )
-    except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError, ParamsRefusedError) as error:
+    except (DatasetsRefusedError, DatesRefusedError, NamesRefusedError) as error:
         write_verdict(lake, batch_id, passed=False, message=str(error))
         raise AirflowFailException(str(error)) from error
 

@@ -11,7 +11,9 @@ BATCH = "20240626T000000Z-1a2b3c4d"
 
 
 def validate(lake: Lake, recompute_from: str = "") -> None:
-    tasks.validate_datasets(lake.bucket, BATCH, "fail", recompute_from=recompute_from, recompute_to="")
+    tasks.validate_datasets(
+        lake.bucket, BATCH, on_invalid_stream_file="fail", recompute_from=recompute_from, recompute_to=""
+    )
 
 
 def test_the_run_ends_with_what_validation_found(lake: Lake) -> None:
