@@ -20,7 +20,10 @@ unexport DATA PARAMS SQL STAGE DELETE_DATA
 EVERYDAY_TESTS := \
 	tests/integration/test_pipeline.py \
 	tests/properties/test_short_histories.py \
-	tests/integration/glue_jobs \
+	tests/integration/glue_jobs/test_malformed_input.py \
+	tests/integration/glue_jobs/test_cuts.py \
+	tests/integration/glue_jobs/test_jobs_on_s3.py \
+	tests/integration/glue_jobs/test_requests.py \
 	tests/integration/dags \
 	tests/integration/test_secrets.py \
 	tests/unit
@@ -32,6 +35,7 @@ OTHER_TESTS := \
 	tests/integration/test_operations.py \
 	tests/integration/test_late_events.py \
 	tests/integration/test_refused_files.py \
+	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
 	tests/integration/dbt_project \
 	tests/integration/sandbox

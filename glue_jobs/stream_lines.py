@@ -1,4 +1,4 @@
-"""Pinned stream files as rows of text: pieces of about 64 MB, cut at line ends, each line split into fields.
+"""Pinned stream files as rows of text: pieces of about 32 MB, cut at line ends, each line split into fields.
 
 Fields come without the blanks around them. Arrow splits lines that are plain CSV, which nearly all of them are. Python
 splits those with a quote or a forbidden character, or with a header again, after the rules of validation.
@@ -23,7 +23,7 @@ from contract.csv_format import BLANKS, BYTE_ORDER_MARK, FORBIDDEN, fields_of, i
 from contract.datasets import USER_STREAMS
 from contract.rejections import FORBIDDEN_CHARACTER, MISPLACED_QUOTE, REPEATED_HEADER, WRONG_NUMBER_OF_FIELDS
 
-PIECE_BYTES = 64 * 1024**2
+PIECE_BYTES = 32 * 1024**2
 TAIL_BYTES = 64 * 1024  # read at once to find the end of a line that goes on behind a piece
 ROWS_AT_ONCE = 1000
 RECORDS_OF_TABLE = 50_000

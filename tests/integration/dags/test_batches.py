@@ -62,16 +62,6 @@ def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(
         list_landed(Bucket(lake.bucket, lake.s3))
 
 
-def test_more_files_than_one_listing_holds_are_all_pinned(lake: Lake) -> None:
-    names = [f"{STREAMS}/part-{number:04d}.csv" for number in range(1005)]
-    in_parallel(lake.put, names)
-
-    pins = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
-
-    assert [pin.landed.key for pin in pins] == names
-    assert lake.keys(layout.BatchFolder(BATCH).pins) == [pin.copy.key for pin in pins]
-
-
 @pytest.mark.parametrize(
     "name",
     ["two words.csv", "100%.csv", "a+b.csv", "it's.csv", 'quo"te.csv', "münchen ☂.csv", "[a-z]*?.csv", "%41.csv"],
