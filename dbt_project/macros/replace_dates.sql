@@ -4,13 +4,13 @@
 -#}
 
 {#-
-    First pre-hook of a mart: begins the transaction and locks the mart, if it exists, and the staged relations, before
-    anything reads them. So the guard judges the rows that the merge meets, and nobody swaps staging in between.
+    First pre-hook of a mart: begins the transaction and locks the mart, if it exists, and its staging, before anything
+    reads them. So the guard judges the rows that the merge meets, and nobody swaps staging in between.
 -#}
-{% macro lock_for_replacement(staged_relations) -%}
+{% macro lock_for_replacement(staged) -%}
 
     {%- set mart = load_cached_relation(this) -%}
-    lock table {{ ([mart] + staged_relations if mart else staged_relations) | join(', ') }}
+    lock table {{ ([mart, staged] if mart else [staged]) | join(', ') }}
 
 {%- endmacro %}
 

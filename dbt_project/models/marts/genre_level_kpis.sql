@@ -4,8 +4,8 @@
         sort=['listen_date', 'track_genre'],
         meta={'replaced_by': 'listen_date'},
         pre_hook=[
-            "{{ lock_for_replacement([ref('stg_genre_level_kpis'), ref('stg_genre_level_kpi_counts')]) }}",
-            "{{ assert_staged_batch([ref('stg_genre_level_kpis'), ref('stg_genre_level_kpi_counts')]) }}",
+            "{{ lock_for_replacement(ref('stg_genre_level_kpis')) }}",
+            "{{ assert_staged_batch(ref('stg_genre_level_kpis')) }}",
         ],
     )
 }}

@@ -4,8 +4,8 @@
         sort=['listen_date', 'listen_hour'],
         meta={'replaced_by': 'listen_date'},
         pre_hook=[
-            "{{ lock_for_replacement([ref('stg_hourly_kpis'), ref('stg_hourly_kpi_counts')]) }}",
-            "{{ assert_staged_batch([ref('stg_hourly_kpis'), ref('stg_hourly_kpi_counts')]) }}",
+            "{{ lock_for_replacement(ref('stg_hourly_kpis')) }}",
+            "{{ assert_staged_batch(ref('stg_hourly_kpis')) }}",
         ],
     )
 }}

@@ -3,13 +3,10 @@ select pg_backend_pid();
 BEGIN;
 
 /* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
-        lock table "dev"."sandbox_reporting"."genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpi_counts";
+        lock table "dev"."sandbox_reporting"."genre_level_kpis", "dev"."sandbox_staging"."stg_genre_level_kpis";
 
 /* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
     select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpis" where batch_id is null or batch_id <> '20240605T000000Z-00000002' order by batch_id;
-
-/* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
-    select distinct batch_id from "dev"."sandbox_staging"."stg_genre_level_kpi_counts" where batch_id is null or batch_id <> '20240605T000000Z-00000002' order by batch_id;
 
 /* {"app": "dbt", "dbt_version": "…", "target_name": "sandbox", "node_id": "model.music_streams.genre_level_kpis", "batch_id": "20240605T000000Z-00000002", "invocation_id": "…", "airflow_run_id": ""} */
 select * from (

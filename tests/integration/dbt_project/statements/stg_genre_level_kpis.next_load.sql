@@ -16,6 +16,9 @@ create table "dev"."sandbox_staging"."stg_genre_level_kpis__dbt_tmp"
     average_duration double precision,
     most_popular_track_id varchar(64),
     most_popular_track_name varchar(1024),
+    rows_of_date bigint,
+    plays_of_date bigint,
+    dates_of_batch bigint,
     batch_id varchar(64),
     computed_at timestamp
     );
@@ -59,6 +62,12 @@ comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".average_duratio
 comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".most_popular_track_id is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".most_popular_track_name is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".rows_of_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".plays_of_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".dates_of_batch is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_staging"."stg_genre_level_kpis".batch_id is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 

@@ -17,6 +17,9 @@ create table "dev"."sandbox_staging"."stg_hourly_kpis__dbt_tmp"
     top_artist_listen_count bigint,
     diversity_index double precision,
     most_engaged_age_group varchar(8),
+    rows_of_date bigint,
+    plays_of_date bigint,
+    dates_of_batch bigint,
     batch_id varchar(64),
     computed_at timestamp
     );
@@ -62,6 +65,12 @@ comment on column "dev"."sandbox_staging"."stg_hourly_kpis".top_artist_listen_co
 comment on column "dev"."sandbox_staging"."stg_hourly_kpis".diversity_index is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_staging"."stg_hourly_kpis".most_engaged_age_group is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_hourly_kpis".rows_of_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_hourly_kpis".plays_of_date is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
+
+comment on column "dev"."sandbox_staging"."stg_hourly_kpis".dates_of_batch is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
 comment on column "dev"."sandbox_staging"."stg_hourly_kpis".batch_id is $dbt_comment_literal_block$…$dbt_comment_literal_block$;
 
