@@ -31,8 +31,8 @@ REDSHIFT_TYPE = {
 
 def contract(model: str) -> dict[str, str]:
     """Columns and types of a model's YAML, in its order."""
-    (path,) = MODELS.rglob(f"{model}.yml")
-    (node,) = yaml.safe_load(path.read_text())["models"]
+    nodes = [node for path in MODELS.rglob("*.yml") for node in yaml.safe_load(path.read_text()).get("models", [])]
+    (node,) = [node for node in nodes if node["name"] == model]
     return {column["name"]: column["data_type"] for column in node["columns"]}
 
 

@@ -92,21 +92,26 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it_and_stores_th
         *one_play(13, computed_at=None),
         *one_play(14, track_genre="unknown", popularity_index=0.21),
         *one_play(15, rows_of_date=2),
+        *one_play(16, popularity_index=None),
     ]
     kpi_lake.write(kpi_table("genre_level_kpis").output, BATCH, rows)
 
     run = group(dbt, "genre_level_kpis")
 
     assert run.failed_rows == {
-        "unique_combination_stg_genre_level_kpis_listen_date__track_genre": 1,
+        "unique_combination_of_columns_stg_genre_level_kpis_listen_date__track_genre": 1,
         "not_null_stg_genre_level_kpis_listen_date": 1,
         "not_null_stg_genre_level_kpis_track_genre": 1,
-        "in_range_stg_genre_level_kpis_1__listen_count": 2,
-        "in_range_stg_genre_level_kpis_1__unique_listeners": 2,
+        "not_null_stg_genre_level_kpis_listen_count": 1,
+        "accepted_range_stg_genre_level_kpis_listen_count__1": 1,
+        "not_null_stg_genre_level_kpis_unique_listeners": 1,
+        "accepted_range_stg_genre_level_kpis_unique_listeners__1": 1,
         "not_above_stg_genre_level_kpis_listen_count__unique_listeners": 1,
-        "in_range_stg_genre_level_kpis_0__1__popularity_index": 2,
+        "not_null_stg_genre_level_kpis_popularity_index": 1,
+        "accepted_range_stg_genre_level_kpis_popularity_index__False__0": 1,
+        "accepted_range_stg_genre_level_kpis_popularity_index__1": 1,
         "sums_to_one_per_date_stg_genre_level_kpis_popularity_index": 3,
-        "in_range_stg_genre_level_kpis_0__average_duration__True": 1,
+        "accepted_range_stg_genre_level_kpis_average_duration__0": 1,
         "not_null_stg_genre_level_kpis_most_popular_track_id": 1,
         "not_null_stg_genre_level_kpis_computed_at": 1,
         "one_batch_stg_genre_level_kpis_": 3,
@@ -120,13 +125,12 @@ def test_every_test_of_genre_level_staging_fails_on_what_breaks_it_and_stores_th
         **run.failed_rows,
         **dict.fromkeys(run.named("warn"), 1),
     }
-    (duplicate,) = stored["unique_combination_stg_genre_level_kpis_listen_date__track_genre"]
+    (duplicate,) = stored["unique_combination_of_columns_stg_genre_level_kpis_listen_date__track_genre"]
     assert duplicate.pop("tested_at")
     assert duplicate == {
         "tested_batch_id": BATCH.batch_id,
         "listen_date": date(2024, 6, 1),
         "track_genre": "rock",
-        "row_count": 2,
     }
 
 
@@ -150,6 +154,9 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it_and_stores_the_row
         *one_hour(14, computed_at=None),
         *one_hour(15, listen_date=None),
         *one_hour(16, plays_of_date=2),
+        *one_hour(17, listen_count=None, unique_listeners=None),
+        *one_hour(18, listens_per_listener=None),
+        *one_hour(19, diversity_index=None),
     ]
     kpi_lake.write(kpi_table("hourly_kpis").output, BATCH, rows)
 
@@ -157,21 +164,26 @@ def test_every_test_of_hourly_staging_fails_on_what_breaks_it_and_stores_the_row
 
     ages = next(name for name in run.statuses if name.startswith("accepted_values_stg_hourly_kpis"))
     assert run.failed_rows == {
-        "unique_combination_stg_hourly_kpis_listen_date__listen_hour": 1,
+        "unique_combination_of_columns_stg_hourly_kpis_listen_date__listen_hour": 1,
         "not_null_stg_hourly_kpis_listen_date": 1,
         "not_null_stg_hourly_kpis_listen_hour": 1,
-        "in_range_stg_hourly_kpis_0__23__listen_hour": 3,
-        "in_range_stg_hourly_kpis_1__listen_count": 1,
-        "in_range_stg_hourly_kpis_1__unique_listeners": 1,
+        "accepted_range_stg_hourly_kpis_listen_hour__23__0": 2,
+        "not_null_stg_hourly_kpis_listen_count": 1,
+        "accepted_range_stg_hourly_kpis_listen_count__1": 1,
+        "not_null_stg_hourly_kpis_unique_listeners": 1,
+        "accepted_range_stg_hourly_kpis_unique_listeners__1": 1,
         "not_above_stg_hourly_kpis_listen_count__unique_listeners": 1,
-        "in_range_stg_hourly_kpis_1__listens_per_listener": 1,
-        "in_range_stg_hourly_kpis_1__top_artist_listen_count__True": 1,
+        "not_null_stg_hourly_kpis_listens_per_listener": 1,
+        "accepted_range_stg_hourly_kpis_listens_per_listener__1": 1,
+        "accepted_range_stg_hourly_kpis_top_artist_listen_count__1": 1,
         "not_above_stg_hourly_kpis_listen_count__top_artist_listen_count": 1,
-        "in_range_stg_hourly_kpis_0__1__diversity_index": 2,
+        "not_null_stg_hourly_kpis_diversity_index": 1,
+        "accepted_range_stg_hourly_kpis_diversity_index__False__0": 1,
+        "accepted_range_stg_hourly_kpis_diversity_index__1": 1,
         ages: 1,
         "not_null_stg_hourly_kpis_computed_at": 1,
         "one_batch_stg_hourly_kpis_": 2,
-        "matches_its_audit_columns_stg_hourly_kpis_": 1,
+        "matches_its_audit_columns_stg_hourly_kpis_": 2,
     }
     assert run.named("pass") == set()
     assert run.statuses["hourly_kpis"] == "skipped"
@@ -207,27 +219,27 @@ def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **
 
 
 @pytest.mark.parametrize(
-    ("audit", "complaints"),
+    "audit",
     [
-        pytest.param({"rows_of_date": 3}, 1, id="a row more was written than loaded"),
-        pytest.param({"rows_of_date": 1}, 1, id="a row was loaded twice"),
-        pytest.param({"plays_of_date": 5}, 1, id="a play more was counted than loaded"),
-        pytest.param({"dates_of_batch": 2}, 1, id="a date more was computed than loaded"),
+        pytest.param({"rows_of_date": 3}, id="a row more was written than loaded"),
+        pytest.param({"rows_of_date": 1}, id="a row was loaded twice"),
+        pytest.param({"plays_of_date": 5}, id="a play more was counted than loaded"),
+        pytest.param({"dates_of_batch": 2}, id="a date more was computed than loaded"),
         *(
-            pytest.param({name: None}, 1, id=f"no {name}")
+            pytest.param({name: None}, id=f"no {name}")
             for name in ("rows_of_date", "plays_of_date", "dates_of_batch")
         ),
     ],
 )
 def test_staging_that_is_not_what_was_computed_keeps_the_mart_unloaded(
-    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, audit: Row, complaints: int
+    kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, audit: Row
 ) -> None:
     rows = genre_level_kpis(BATCH, {date(2024, 6, 1): {"rock": 3, "jazz": 1}})
     kpi_lake.write(kpi_table("genre_level_kpis").output, BATCH, [row | audit for row in rows])
 
     run = group(dbt, "genre_level_kpis")
 
-    assert run.failed_rows == {"matches_its_audit_columns_stg_genre_level_kpis_": complaints}
+    assert run.failed_rows == {"matches_its_audit_columns_stg_genre_level_kpis_": 1}
     assert run.statuses["genre_level_kpis"] == "skipped"
     assert not warehouse.rows(f"select 1 from information_schema.tables where table_schema = '{warehouse.reporting}'")
 
@@ -275,7 +287,7 @@ def test_every_test_of_the_marts_fails_on_what_breaks_it_and_a_late_load_warns(
         f"{test}{mart}_{columns}": rows
         for mart, key in (("genre_level_kpis", "track_genre"), ("hourly_kpis", "listen_hour"))
         for test, columns, rows in (
-            ("unique_combination_", f"listen_date__{key}", 1),
+            ("unique_combination_of_columns_", f"listen_date__{key}", 1),
             ("one_batch_per_date_", "", 2),
             ("not_null_", "listen_date", 1),
             ("not_null_", key, 1),

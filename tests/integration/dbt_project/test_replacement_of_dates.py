@@ -1,6 +1,5 @@
 """How the marts take a batch: a date as a whole or not at all, and never an older state of it."""
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -140,55 +139,6 @@ def test_a_merge_that_fails_takes_the_deletion_back(
     assert run.statuses["genre_level_kpis"] == "error"
     assert _first_words(run.statements["genre_level_kpis"])[-2:] == ["delete from", "merge into"]
     assert warehouse.mart("genre_level_kpis") == before
-
-
-def test_nothing_reads_before_the_mart_is_locked_and_one_transaction_holds_all(load_genres: Any) -> None:
-    load_genres(FIRST, {JUNE_1: {"rock": 3}})
-
-    run = load_genres(LATER, {JUNE_1: {"rock": 4}})
-
-    statements = [
-        words for words in _first_words(run.statements["genre_level_kpis"]) if not words.startswith("comment")
-    ]
-    assert statements[:2] == ["BEGIN", "lock table"]
-    assert statements[-1] == "COMMIT"
-    assert statements.count("BEGIN") == statements.count("COMMIT") == 1
-    changes = [words for words in statements if words.split()[0] in {"create", "insert", "delete", "merge"}]
-    assert changes == ["create temporary", "insert into", "delete from", "merge into"]
-    lock = next(sql for sql in run.statements["genre_level_kpis"] if "lock table" in sql)
-    assert re.findall(r'"([^"]+)"(?:,|$)', lock.split("lock table")[1]) == [
-        "genre_level_kpis",
-        "stg_genre_level_kpis",
-    ]
-
-
-def test_staging_is_built_beside_and_swapped_in_one_transaction(
-    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse
-) -> None:
-    run = load_genres(FIRST, {JUNE_1: {"rock": 3}})
-
-    statements = _first_words(run.statements["stg_genre_level_kpis"])
-    assert [words for words in statements if words.split()[0] not in {"comment", "with"}] == [
-        "BEGIN",
-        "drop table",
-        "create table",
-        f"copy {warehouse.database}",
-        "drop table",
-        "alter table",
-        "COMMIT",
-    ]
-    copy = next(sql for sql in run.statements["stg_genre_level_kpis"] if "copy " in sql)
-    assert copy.split("copy ")[1].split() == [
-        f'"{warehouse.database}"."{warehouse.staging}"."stg_genre_level_kpis__dbt_tmp"',
-        "from",
-        f"'s3://{kpi_lake.bucket}/{kpi_table('genre_level_kpis').output}/batch_id={FIRST.batch_id}/manifest.json'",
-        "iam_role",
-        f"'{os.environ['MUSIC_STREAMS_COPY_ROLE_ARN']}'",
-        "format",
-        "as",
-        "parquet",
-        "manifest",
-    ]
 
 
 def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: Warehouse, dbt: WarmDbt) -> None:

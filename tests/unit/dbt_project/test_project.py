@@ -109,7 +109,7 @@ def test_column_descriptions_are_written_once_in_doc_blocks_which_are_all_used(m
         for block in manifest.docs.values()
         if block.package_name == "music_streams"
     }
-    assert ours.keys() - {"__overview__"} == {match[1] for match in used if match}
+    assert ours.keys() - {"__overview__", "glue"} == {match[1] for match in used if match}
     assert len(set(ours.values())) == len(ours)
 
 
@@ -125,9 +125,9 @@ def test_every_model_states_its_grain_which_is_tested_and_enforces_its_contract(
         grain = model.config.meta["grain"]
         assert f"One row per {' and '.join(grain)}." in " ".join(model.description.split())
         unique = [
-            test.test_metadata.kwargs.get("columns") or [test.test_metadata.kwargs["column_name"]]
+            test.test_metadata.kwargs["combination_of_columns"]
             for test in tests
-            if test.attached_node == model.unique_id and test.test_metadata.name in {"unique_combination", "unique"}
+            if test.attached_node == model.unique_id and test.test_metadata.name == "unique_combination_of_columns"
         ]
         assert unique == [grain]
         assert model.config.unique_key in (None, grain)
