@@ -25,6 +25,7 @@ from contract.bucket import Bucket
 from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES
 from contract.rejections import latest_listen_time
+from glue_jobs.compute_kpis import AUDIT_COLUMNS
 from infra.deployment import Deployment
 from sandbox import landing
 from sandbox.aws.credentials import ACCESS_KEY_ID
@@ -152,7 +153,7 @@ def _our_results(bucket: Bucket, batch_id: str) -> Results:
         entries = _record(bucket, table.copy_manifest(batch_id))["entries"]
         keys = [entry["url"].removeprefix(bucket.url("")) for entry in entries]
         parts = [pyarrow.parquet.read_table(io.BytesIO(bucket.read(key))) for key in keys]
-        kpis[table.name] = pa.concat_tables(parts).drop_columns(["batch_id", "computed_at"])
+        kpis[table.name] = pa.concat_tables(parts).drop_columns(AUDIT_COLUMNS)
     return Results(kpis, record["accepted_by_date"], record["rejected_by_reason"])
 
 

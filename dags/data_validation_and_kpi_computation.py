@@ -23,7 +23,7 @@ from cosmos import (
 )
 from music_streams import alerts, tasks
 from music_streams.batches import batch_id, unknown_params
-from music_streams.dbt import PublishDbtDocs, check_staged_rows_against, raise_what_dbt_found
+from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -235,7 +235,6 @@ with DAG(
             ),
             operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
         )
-        check_staged_rows_against(write_kpis, f"stg_{table.name}", counts=f"stg_{table.name.removesuffix('s')}_counts")
         wait_for_curation >> trigger_kpi_job >> wait_for_kpi_job >> write_kpis >> test_kpis_reconcile
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]

@@ -1,18 +1,18 @@
-"""Glue jobs of the KPI tables: from a committed batch to Parquet parts, counts, and the COPY manifest, written last.
+"""Glue jobs of the KPI tables: from a committed batch to Parquet parts and the COPY manifest, written last.
 
 One script for all: the argument `kpi_table` says which table, by its name in `contract.kpi_tables`.
 """
 
-import csv
 import datetime as dt
 import io
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 
 from contract import layout
@@ -27,7 +27,8 @@ from glue_jobs.kernel import connection
 from glue_jobs.kpis import PartOfDate, ReferenceTables, columns_of, combine_parts, compute_part
 
 ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
-COUNTS_COLUMNS = ("listen_date", "row_count", "play_count", "batch_id", "computed_at")
+# What a row tells of its batch, behind its KPIs.
+AUDIT_COLUMNS = ("rows_of_date", "plays_of_date", "dates_of_batch", "batch_id", "computed_at")
 
 
 def parts_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[PartOfDate]:
@@ -60,41 +61,55 @@ def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distri
     return pa.concat_tables(rows).sort_by([(column, "ascending") for column in table.key])
 
 
+def plays_by_date(rows: pa.Table) -> pa.Table:
+    """The dates of KPI rows, each with its `rows_of_date` and its `plays_of_date`."""
+    counted = rows.group_by("listen_date", use_threads=False).aggregate([([], "count_all"), ("listen_count", "sum")])
+    return counted.select(["listen_date", "count_all", "listen_count_sum"]).rename_columns(
+        ["listen_date", "rows_of_date", "plays_of_date"]
+    )
+
+
+def with_audit_columns(rows: pa.Table, *, batch_id: str, computed_at: dt.datetime) -> pa.Table:
+    """The rows with AUDIT_COLUMNS: dbt compares what COPY has loaded with what each loaded row says of its date."""
+    dates = plays_by_date(rows)
+    dates_of_rows = dates.take(
+        pyarrow.compute.index_in(rows["listen_date"], value_set=dates["listen_date"].combine_chunks())
+    )
+    of_batch = (
+        pa.scalar(len(dates), pa.int64()),
+        pa.scalar(batch_id, pa.string()),
+        pa.scalar(computed_at, pa.timestamp("us")),
+    )
+    columns = [
+        dates_of_rows["rows_of_date"],
+        dates_of_rows["plays_of_date"],
+        *(pa.repeat(value, len(rows)) for value in of_batch),
+    ]
+    for name, column in zip(AUDIT_COLUMNS, columns, strict=True):
+        rows = rows.append_column(name, column)
+    return rows
+
+
 def write(
     table: KpiTable, rows: pa.Table, bucket: Bucket, *, batch_id: str, attempt: str, computed_at: dt.datetime
 ) -> None:
-    """Write the rows below this attempt's prefix, the counts, and last the COPY manifest that makes them count."""
-    stamped = rows.append_column("batch_id", pa.repeat(pa.scalar(batch_id), len(rows))).append_column(
-        "computed_at", pa.repeat(pa.scalar(computed_at, pa.timestamp("us")), len(rows))
-    )
-    folder = f"{table.output}/batch_id={batch_id}"
-    key = f"{folder}/attempt={attempt}/part-00000.parquet"
+    """Write the rows below this attempt's prefix, and last the COPY manifest that makes them count."""
+    key = f"{table.output}/batch_id={batch_id}/attempt={attempt}/part-00000.parquet"
     content = io.BytesIO()
-    pyarrow.parquet.write_table(stamped, content)
+    pyarrow.parquet.write_table(with_audit_columns(rows, batch_id=batch_id, computed_at=computed_at), content)
     bucket.write(key, content.getvalue())
-    row_counts, play_counts = Counter[str](), Counter[str]()
-    for date, plays in zip(rows["listen_date"].to_pylist(), rows["listen_count"].to_pylist(), strict=True):
-        row_counts[date.isoformat()] += 1
-        play_counts[date.isoformat()] += plays
-    bucket.write(f"{folder}/counts.csv", counts_csv(row_counts, play_counts, batch_id, computed_at), "text/csv")
+    dates = plays_by_date(rows).to_pylist()
     manifest: dict[str, Any] = {
         "entries": [{"url": bucket.url(key), "mandatory": True, "meta": {"content_length": len(content.getvalue())}}],
         "batch_id": batch_id,
         "computed_at": computed_at.isoformat(),
-        "dates": {date: {"rows": count, "plays": play_counts[date]} for date, count in sorted(row_counts.items())},
+        "dates": {
+            date["listen_date"].isoformat(): {"rows": date["rows_of_date"], "plays": date["plays_of_date"]}
+            for date in dates
+        },
     }
     bucket.write_json(table.copy_manifest(batch_id), manifest)
-    print(f"batch {batch_id}: {len(row_counts)} dates computed, {len(rows)} rows in {bucket.url(key)}")
-
-
-def counts_csv(row_counts: Counter[str], play_counts: Counter[str], batch_id: str, computed_at: dt.datetime) -> bytes:
-    """Return the counts per date as CSV with a header: dbt loads them to compare with what COPY loaded."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COUNTS_COLUMNS)
-    for date, count in sorted(row_counts.items()):
-        writer.writerow([date, count, play_counts[date], batch_id, computed_at.isoformat(" ")])
-    return text.getvalue().encode()
+    print(f"batch {batch_id}: {len(dates)} dates computed, {len(rows)} rows in {bucket.url(key)}")
 
 
 def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:

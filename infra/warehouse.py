@@ -7,6 +7,10 @@ from typing import Any
 
 from infra.stacks import DeploymentError
 
+# Of dbt's sessions. Tasks end after an hour, and try again. A session that a lost worker has left behind holds a lock.
+STATEMENT_TIMEOUT_MINUTES = 30
+SESSION_TIMEOUT_MINUTES = 10
+
 ENDED = frozenset({"FINISHED", "FAILED", "ABORTED"})
 COMPUTE = "serverless-compute"
 
@@ -43,7 +47,8 @@ class Warehouse:
     def let_in(self, role_name: str) -> None:
         """Let whoever has the IAM role make schemas; it owns what it makes, and has no other rights.
 
-        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Repeating changes nothing.
+        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Its statements and its idle
+        sessions end in time. Repeating changes nothing.
 
         Raises:
             DeploymentError: a statement failed.
@@ -55,6 +60,9 @@ class Warehouse:
         if not known:
             self._run(f'create user "{user}" password disable', administrator)
         self._run(f'grant create on database "{self.database}" to "{user}"', administrator)
+        milliseconds = STATEMENT_TIMEOUT_MINUTES * 60_000
+        self._run(f'alter user "{user}" set statement_timeout to {milliseconds}', administrator)
+        self._run(f'alter user "{user}" session timeout {SESSION_TIMEOUT_MINUTES * 60}', administrator)
 
     def _rows(self, sql: str, secret_arn: str) -> list[Any]:
         statement = self._run(sql, secret_arn)

@@ -1,4 +1,4 @@
-"""How the dbt tasks are ordered, what becomes of one that failed, and which docs are published."""
+"""What becomes of a dbt task that failed, and which docs are published."""
 
 import json
 import logging
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from cosmos import DbtTaskGroup, TestIndirectSelection
 from cosmos.operators.local import DbtDocsS3LocalOperator
 
 from contract import layout
@@ -34,16 +33,6 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
         catalog = Path(project_dir) / "target" / "catalog.json"
         if catalog.exists() and not json.loads(catalog.read_text())["errors"]:
             super().upload_to_cloud_storage(project_dir, **context)
-
-
-def check_staged_rows_against(group: DbtTaskGroup, staged: str, *, counts: str) -> None:
-    """Let the tests that compare staged rows with their counts run with the rows, once the counts are loaded.
-
-    Building one model with dbt runs such a test with either of the two, or, `buildable`, with none.
-    """
-    rows_task = group.get_child_by_label(f"{staged}_model_build")
-    group.get_child_by_label(f"{counts}_model_build") >> rows_task
-    rows_task.indirect_selection = TestIndirectSelection.EAGER.value
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001

@@ -28,23 +28,21 @@
 {%- endmacro %}
 
 
-{#- Pre-hook of a mart. Raises unless every row of the staged relations belongs to this run's batch. -#}
-{% macro assert_staged_batch(staged_relations) -%}
+{#- Pre-hook of a mart. Raises unless every row of its staging belongs to this run's batch. -#}
+{% macro assert_staged_batch(staged) -%}
 
     {%- if execute -%}
         {%- set batch_id = required_batch_id() -%}
-        {%- for staged in staged_relations -%}
-            {%- set foreign_batches = run_query(
-                "select distinct batch_id from " ~ staged ~ " where batch_id is null or batch_id <> '" ~ batch_id
-                ~ "' order by batch_id"
-            ).columns[0].values() -%}
-            {%- if foreign_batches -%}
-                {%- do exceptions.raise_compiler_error(
-                    "This run loads batch " ~ batch_id ~ ", but " ~ staged ~ " holds rows of batch "
-                    ~ foreign_batches | join(', ') ~ ". Load staging for this batch first: build its parents too."
-                ) -%}
-            {%- endif -%}
-        {%- endfor -%}
+        {%- set foreign_batches = run_query(
+            "select distinct batch_id from " ~ staged ~ " where batch_id is null or batch_id <> '" ~ batch_id
+            ~ "' order by batch_id"
+        ).columns[0].values() -%}
+        {%- if foreign_batches -%}
+            {%- do exceptions.raise_compiler_error(
+                "This run loads batch " ~ batch_id ~ ", but " ~ staged ~ " holds rows of batch "
+                ~ foreign_batches | join(', ') ~ ". Load staging for this batch first: build its parents too."
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 
 {%- endmacro %}

@@ -1,16 +1,74 @@
 {#-
-    How a mart takes a batch. A date is replaced as a whole or not at all: the model's SELECT decides which (its guard),
-    then its vanished keys are deleted and its rows merged, in one transaction that began by locking the mart.
+    How a mart takes a batch: `incremental_strategy='replace_dates'`. A date is replaced as a whole or not at all: the
+    model's SELECT decides which (its guard), then their vanished keys are deleted and their rows merged, in one
+    transaction that began by locking out other loads.
 -#}
 
 {#-
-    First pre-hook of a mart: begins the transaction and locks the mart, if it exists, and the staged relations, before
-    anything reads them. So the guard judges the rows that the merge meets, and nobody swaps staging in between.
+    The SELECT of a mart: the rows of the staged dates that are not behind the mart's, but for what only the tests of
+    staging need. `staging` is the name of the model that holds one batch.
 -#}
-{% macro lock_for_replacement(staged_relations) -%}
+{% macro replace_dates(staging) -%}
 
-    {%- set mart = load_cached_relation(this) -%}
-    lock table {{ ([mart] + staged_relations if mart else staged_relations) | join(', ') }}
+    {{- config(pre_hook=[
+        "{{ lock_loads(ref('" ~ staging ~ "')) }}",
+        "{{ assert_staged_batch(ref('" ~ staging ~ "')) }}",
+    ]) -}}
+
+    with
+
+    staged as (
+
+        select * from {{ ref(staging) }}
+
+    ),
+
+    staged_dates as (
+
+        {{ plays_by_date('staged') }}
+
+    ),
+
+    {% if is_incremental() %}
+
+    loaded_dates as (
+
+        {{ plays_by_date(this) }}
+
+    ),
+
+    taken_dates as (
+
+        select staged_dates.listen_date
+        from staged_dates
+        left join loaded_dates
+            on staged_dates.listen_date = loaded_dates.listen_date
+        where
+            loaded_dates.listen_date is null
+            or {{ is_not_behind('staged_dates', 'loaded_dates') }}
+
+    )
+
+    {% else %}
+
+    taken_dates as (
+
+        select listen_date from staged_dates
+
+    )
+
+    {% endif %}
+
+    select
+        {% for column in model.columns if column != 'loaded_at' -%}
+            staged.{{ column }},
+        {% else -%}
+            staged.*, {# in a unit test, which knows no contract #}
+        {% endfor -%}
+        getdate() as loaded_at
+    from staged
+    inner join taken_dates
+        on staged.listen_date = taken_dates.listen_date
 
 {%- endmacro %}
 
@@ -43,17 +101,16 @@
 {%- endmacro %}
 
 
-{#- dbt's merge, preceded by the deletion of keys that the taken periods (meta.replaced_by) no longer hold. -#}
-{% macro redshift__get_incremental_merge_sql(arg_dict) -%}
+{#- The strategy: dbt's merge, preceded by the deletion of keys that the taken dates no longer hold. -#}
+{% macro get_incremental_replace_dates_sql(arg_dict) %}
 
     {%- set mart = arg_dict['target_relation'] -%}
     {%- set taken = arg_dict['temp_relation'] -%}
-    {%- set period = config.meta_require('replaced_by') -%}
 
     {#- A statement of its own: of several in one, only the first carries the query comment. -#}
     {%- call statement('delete_vanished_keys') -%}
     delete from {{ mart }}
-    where {{ period }} in (select {{ period }} from {{ taken }})
+    where listen_date in (select listen_date from {{ taken }})
     and not exists (
         select 1
         from {{ taken }} as taken
@@ -64,6 +121,6 @@
     )
     {%- endcall -%}
 
-    {{ default__get_incremental_merge_sql(arg_dict) }}
+    {{ get_incremental_merge_sql(arg_dict) }}
 
-{%- endmacro %}
+{% endmacro %}

@@ -2,41 +2,54 @@
     A table that holds exactly what one COPY loads: the model's SQL is that COPY, the model's contract is the table.
     (COPY maps Parquet by position, so the contract's columns stand in the file's order.)
 
-    It is built beside and swapped in, in one transaction: readers see the old rows until the COMMIT, and a COPY that
-    fails changes nothing. dbt's own drop and rename helpers commit half-way, hence plain SQL.
+    It is emptied and filled in one transaction: readers see the old rows until the COMMIT, views on it live on, and a COPY
+    that fails changes nothing. Only a table with other columns than the contract's is dropped and made anew.
 -#}
 {% materialization s3_copy, adapter='redshift' %}
 
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set beside = make_intermediate_relation(target_relation) -%}
+    {%- set existing = load_cached_relation(this) -%}
 
     {%- do required_batch_id() -%}
     {%- do required_bucket() -%}
 
+    {#- Whatever reads the catalogue takes a snapshot, so it is done with before the transaction that loads. -#}
+    {%- set outdated = existing and not has_the_contracts_columns(existing) -%}
+    {%- if outdated -%}
+        {%- do refuse_while_views_depend_on(existing) -%}
+    {%- endif -%}
+    {%- do create_load_lock(target_relation) -%}
+    {%- do adapter.commit() -%}
+
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
+
+    {% call statement('lock_loads') -%}
+        {{ lock_loads(target_relation) }}
+    {%- endcall %}
+
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {% call statement('drop_leftover') -%}
-        drop table if exists {{ beside }}
-    {%- endcall %}
+    {% if outdated -%}
+        {% call statement('drop_outdated') -%}
+            drop table {{ existing }}
+        {%- endcall %}
+    {%- endif %}
 
-    {% call statement('create_beside') -%}
-        create table {{ beside }}
-        {{ get_table_columns_and_constraints() }}
-        {{ dist(config.get('dist')) }}
-        {{ sort(config.get('sort_type'), config.get('sort')) }}
-    {%- endcall %}
+    {% if existing and not outdated -%}
+        {% call statement('empty') -%}
+            delete from {{ target_relation }}
+        {%- endcall %}
+    {%- else -%}
+        {% call statement('create') -%}
+            create table {{ target_relation }}
+            {{ get_table_columns_and_constraints() }}
+            {{ dist(config.get('dist')) }}
+            {{ sort(config.get('sort_type'), config.get('sort')) }}
+        {%- endcall %}
+    {%- endif %}
 
     {% call statement('main') -%}
         {{ sql }}
-    {%- endcall %}
-
-    {% call statement('drop_old') -%}
-        drop table if exists {{ target_relation }}
-    {%- endcall %}
-
-    {% call statement('swap') -%}
-        alter table {{ beside }} rename to {{ adapter.quote(target_relation.identifier) }}
     {%- endcall %}
 
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=False) -%}
@@ -53,10 +66,59 @@
 {% endmaterialization %}
 
 
-{#- The table that a COPY fills: the one that s3_copy swaps in afterwards. -#}
-{% macro table_beside(relation) -%}
+{#- Whether a table has the columns of the model's contract, with their types, in their order. -#}
+{% macro has_the_contracts_columns(relation) -%}
 
-    {{- return(make_intermediate_relation(relation)) -}}
+    {%- set found = [] -%}
+    {%- for column in adapter.get_columns_in_relation(relation) -%}
+        {%- do found.append((column.name | lower, column.data_type)) -%}
+    {%- endfor -%}
+    {%- set wanted = [] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do wanted.append((column.name | lower, type_in_the_catalogue(column.data_type))) -%}
+    {%- endfor -%}
+    {{- return(found == wanted) -}}
+
+{%- endmacro %}
+
+
+{#- How the catalogue spells a type of a contract. -#}
+{% macro type_in_the_catalogue(data_type) -%}
+
+    {%- set spelled_out = {'varchar': 'character varying', 'timestamp': 'timestamp without time zone'} -%}
+    {%- set name = data_type.split('(')[0] -%}
+    {{- return(data_type | replace(name, spelled_out.get(name, name), 1)) -}}
+
+{%- endmacro %}
+
+
+{#- Raises when views depend on the table, which therefore cannot be dropped. -#}
+{% macro refuse_while_views_depend_on(relation) -%}
+
+    {%- set views = [] -%}
+    {%- for row in redshift__get_relations() -%}
+        {%- if (row['referenced_schema'], row['referenced_name']) == (relation.schema, relation.identifier) -%}
+            {%- do views.append(row['dependent_schema'] ~ '.' ~ row['dependent_name']) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if views -%}
+        {%- do exceptions.raise_compiler_error(
+            "The contract of " ~ relation ~ " has changed, so the table must be dropped and made anew, but views depend on"
+            ~ " it: " ~ views | sort | join(', ') ~ ". Drop them, or make them anew `with no schema binding`, and load again."
+        ) -%}
+    {%- endif -%}
+
+{%- endmacro %}
+
+
+{#- The COPY of the parts that this batch's manifest names: the SQL of a staging model. -#}
+{% macro copy_kpis(kpis) -%}
+
+    copy {{ this }}
+    from '{{ batch_folder(kpis) }}/manifest.json'
+    iam_role {{ copy_role() }}
+    format as parquet
+    manifest
 
 {%- endmacro %}
 

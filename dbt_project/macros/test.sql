@@ -1,8 +1,13 @@
 {#-
-    dbt's test, but for `store_failures`: dbt would drop and create a table for every test of every run. This one writes
-    a table only when rows failed, and adds them to those of earlier runs, unless the test's columns have changed.
+    dbt's test, but where `meta: {failed_rows: kept}` asks for it: dbt's `store_failures` would drop and create a table for
+    every test of every run. This one writes a table only when rows failed, and adds them to those of earlier runs,
+    unless the test's columns have changed.
 -#}
 {% materialization test, adapter='redshift' %}
+
+    {%- if config.get('meta', {}).get('failed_rows') != 'kept' -%}
+        {{- return(dbt.materialization_test_default()) -}}
+    {%- endif -%}
 
     {%- set failed_rows = get_limit_subquery_sql(sql, config.get('limit')) -%}
 
@@ -11,7 +16,7 @@
     {%- endcall %}
 
     {%- set relations = [] -%}
-    {%- if should_store_failures() and load_result('main')['data'][0][0] -%}
+    {%- if load_result('main')['data'][0][0] -%}
         {%- do relations.append(store_failed_rows(failed_rows)) -%}
     {%- endif -%}
 

@@ -47,6 +47,7 @@ _STATEMENTS = _pattern(
     r"(?:create|drop)\s+schema\b",
     rf"(?:create|drop)\s+(?:role|group)\s+{NAME}$",
     rf"create\s+user\s+{NAME}\s+password\s+disable$",
+    rf"alter\s+user\s+{NAME}\s+(?:set\s+statement_timeout\s+to|session\s+timeout)\s+\d+$",
     r"drop\s+(?:table|view)\b",
     rf"alter\s+table\s+{QUALIFIED_NAME}\s+(?:rename|add\s+column|drop\s+column|owner\s+to)\b",
     r"$",
@@ -97,6 +98,7 @@ _EDITS = [
         (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z]+)\s*,", r"\1('\2',"),
         (r"\)\s*with\s+no\s+schema\s+binding$", ")"),
         (r"\bpassword\s+disable$", "password null"),
+        (r"\bsession\s+timeout\s+(\d+)$", r"set idle_in_transaction_session_timeout to '\1s'"),
         (r"^((?:set|reset|show)\s+)query_group\b", r"\1redshift.query_group"),
     )
 ]

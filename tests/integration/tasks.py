@@ -11,15 +11,11 @@ WAIT = {
     GENRE: "wait_for_spark_genre_level_kpis_job_completion_task",
     HOURLY: "wait_for_spark_hourly_kpis_job_completion_task",
 }
-# The first, second and third task that dbt has for a table.
-LOAD_COUNTS, LOAD_ROWS, MERGE = (
+# The first and the second task that dbt has for a table.
+LOAD, MERGE = (
     {
         GENRE: f"write_genre_level_kpis_to_redshift.{genre_level}_model_build",
         HOURLY: f"write_hourly_kpis_to_redshift.{hourly}_model_build",
     }
-    for genre_level, hourly in (
-        ("stg_genre_level_kpi_counts", "stg_hourly_kpi_counts"),
-        ("stg_genre_level_kpis", "stg_hourly_kpis"),
-        ("genre_level_kpis", "hourly_kpis"),
-    )
+    for genre_level, hourly in (("stg_genre_level_kpis", "stg_hourly_kpis"), ("genre_level_kpis", "hourly_kpis"))
 )

@@ -18,7 +18,7 @@ from sandbox.lifecycle import Part
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import RunningSandbox, fork_in, halt_when, kill, wait_for
 from tests.integration.exact_tables import SMALL, History, day
-from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, LOAD_ROWS, MERGE, TRIGGER, WAIT
+from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD, MERGE, TRIGGER, WAIT
 
 pytestmark = pytest.mark.timeout(1200)  # many crashes, on a busy machine too
 
@@ -155,7 +155,7 @@ def halted_merges(sandbox: RunningSandbox) -> Iterator[None]:
 def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
     """Kill dbt in a COPY, then dbt, its session and the whole warehouse in a merge. Its task has no try left then."""
     with halting_lock(sandbox):
-        task = sandbox.task_process(run_id, LOAD_ROWS[HOURLY])
+        task = sandbox.task_process(run_id, LOAD[HOURLY])
         aws = sandbox.sandbox.processes.running()[Part.AWS]
         aws.suspend()  # so that COPY waits for its file
         backend_of(sandbox, COPYING)
@@ -178,7 +178,7 @@ def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
     run = sandbox.end_of(run_id)
     assert (run.state, run.tasks[MERGE[GENRE]]) == ("failed", "failed")
     assert sandbox.task(run_id, MERGE[GENRE])["try_number"] == 3
-    assert sandbox.task(run_id, LOAD_ROWS[HOURLY])["try_number"] > 1
+    assert sandbox.task(run_id, LOAD[HOURLY])["try_number"] > 1
     sandbox.sandbox.start({Part.REDSHIFT})
 
 
@@ -254,9 +254,9 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
 
     # One outage for two phases: one table is computed while the other is loaded.
     with sandbox.spark(sandbox.wait_for_glue_run(HOURLY, batch, number=1)).suspended():
-        sandbox.wait_for_task(run_id, LOAD_COUNTS[GENRE], "running")
+        sandbox.wait_for_task(run_id, LOAD[GENRE], "running")
         sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
-    recover(sandbox, run_id, LOAD_COUNTS[GENRE])
+    recover(sandbox, run_id, LOAD[GENRE])
     assert sandbox.end_of(run_id).state == "failed"
     assert [run["JobRunState"] for run in sandbox.glue_runs(HOURLY, batch)] == ["FAILED"]
     history.assert_nothing_lost()

@@ -134,7 +134,7 @@ def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path:
     assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)
 
     # An old run's load is cleared: what has vanished stays vanished.
-    sandbox.clear(lenient.run_id, "write_genre_level_kpis_to_redshift.stg_genre_level_kpi_counts_model_build")
+    sandbox.clear(lenient.run_id, "write_genre_level_kpis_to_redshift.stg_genre_level_kpis_model_build")
     cleared = sandbox.end_of(lenient.run_id)
     assert cleared.state == "success", cleared.errors
     assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)

@@ -11,7 +11,7 @@ from contract.records import pending_batches
 from sandbox.sample_events import FIRST_DAY
 from tests.integration.conftest import RunningSandbox, kill
 from tests.integration.exact_tables import SMALL, TABLES, History, day, streams, table
-from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD_COUNTS, TRIGGER, WAIT
+from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD, TRIGGER, WAIT
 
 pytestmark = pytest.mark.timeout(1200)  # some runs, on a busy machine too
 
@@ -98,7 +98,7 @@ def test_a_glue_run_that_outlives_its_task_commits_and_the_second_one_finds_the_
     "task_ids",
     [
         pytest.param(["test_kpis_reconcile"], id="from the reconciliation"),
-        pytest.param([LOAD_COUNTS[GENRE], LOAD_COUNTS[HOURLY]], id="from the loads, with what it computed then"),
+        pytest.param([LOAD[GENRE], LOAD[HOURLY]], id="from the loads, with what it computed then"),
         pytest.param(["validate_datasets"], id="from the beginning"),
     ],
 )

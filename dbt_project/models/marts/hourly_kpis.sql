@@ -1,78 +1,9 @@
 {{
     config(
+        incremental_strategy='replace_dates',
         unique_key=['listen_date', 'listen_hour'],
         sort=['listen_date', 'listen_hour'],
-        meta={'replaced_by': 'listen_date'},
-        pre_hook=[
-            "{{ lock_for_replacement([ref('stg_hourly_kpis'), ref('stg_hourly_kpi_counts')]) }}",
-            "{{ assert_staged_batch([ref('stg_hourly_kpis'), ref('stg_hourly_kpi_counts')]) }}",
-        ],
     )
 }}
 
-with
-
-staged as (
-
-    select * from {{ ref('stg_hourly_kpis') }}
-
-),
-
-staged_dates as (
-
-    {{ plays_by_date('staged') }}
-
-),
-
-{% if is_incremental() %}
-
-loaded_dates as (
-
-    {{ plays_by_date(this) }}
-
-),
-
-taken_dates as (
-
-    select staged_dates.listen_date
-    from staged_dates
-    left join loaded_dates
-        on staged_dates.listen_date = loaded_dates.listen_date
-    where
-        loaded_dates.listen_date is null
-        or {{ is_not_behind('staged_dates', 'loaded_dates') }}
-
-),
-
-{% else %}
-
-taken_dates as (
-
-    select listen_date from staged_dates
-
-),
-
-{% endif %}
-
-final as (
-
-    select
-        staged.listen_date,
-        staged.listen_hour,
-        staged.listen_count,
-        staged.unique_listeners,
-        staged.listens_per_listener,
-        staged.top_artist,
-        staged.top_artist_listen_count,
-        staged.diversity_index,
-        staged.most_engaged_age_group,
-        staged.batch_id,
-        staged.computed_at,
-        getdate() as loaded_at
-    from staged
-    inner join taken_dates
-        on staged.listen_date = taken_dates.listen_date
-
-)
-
-select * from final
+{{ replace_dates('stg_hourly_kpis') }}

@@ -1,5 +1,1 @@
-copy {{ table_beside(this) }}
-from '{{ batch_folder(source('glue', 'genre_level_kpis')) }}/manifest.json'
-iam_role {{ copy_role() }}
-format as parquet
-manifest
+{{ copy_kpis(source('glue', 'genre_level_kpis')) }}

@@ -2,21 +2,23 @@
 
 with
 
-counted as (
+staged as (
 
     select
         'genre_level_kpis' as mart,
         listen_date,
-        play_count
-    from {{ ref('stg_genre_level_kpi_counts') }}
+        sum(listen_count) as plays
+    from {{ ref('stg_genre_level_kpis') }}
+    group by listen_date
 
     union all
 
     select
         'hourly_kpis' as mart,
         listen_date,
-        play_count
-    from {{ ref('stg_hourly_kpi_counts') }}
+        sum(listen_count) as plays
+    from {{ ref('stg_hourly_kpis') }}
+    group by listen_date
 
 ),
 
@@ -41,15 +43,15 @@ loaded as (
 )
 
 select
-    counted.mart,
-    counted.listen_date,
-    counted.play_count as plays_counted,
+    staged.mart,
+    staged.listen_date,
+    staged.plays as plays_staged,
     loaded.plays as plays_loaded
-from counted
+from staged
 left join loaded
     on
-        counted.mart = loaded.mart
-        and counted.listen_date = loaded.listen_date
+        staged.mart = loaded.mart
+        and staged.listen_date = loaded.listen_date
 where
     loaded.listen_date is null
-    or loaded.plays < counted.play_count
+    or loaded.plays < staged.plays

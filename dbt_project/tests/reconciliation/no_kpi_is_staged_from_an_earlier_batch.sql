@@ -7,14 +7,14 @@ staged as (
     select
         'genre_level_kpis' as mart,
         batch_id
-    from {{ ref('stg_genre_level_kpi_counts') }}
+    from {{ ref('stg_genre_level_kpis') }}
 
     union all
 
     select
         'hourly_kpis' as mart,
         batch_id
-    from {{ ref('stg_hourly_kpi_counts') }}
+    from {{ ref('stg_hourly_kpis') }}
 
 )
 

@@ -1,10 +1,9 @@
-"""Raw KPIs as the Glue jobs leave them in the lake: Parquet parts, counts and the COPY manifest of a batch."""
+"""Raw KPIs as the Glue jobs leave them in the lake: Parquet parts and the COPY manifest of a batch."""
 
-import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -27,6 +26,9 @@ GENRE_LEVEL_KPIS = pa.schema(
         ("average_duration", pa.float64()),
         ("most_popular_track_id", pa.string()),
         ("most_popular_track_name", pa.string()),
+        ("rows_of_date", pa.int64()),
+        ("plays_of_date", pa.int64()),
+        ("dates_of_batch", pa.int64()),
         ("batch_id", pa.string()),
         ("computed_at", pa.timestamp("us")),
     ]
@@ -42,6 +44,9 @@ HOURLY_KPIS = pa.schema(
         ("top_artist_listen_count", pa.int64()),
         ("diversity_index", pa.float64()),
         ("most_engaged_age_group", pa.string()),
+        ("rows_of_date", pa.int64()),
+        ("plays_of_date", pa.int64()),
+        ("dates_of_batch", pa.int64()),
         ("batch_id", pa.string()),
         ("computed_at", pa.timestamp("us")),
     ]
@@ -106,11 +111,11 @@ class LakeOfKpis:
         self.bucket = bucket
         self._written: set[str] = set()
 
-    def write(self, prefix: str, batch: Batch, rows: Sequence[Row], *, counted: Iterable[Row] | None = None) -> None:
-        """Write a batch's KPIs below `prefix`, in two parts; the counts tell of the rows `counted`, if these differ."""
+    def write(self, prefix: str, batch: Batch, rows: Sequence[Row]) -> None:
+        """Write a batch's KPIs below `prefix`, in two parts; a row keeps the audit columns that it has already."""
         folder = f"{prefix}/batch_id={batch.batch_id}"
-        entries = [self._write_part(prefix, folder, part, rows[part::2]) for part in range(2)]
-        self.put(f"{folder}/counts.csv", _counts_csv(batch, rows if counted is None else counted))
+        audited = [audit | row for audit, row in zip(_audit_columns(rows), rows, strict=True)]
+        entries = [self._write_part(prefix, folder, part, audited[part::2]) for part in range(2)]
         self.put(f"{folder}/{layout.MANIFEST}", json.dumps({"entries": entries}).encode())
 
     def put(self, key: str, body: bytes) -> None:
@@ -145,15 +150,16 @@ class LakeOfKpis:
         }
 
 
-def _counts_csv(batch: Batch, rows: Iterable[Row]) -> bytes:
-    row_counts: Counter[date] = Counter()
-    play_counts: Counter[date] = Counter()
+def _audit_columns(rows: Sequence[Row]) -> list[Row]:
+    rows_of = Counter(row["listen_date"] for row in rows)
+    plays_of = Counter[date | None]()
     for row in rows:
-        row_counts[row["listen_date"]] += 1
-        play_counts[row["listen_date"]] += row["listen_count"] or 0
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["listen_date", "row_count", "play_count", "batch_id", "computed_at"])
-    for day in sorted(row_counts):
-        lines.writerow([day, row_counts[day], play_counts[day], batch.batch_id, batch.computed_at])
-    return text.getvalue().encode()
+        plays_of[row["listen_date"]] += row["listen_count"] or 0
+    return [
+        {
+            "rows_of_date": rows_of[row["listen_date"]],
+            "plays_of_date": plays_of[row["listen_date"]],
+            "dates_of_batch": len(rows_of),
+        }
+        for row in rows
+    ]

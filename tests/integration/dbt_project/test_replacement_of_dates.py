@@ -1,6 +1,5 @@
 """How the marts take a batch: a date as a whole or not at all, and never an older state of it."""
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -142,56 +141,6 @@ def test_a_merge_that_fails_takes_the_deletion_back(
     assert warehouse.mart("genre_level_kpis") == before
 
 
-def test_nothing_reads_before_the_mart_is_locked_and_one_transaction_holds_all(load_genres: Any) -> None:
-    load_genres(FIRST, {JUNE_1: {"rock": 3}})
-
-    run = load_genres(LATER, {JUNE_1: {"rock": 4}})
-
-    statements = [
-        words for words in _first_words(run.statements["genre_level_kpis"]) if not words.startswith("comment")
-    ]
-    assert statements[:2] == ["BEGIN", "lock table"]
-    assert statements[-1] == "COMMIT"
-    assert statements.count("BEGIN") == statements.count("COMMIT") == 1
-    changes = [words for words in statements if words.split()[0] in {"create", "insert", "delete", "merge"}]
-    assert changes == ["create temporary", "insert into", "delete from", "merge into"]
-    lock = next(sql for sql in run.statements["genre_level_kpis"] if "lock table" in sql)
-    assert re.findall(r'"([^"]+)"(?:,|$)', lock.split("lock table")[1]) == [
-        "genre_level_kpis",
-        "stg_genre_level_kpis",
-        "stg_genre_level_kpi_counts",
-    ]
-
-
-def test_staging_is_built_beside_and_swapped_in_one_transaction(
-    load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse
-) -> None:
-    run = load_genres(FIRST, {JUNE_1: {"rock": 3}})
-
-    statements = _first_words(run.statements["stg_genre_level_kpis"])
-    assert [words for words in statements if words.split()[0] not in {"comment", "with"}] == [
-        "BEGIN",
-        "drop table",
-        "create table",
-        f"copy {warehouse.database}",
-        "drop table",
-        "alter table",
-        "COMMIT",
-    ]
-    copy = next(sql for sql in run.statements["stg_genre_level_kpis"] if "copy " in sql)
-    assert copy.split("copy ")[1].split() == [
-        f'"{warehouse.database}"."{warehouse.staging}"."stg_genre_level_kpis__dbt_tmp"',
-        "from",
-        f"'s3://{kpi_lake.bucket}/{kpi_table('genre_level_kpis').output}/batch_id={FIRST.batch_id}/manifest.json'",
-        "iam_role",
-        f"'{os.environ['MUSIC_STREAMS_COPY_ROLE_ARN']}'",
-        "format",
-        "as",
-        "parquet",
-        "manifest",
-    ]
-
-
 def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: Warehouse, dbt: WarmDbt) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
     before = warehouse.mart("genre_level_kpis")
@@ -205,18 +154,14 @@ def test_staged_rows_of_another_batch_are_refused(load_genres: Any, warehouse: W
     assert warehouse.mart("genre_level_kpis") == before
 
 
-@pytest.mark.parametrize("foreign", [LATER.batch_id, None], ids=["another batch", "no batch"])
-def test_counts_of_another_batch_are_refused_too(
-    load_genres: Any, warehouse: Warehouse, dbt: WarmDbt, foreign: str | None
-) -> None:
+def test_staged_rows_of_no_batch_are_refused_too(load_genres: Any, warehouse: Warehouse, dbt: WarmDbt) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3}})
-    batch = "null" if foreign is None else f"'{foreign}'"
-    warehouse.execute(f"update {warehouse.staging}.stg_genre_level_kpi_counts set batch_id = {batch}")
+    warehouse.execute(f"update {warehouse.staging}.stg_genre_level_kpis set batch_id = null")
 
     run = dbt("run", "--select", "genre_level_kpis", batch_id=FIRST.batch_id)
 
     assert run.statuses == {"genre_level_kpis": "error"}
-    assert f'"stg_genre_level_kpi_counts" holds rows of batch {foreign}' in run.messages["genre_level_kpis"]
+    assert '"stg_genre_level_kpis" holds rows of batch None' in run.messages["genre_level_kpis"]
 
 
 def test_an_hour_that_the_recomputation_no_longer_yields_vanishes(
@@ -255,7 +200,7 @@ def test_the_batch_may_come_as_a_var(kpi_lake: LakeOfKpis, warehouse: Warehouse,
     assert {row["batch_id"] for row in warehouse.mart("genre_level_kpis")} == {FIRST.batch_id}
 
 
-@pytest.mark.parametrize("lost", ["manifest.json", "counts.csv", "attempt=jr_1/part-00001.parquet"])
+@pytest.mark.parametrize("lost", ["manifest.json", "attempt=jr_1/part-00001.parquet"])
 def test_a_missing_file_fails_and_leaves_staging_as_it_was(
     load_genres: Any, kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt, lost: str
 ) -> None:
@@ -264,12 +209,11 @@ def test_a_missing_file_fails_and_leaves_staging_as_it_was(
         kpi_table("genre_level_kpis").output, LATER, genre_level_kpis(LATER, {JUNE_1: {"rock": 4, "jazz": 1}})
     )
     kpi_lake.delete(f"{kpi_table('genre_level_kpis').output}/batch_id={LATER.batch_id}/{lost}")
-    model = "stg_genre_level_kpi_counts" if lost == "counts.csv" else "stg_genre_level_kpis"
 
-    run = dbt("run", "--select", model, batch_id=LATER.batch_id)
+    run = dbt("run", "--select", "stg_genre_level_kpis", batch_id=LATER.batch_id)
 
-    assert run.statuses == {model: "error"}
-    assert warehouse.rows(f"select distinct batch_id from {warehouse.staging}.{model}") == [
+    assert run.statuses == {"stg_genre_level_kpis": "error"}
+    assert warehouse.rows(f"select distinct batch_id from {warehouse.staging}.stg_genre_level_kpis") == [
         {"batch_id": FIRST.batch_id}
     ]
 

@@ -18,6 +18,7 @@ from contract import layout
 from contract.bucket import Bucket
 from contract.kpi_tables import KPI_TABLES
 from glue_jobs import events, kernel, stream_lines
+from glue_jobs.compute_kpis import AUDIT_COLUMNS
 from glue_jobs.stream_lines import PinnedFile, plan, rows
 from tests.pipeline import Pipeline
 
@@ -105,7 +106,7 @@ def bits_of_kpis(lake: Pipeline, batch_id: str) -> dict[str, list[str]]:
         lake.compute(batch_id, table)
         (entry,) = lake.record(table.copy_manifest(batch_id))["entries"]
         content = lake.bucket.read(entry["url"].removeprefix(lake.bucket.url("")))
-        found = pyarrow.parquet.read_table(io.BytesIO(content)).drop_columns(["computed_at", "batch_id"])
+        found = pyarrow.parquet.read_table(io.BytesIO(content)).drop_columns(AUDIT_COLUMNS)
         bits[table.name] = [repr(row) for row in found.to_pylist()]
     return bits
 

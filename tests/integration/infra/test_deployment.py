@@ -90,6 +90,11 @@ def test_the_warehouse_lets_dbt_in_and_stops_at_the_limit(deployed: Account) -> 
     data = deployed.client("redshift-data")
     statement = data.execute_statement(WorkgroupName="music-streams-dev", Database="dev", Sql=user)["Id"]
     assert data.get_statement_result(Id=statement)["Records"] == [[{"stringValue": "True"}]]
+    timeouts = user.replace("has_database_privilege(usename, current_database(), 'create')", "useconfig")
+    statement = data.execute_statement(WorkgroupName="music-streams-dev", Database="dev", Sql=timeouts)["Id"]
+    ((found,),) = data.get_statement_result(Id=statement)["Records"]
+    assert "statement_timeout=1800000" in found["stringValue"]
+    assert "timeout=600s" in found["stringValue"]
     arn = "arn:aws:redshift-serverless:us-east-1:123456789012:workgroup/music-streams-dev"
     (limit,) = deployed.client("redshift-serverless").list_usage_limits(resourceArn=arn)["usageLimits"]
     assert (limit["amount"], limit["period"], limit["breachAction"]) == (16, "daily", "deactivate")

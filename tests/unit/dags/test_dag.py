@@ -145,8 +145,7 @@ def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
 
     def runs(test: str, model: str) -> bool:
         """Whether `dbt build --select model` runs the test."""
-        anyhow = builds[model].indirect_selection == "eager"
-        return model in parents[test] and (anyhow or parents[test] <= {model, *ancestors(model)})
+        return model in parents[test] and parents[test] <= {model, *ancestors(model)}
 
     for test, node in nodes.items():
         if node["resource_type"] == "test" and "reconciliation" not in node["tags"]:

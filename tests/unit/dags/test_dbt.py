@@ -17,10 +17,10 @@ WARNED = {
 }
 SKIPPED = {"unique_id": "test.music_streams.not_null_x.0a1b2c", "status": "skipped", "message": None}
 FAILED = {
-    "unique_id": "test.music_streams.matches_counts_stg_hourly_kpis.0a1b2c",
+    "unique_id": "test.music_streams.matches_its_audit_columns_stg_hourly_kpis.0a1b2c",
     "status": "fail",
     "message": "Got 2 results, configured to fail if != 0",
-    "relation_name": '"dev"."test_failures"."matches_counts_stg_hourly_kpis"',
+    "relation_name": '"dev"."test_failures"."matches_its_audit_columns_stg_hourly_kpis"',
 }
 BROKEN = {
     "unique_id": "model.music_streams.stg_hourly_kpis",
@@ -46,9 +46,11 @@ def test_a_warning_is_logged_with_the_way_to_its_rows_and_nothing_is_amiss(
 
 
 def test_a_failed_test_is_named_with_the_way_to_its_rows_and_its_task_not_retried(tmp_path: Path) -> None:
-    with pytest.raises(AirflowFailException, match=r"test matches_counts_stg_hourly_kpis: Got 2 results") as raised:
+    with pytest.raises(
+        AirflowFailException, match=r"test matches_its_audit_columns_stg_hourly_kpis: Got 2 results"
+    ) as raised:
         after(tmp_path, MODEL, PASSED, FAILED)
-    assert 'the rows are in "dev"."test_failures"."matches_counts_stg_hourly_kpis"' in str(raised.value)
+    assert 'the rows are in "dev"."test_failures"."matches_its_audit_columns_stg_hourly_kpis"' in str(raised.value)
 
 
 @pytest.mark.parametrize("broken", [BROKEN, UNTESTED])
@@ -62,7 +64,7 @@ def test_what_could_not_run_is_named_and_its_task_retried(tmp_path: Path, broken
 
 
 def test_a_failed_test_counts_more_than_one_that_could_not_run(tmp_path: Path) -> None:
-    with pytest.raises(AirflowFailException, match=r"(?s)matches_counts.*connection lost"):
+    with pytest.raises(AirflowFailException, match=r"(?s)matches_its_audit_columns.*connection lost"):
         after(tmp_path, MODEL, UNTESTED, FAILED)
 
 

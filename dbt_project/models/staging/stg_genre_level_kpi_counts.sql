@@ -1,6 +1,0 @@
-copy {{ table_beside(this) }}
-from '{{ batch_folder(source('glue', 'genre_level_kpi_counts')) }}/counts.csv'
-iam_role {{ copy_role() }}
-format as csv
-ignoreheader 1
-timeformat 'auto'

@@ -1,0 +1,17 @@
+{#- As dbt_utils has it: no value lies outside of `min_value` to `max_value`, or on them unless `inclusive`. Nulls pass. -#}
+{% test accepted_range(model, column_name, min_value=none, max_value=none, inclusive=true) %}
+
+{%- set or_equal = '=' if inclusive else '' %}
+
+select *
+from {{ model }}
+where
+    1 = 2
+    {%- if min_value is not none %}
+    or not {{ column_name }} >{{ or_equal }} {{ min_value }}
+    {%- endif %}
+    {%- if max_value is not none %}
+    or not {{ column_name }} <{{ or_equal }} {{ max_value }}
+    {%- endif %}
+
+{% endtest %}

@@ -1,0 +1,11 @@
+{#- As dbt_utils has it: no two rows agree in all of the columns. -#}
+{% test unique_combination_of_columns(model, combination_of_columns) %}
+
+{%- set columns = combination_of_columns | join(', ') %}
+
+select {{ columns }}
+from {{ model }}
+group by {{ columns }}
+having count(*) > 1
+
+{% endtest %}

@@ -1,0 +1,209 @@
+"""Loads, their readers and each other: readers never wait nor make a load wait, and loads of a table take turns."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from redshift_connector.core import Connection
+
+from contract.kpi_tables import kpi_table
+from tests.dbt_profile import connect
+from tests.integration.dbt_project.conftest import Warehouse
+from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis, hourly_kpis
+from tests.warm_dbt import REPOSITORY, Invocation, WarmDbt
+
+JUNE_1 = date(2024, 6, 1)
+NOON = datetime(2024, 6, 4, 12)  # noqa: DTZ001 - the warehouse's timestamps carry no zone
+FIRST = Batch("20240604T000000Z-00000001", NOON)
+NEXT = Batch("20240605T000000Z-00000002", NOON + timedelta(days=1))
+LAST = Batch("20240606T000000Z-00000003", NOON + timedelta(days=2))
+LIMIT_SECONDS = 120.0  # of a load, which takes a few; one that waits for somebody would never end
+
+Genres = dict[str, int]
+ALL = ("build", "--exclude", "resource_type:unit_test", "resource_type:exposure")
+HOLD_THE_LOCK = """
+from tests.dbt_profile import connect
+session = connect().cursor()
+session.execute("begin")
+session.execute("lock table {lock}")
+session.execute("delete from {mart}")
+print("locked", flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def other_dbt(gateway: Connection, environment: pytest.MonkeyPatch) -> Iterator[WarmDbt]:
+    other = WarmDbt()
+    yield other
+    other.close()
+
+
+@pytest.fixture
+def land(kpi_lake: LakeOfKpis) -> Callable[[Batch, Genres], None]:
+    """Writes a batch's KPIs of one date, the same plays in both tables."""
+
+    def write(batch: Batch, genres: Genres) -> None:
+        hours = {7: sum(genres.values())}
+        kpi_lake.write(kpi_table("genre_level_kpis").output, batch, genre_level_kpis(batch, {JUNE_1: genres}))
+        kpi_lake.write(kpi_table("hourly_kpis").output, batch, hourly_kpis(batch, {JUNE_1: hours}))
+
+    return write
+
+
+@pytest.fixture
+def at_once() -> Iterator[Callable[..., "Future[Invocation]"]]:
+    """Starts a call in a thread."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit
+
+
+def rows(session: Connection, sql: str) -> list[Any]:
+    cursor = session.cursor()
+    cursor.execute(sql)
+    return [list(row) for row in cursor.fetchall()]
+
+
+def test_readers_in_open_transactions_and_views_stop_no_load_and_each_sees_whole_dates(
+    land: Callable[[Batch, Genres], None],
+    warehouse: Warehouse,
+    dbt: WarmDbt,
+    at_once: Callable[..., "Future[Invocation]"],
+) -> None:
+    land(FIRST, {"rock": 1, "jazz": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 5})
+    plays = f"select track_genre, listen_count from {warehouse.reporting}.genre_level_kpis order by 1"
+    tables = [
+        *(f"{warehouse.staging}.stg_{name}" for name in ("genre_level_kpis", "hourly_kpis")),
+        *(f"{warehouse.reporting}.{name}" for name in ("genre_level_kpis", "hourly_kpis")),
+    ]
+    views = f"{warehouse.prefix}_analysts"
+    warehouse.execute(f"create schema {views}")
+    for number, table in enumerate(tables):
+        warehouse.execute(f"create view {views}.view_{number} as select * from {table}")
+
+    with ExitStack() as sessions:
+        readers = [sessions.enter_context(connect()) for _ in tables]
+        for reader, table in zip(readers, tables, strict=True):
+            reader.cursor().execute("begin")
+            rows(reader, f"select * from {table}")
+        in_between = sessions.enter_context(connect())
+        load = at_once(dbt, *ALL, batch_id=NEXT.batch_id)
+        seen = [rows(in_between, plays)]
+        while not load.done():
+            seen.append(rows(in_between, plays))
+        outcome = load.result(LIMIT_SECONDS)
+        before = rows(readers[2], plays)
+
+    assert outcome.success, outcome.complaint
+    assert before == [["jazz", 1], ["rock", 1]]
+    assert [state for number, state in enumerate(seen) if state not in seen[:number]] in (
+        [[["jazz", 1], ["rock", 1]]],
+        [[["jazz", 1], ["rock", 1]], [["rock", 5]]],
+    )
+    assert [len(warehouse.rows(f"select * from {views}.view_{number}")) for number in range(4)] == [1, 1, 1, 1]
+
+
+def test_two_loads_of_one_batch_at_once_leave_it_loaded_once(
+    land: Callable[[Batch, Genres], None],
+    warehouse: Warehouse,
+    dbt: WarmDbt,
+    other_dbt: WarmDbt,
+    at_once: Callable[..., "Future[Invocation]"],
+) -> None:
+    land(FIRST, {"rock": 1, "jazz": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 5, "folk": 1})
+
+    loads = [at_once(each, *ALL, batch_id=NEXT.batch_id) for each in (dbt, other_dbt)]
+    outcomes = [load.result(LIMIT_SECONDS) for load in loads]
+
+    assert [outcome.complaint for outcome in outcomes] == ["", ""]
+    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 5, "folk": 1}}
+    assert warehouse.plays("hourly_kpis") == {JUNE_1: {7: 6}}
+
+
+def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have_loaded(
+    land: Callable[[Batch, Genres], None],
+    warehouse: Warehouse,
+    dbt: WarmDbt,
+    other_dbt: WarmDbt,
+    at_once: Callable[..., "Future[Invocation]"],
+) -> None:
+    land(FIRST, {"rock": 1, "jazz": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 5})
+    land(LAST, {"rock": 5, "folk": 2})
+
+    loads = {
+        batch: at_once(each, *ALL, batch_id=batch.batch_id) for each, batch in ((dbt, NEXT), (other_dbt, LAST))
+    }
+    outcomes = {batch: load.result(LIMIT_SECONDS) for batch, load in loads.items()}
+
+    for batch, outcome in outcomes.items():
+        refusals = (f"This run loads batch {batch.batch_id}, but", "Got 1 result, configured to fail")
+        assert outcome.success or any(refusal in outcome.complaint for refusal in refusals), outcome.complaint
+        if not outcome.success:
+            assert dbt(*ALL, batch_id=batch.batch_id).success
+    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 5, "folk": 2}}
+    assert warehouse.plays("hourly_kpis") == {JUNE_1: {7: 7}}
+
+
+def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
+    land: Callable[[Batch, Genres], None],
+    warehouse: Warehouse,
+    dbt: WarmDbt,
+    at_once: Callable[..., "Future[Invocation]"],
+) -> None:
+    land(FIRST, {"rock": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 2})
+    lock, mart = f"{warehouse.staging}.stg_genre_level_kpis_load_lock", f"{warehouse.reporting}.genre_level_kpis"
+    client = subprocess.Popen(
+        [sys.executable, "-c", HOLD_THE_LOCK.format(lock=lock, mart=mart)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdin
+    assert client.stdout
+    assert client.stdout.readline() == "locked\n"
+    client.kill()
+    client.wait()
+
+    outcome = at_once(dbt, *ALL, batch_id=NEXT.batch_id).result(LIMIT_SECONDS)
+
+    client.stdin.close()
+    client.stdout.close()
+    assert outcome.success, outcome.complaint
+    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2}}
+
+
+def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_names_are_told(
+    land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    land(FIRST, {"rock": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 2})
+    staging = f"{warehouse.staging}.stg_genre_level_kpis"
+    warehouse.execute(f"alter table {staging} add column of_an_older_release integer")
+    warehouse.execute(f"create view {warehouse.reporting}.on_staging as select * from {staging}")
+
+    refused = dbt("run", "--select", "stg_genre_level_kpis", batch_id=NEXT.batch_id)
+
+    assert f"views depend on it: {warehouse.reporting}.on_staging" in refused.complaint
+    assert {row["batch_id"] for row in warehouse.rows(f"select batch_id from {staging}")} == {FIRST.batch_id}
+
+    warehouse.execute(f"drop view {warehouse.reporting}.on_staging")
+
+    assert dbt("run", "--select", "stg_genre_level_kpis", batch_id=NEXT.batch_id).success
+    (row,) = warehouse.rows(f"select * from {staging}")
+    assert "of_an_older_release" not in row
+    assert row["batch_id"] == NEXT.batch_id
