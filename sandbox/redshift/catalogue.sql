@@ -11,8 +11,8 @@ begin
     raise exception 'Value too long for character type' using errcode = '22001';
 end $$;
 
--- avg() as on Redshift, which leaves integers integers. The functions of pg_redshift hide none of pg_catalog: the gateway
--- adds the schema.
+-- Functions that PostgreSQL has in another sense. They hide none of pg_catalog: the gateway adds the schema.
+-- The average of integers is an integer.
 
 create schema if not exists pg_redshift;
 
@@ -20,23 +20,6 @@ grant usage on schema pg_redshift to public;
 
 create or replace function pg_redshift.avg_end(state numeric[]) returns bigint
 language sql immutable strict return trunc(state[2] / nullif(state[1], 0))::bigint;
-
-do $do$
-declare
-    kind text;
-begin
-    foreach kind in array '{smallint, integer, bigint}'::text[] loop
-        execute format($sql$
-            create or replace function pg_redshift.avg_add(state numeric[], value %1$s) returns numeric[]
-            language sql immutable strict return array[state[1] + 1, state[2] + value]
-        $sql$, kind);
-        execute format($sql$
-            create or replace aggregate pg_redshift.avg(%1$s) (
-                sfunc = pg_redshift.avg_add, stype = numeric[], initcond = '{0,0}', finalfunc = pg_redshift.avg_end
-            )
-        $sql$, kind);
-    end loop;
-end $do$;
 
 create or replace aggregate pg_redshift.avg(numeric) (
     sfunc = numeric_avg_accum, stype = internal, finalfunc = numeric_avg
@@ -58,7 +41,7 @@ create or replace function pg_redshift.median("values" numeric[]) returns numeri
 );
 
 create or replace function pg_redshift.median("values" double precision[]) returns double precision
-language sql immutable return (select percentile_cont(0.5) within group (order by value) from unnest("values") as value);
+language sql immutable return (select percentile_cont(0.5) within group (order by one) from unnest("values") as one);
 
 do $do$
 declare
@@ -66,7 +49,12 @@ declare
 begin
     foreach kind in array '{smallint, integer, bigint}'::text[] loop
         execute format($sql$
-            create or replace function pg_redshift.median("values" %s[]) returns numeric
+            create or replace function pg_redshift.avg_add(state numeric[], value %1$s) returns numeric[]
+            language sql immutable strict return array[state[1] + 1, state[2] + value];
+            create or replace aggregate pg_redshift.avg(%1$s) (
+                sfunc = pg_redshift.avg_add, stype = numeric[], initcond = '{0,0}', finalfunc = pg_redshift.avg_end
+            );
+            create or replace function pg_redshift.median("values" %1$s[]) returns numeric
             language sql immutable return pg_redshift.median("values"::numeric[])
         $sql$, kind);
     end loop;
@@ -105,11 +93,12 @@ where castsource = 'timestamptz'::regtype and casttarget = 'timestamp'::regtype;
 create or replace function pg_redshift."cannot cast type boolean to character varying"(boolean) returns text
 language sql return null;
 
-create or replace function pg_redshift."cannot cast type character varying to boolean"(text) returns boolean
+create or replace function pg_redshift."cannot cast type character varying to boolean"(char) returns boolean
 language sql return false;
 
 revoke execute on function
-    pg_redshift."cannot cast type boolean to character varying", pg_redshift."cannot cast type character varying to boolean"
+    pg_redshift."cannot cast type boolean to character varying",
+    pg_redshift."cannot cast type character varying to boolean"
 from public;
 
 update pg_catalog.pg_cast set castfunc = 'pg_redshift."cannot cast type boolean to character varying"'::regproc
@@ -123,16 +112,16 @@ declare
 begin
     foreach kind in array '{timestamp, timestamptz, time, timetz}'::text[] loop
         execute format($sql$
-            create or replace function pg_redshift.as_text(moment %1$s) returns text language sql stable strict
+            create or replace function pg_redshift.text(moment %1$s) returns text language sql stable strict
             return regexp_replace(pg_catalog.%1$s_out(moment)::text, '(\.\d)(?!\d)', '\10')
         $sql$, kind);
         foreach target in array '{text, varchar, bpchar}'::text[] loop
             if not exists (select from pg_cast where castsource = kind::regtype and casttarget = target::regtype) then
-                execute format('create cast (%1$s as %2$s) with function pg_redshift.as_text(%1$s) as assignment', kind, target);
+                execute format('create cast (%s as %s) with function pg_redshift.text(%s) as assignment', kind, target, kind);
             end if;
         end loop;
     end loop;
-    foreach kind in array '{text, varchar}'::text[] loop
+    foreach kind in array '{text, varchar, bpchar}'::text[] loop
         if not exists (select from pg_cast where castsource = kind::regtype and casttarget = 'boolean'::regtype) then
             execute format(
                 'create cast (%s as boolean) with function pg_redshift."cannot cast type character varying to boolean"',
@@ -219,7 +208,8 @@ declare
     unit text := pg_catalog.sandbox_datepart(part);
     years bigint := extract(year from later) - extract(year from earlier);
     mondays bigint := (date_trunc('week', later)::date - date_trunc('week', earlier)::date) / 7;
-    seconds constant jsonb := '{"day": 86400, "hour": 3600, "minute": 60, "second": 1, "millisecond": 0.001, "microsecond": 0.000001}';
+    seconds constant jsonb :=
+        '{"day": 86400, "hour": 3600, "minute": 60, "second": 1, "millisecond": 0.001, "microsecond": 0.000001}';
 begin
     if unit = 'year' then
         return years;
@@ -231,8 +221,8 @@ begin
         if mondays = (date_trunc('week', later + '1 day')::date - date_trunc('week', earlier + '1 day')::date) / 7 then
             return mondays;
         end if;
-        raise exception 'datediff: Amazon does not say whether a week starts on Sunday or Monday, which matters for % and %',
-            earlier, later using errcode = '0A000', hint = 'datediff(day, date_trunc(''week'', a), date_trunc(''week'', b)) / 7';
+        raise exception 'datediff: Amazon does not say whether weeks start on Sunday or Monday, which matters here: %',
+            'write datediff(day, date_trunc(''week'', a), date_trunc(''week'', b)) / 7' using errcode = '0A000';
     elsif seconds ? unit then
         return extract(epoch from date_trunc(unit, later) - date_trunc(unit, earlier)) / (seconds ->> unit)::numeric;
     end if;
@@ -242,7 +232,7 @@ end $$;
 -- The last day of a month stays the last.
 create or replace function pg_catalog.add_months(moment timestamp, months integer) returns timestamp
 language sql immutable strict return case
-    when extract(month from moment + interval '1 day') = extract(month from moment) then moment + months * interval '1 month'
+    when extract(day from moment + interval '1 day') > 1 then moment + months * interval '1 month'
     else date_trunc('month', moment) + (months + 1) * interval '1 month' - interval '1 day' + moment::time
 end;
 
@@ -251,7 +241,7 @@ create or replace function pg_catalog.months_between(later timestamp, earlier ti
 language sql immutable strict return pg_catalog.datediff('month', earlier, later) + case
     when extract(day from later) = extract(day from earlier) then 0
     when extract(day from later + interval '1 day') = 1 and extract(day from earlier + interval '1 day') = 1 then 0
-    else extract(epoch from (later - date_trunc('month', later)) - (earlier - date_trunc('month', earlier))) / 86400 / 31
+    else extract(epoch from later - date_trunc('month', later) - (earlier - date_trunc('month', earlier))) / 86400 / 31
 end;
 
 -- Start of the statement, whole seconds, UTC.
@@ -294,23 +284,38 @@ begin
     return pg_catalog.split_part(whole, delimiter, part);
 end $$;
 
--- Empty without a match. The flag e asks for the first subexpression, if there is one.
-create or replace function pg_redshift.regexp_substr(
-    whole text, pattern text, start integer default 1, occurrence integer default 1, flags text default ''
-) returns text language plpgsql immutable strict as $$
+create or replace function pg_redshift.regexp_flags(flags text) returns text language plpgsql immutable as $$
 begin
     if flags !~ '^[cei]*$' then
-        raise exception 'regexp_substr: the sandbox does not know the flags %', flags using errcode = '0A000';
-    elsif occurrence < 1 or occurrence > greatest(length(whole), 1) then
-        return null;
+        raise exception 'the sandbox does not know parameters like % of regular expressions', flags using errcode = '0A000';
     end if;
-    return coalesce(pg_catalog.regexp_substr(
-        whole, pattern, greatest(start, 1), occurrence, translate(flags, 'e', ''),
-        (flags ~ 'e' and cardinality(regexp_match('', pattern || '|()')) > 1)::integer
-    ), '');
+    return translate(flags, 'e', '');
 end $$;
 
-create or replace function pg_redshift.json_extract_path_text(null_if_invalid boolean, source text, variadic path text[])
+create or replace function pg_redshift.regexp_count(whole text, pattern text, start int default 1, flags text default '')
+returns integer language sql immutable strict
+return pg_catalog.regexp_count(whole, pattern, greatest(start, 1), pg_redshift.regexp_flags(flags));
+
+-- The flag e asks for the first subexpression, if there is one.
+create or replace function pg_redshift.regexp_instr(
+    whole text, pattern text, start integer default 1, occurrence integer default 1, ending integer default 0,
+    flags text default ''
+) returns integer language sql immutable strict
+return case when occurrence between 1 and greatest(length(whole), 1) then pg_catalog.regexp_instr(
+    whole, pattern, greatest(start, 1), occurrence, (ending <> 0)::integer, pg_redshift.regexp_flags(flags),
+    (flags ~ 'e' and cardinality(regexp_match('', pattern || '|()')) > 1)::integer
+) else 0 end;
+
+-- Empty without a match.
+create or replace function pg_redshift.regexp_substr(
+    whole text, pattern text, start integer default 1, occurrence integer default 1, flags text default ''
+) returns text language sql immutable strict
+return case when occurrence between 1 and greatest(length(whole), 1) then coalesce(pg_catalog.regexp_substr(
+    whole, pattern, greatest(start, 1), occurrence, pg_redshift.regexp_flags(flags),
+    (flags ~ 'e' and cardinality(regexp_match('', pattern || '|()')) > 1)::integer
+), '') end;
+
+create or replace function pg_redshift.json_extract_path_text(null_if_invalid bool, source text, variadic path text[])
 returns text language plpgsql immutable strict as $$
 declare
     found json;
