@@ -149,8 +149,8 @@ begin
         when lower(part) in ('h', 'hr', 'hrs', 'hour', 'hours') then 'hour'
         when lower(part) in ('m', 'min', 'mins', 'minute', 'minutes') then 'minute'
         when lower(part) in ('s', 'sec', 'secs', 'second', 'seconds') then 'second'
-        when lower(part) ~ '^(m|milli)s(ec(ond)?s?)?$|^msecond|^millisecon$' then 'millisecond'
-        when lower(part) ~ '^(u|micro)s?(ec(ond)?s?)?$' then 'microsecond'
+        when lower(part) ~ '^(ms|msecs?|mseconds?|millisecs?|milliseconds?|millisecon)$' then 'millisecond'
+        when lower(part) ~ '^(us|usecs?|useconds?|microsecs?|microseconds?)$' then 'microsecond'
         else lower(part)
     end;
 end $$;

@@ -305,6 +305,7 @@ def test_a_varchar_column_is_no_boolean_but_a_literal_is(session: Any) -> None:
     [
         ("dateadd(fortnight, 1, '2024-01-01')", "datepart fortnight"),
         ("dateadd(decade, 1, '2024-01-01')", "datepart decade"),
+        ("dateadd(millis, 1, '2024-01-01')", "datepart millis"),
         ("datediff(dow, '2024-01-01', '2024-01-09')", "datepart dow"),
         ("datediff(week, '2024-06-22', '2024-06-23')", "Sunday or Monday"),
         ("split_part('a,b', ',', -1)", "field position must be greater than zero"),
