@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 
 from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
-from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText
+from sandbox.redshift.sql_text import LITERAL, NAME, QUALIFIED_NAME, SqlText
 
 _COPY = re.compile(
-    rf"copy\s+(?P<table>{QUALIFIED_NAME})\s+from\s+(?P<source>{NAME})(?P<options>.*)$",
+    rf"copy\s+(?P<table>{QUALIFIED_NAME})\s+from\s+(?P<source>{LITERAL})(?P<options>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
-_TOKEN = re.compile(rf"{NAME}|\S")
+_TOKEN = re.compile(rf"{NAME}|{LITERAL}|\S")
 # Options with what may follow each, perhaps after AS.
 _OPTIONS = {
     "iam_role": r"default|arn:aws[\w-]*:iam::\d{12}:role/\S+",

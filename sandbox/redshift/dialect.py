@@ -5,12 +5,13 @@ both nor handled here is refused; what PostgreSQL accepts and Redshift does not 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox.redshift.copy_command import CopyCommand, parse_copy
-from sandbox.redshift.errors import NOT_SUPPORTED, RefusedError
+from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
 from sandbox.redshift.not_in_redshift import CONSTRUCTS
-from sandbox.redshift.sql_text import NAME, QUALIFIED_NAME, SqlText, literal, mask
+from sandbox.redshift.sql_text import LITERAL, NAME, QUALIFIED_NAME, SqlText, arguments, closing, literal, mask
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,63 @@ _EDITS = [
     for old, new in (
         (r"\b(varchar|character\s+varying|nvarchar)\s*\(\s*max\s*\)", r"varchar(65535)"),
         (r"(::\s*|\bas\s+)(?:numeric|decimal)\b(?!\s*\()", r"\1numeric(18,0)"),
-        (r"\bsysdate\b", "pg_catalog.sysdate()"),
+        (r"(?<!\bas )\bsysdate\b", "pg_catalog.sysdate()"),
         (r"\bnvl\s*\(", "coalesce("),
-        (r"(?<![\w.\x02])avg\s*\(", "pg_redshift.avg("),
-        (r"\bextract\s*\(\s*([a-z]+)\s+from\b", r"pg_redshift.date_part('\1',"),
-        (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z]+)\s*,", r"\1('\2',"),
-        (r"\)\s*with\s+no\s+schema\s+binding$", ")"),
+        (r"\bapproximate\s+(?=count\s*\(\s*distinct\b)", ""),
+        (r"\brespect\s+nulls\b", ""),
+        (r"\bminus(?=\s*(?:\(\s*)*(?:select|with)\b)", "except"),
+        (r"\b(dateadd|datediff|date_part)\s*\(\s*([a-z_]+)\s*,", r"\1('\2',"),
+        (r"(?<![\w.\x02])date_part\s*\(", "pg_redshift.pgdate_part("),
+        (r"\bextract\s*\(\s*([a-z_]+)\s+from\b", r"pg_redshift.date_part('\1',"),
+        (rf"\bextract\s*\(\s*({LITERAL})\s+from\b", r"pg_redshift.date_part(\1,"),
+        # What PostgreSQL has too, and means in another way.
+        (r"(?<![\w.\x02])(avg|date_trunc|regexp_(?:count|instr|substr)|split_part)\s*\(", r"pg_redshift.\1("),
+        (r"\bwith\s+no\s+schema\s+binding$", ""),
         (r"\bpassword\s+disable$", "password null"),
         (r"\bsession\s+timeout\s+(\d+)$", r"set idle_in_transaction_session_timeout to '\1s'"),
         (r"^((?:set|reset|show)\s+)query_group\b", r"\1redshift.query_group"),
     )
 ]
+
+_TOP = _pattern(r"(\bselect\s+)top\s+(\d+)\b")
+
+
+def _decode(given: list[str], _: str) -> str:
+    value, *pairs = given
+    if len(pairs) < 2:
+        raise RefusedError("decode takes a value, and at least one pair of a search and a result", SYNTAX_ERROR)
+    default = pairs.pop() if len(pairs) % 2 else "null"
+    whens = (f"when ({value}) is not distinct from ({pairs[i]}) then {pairs[i + 1]}" for i in range(0, len(pairs), 2))
+    return f"case {' '.join(whens)} else {default} end"
+
+
+def _nvl2(given: list[str], _: str) -> str:
+    if len(given) != 3:
+        raise RefusedError("nvl2 takes three arguments", SYNTAX_ERROR)
+    return f"case when ({given[0]}) is not null then {given[1]} else {given[2]} end"
+
+
+def _json_extract_path_text(given: list[str], _: str) -> str:
+    null_if_invalid = given.pop() if given[-1].lower() in ("true", "false") else "false"
+    return f"pg_redshift.json_extract_path_text({', '.join([null_if_invalid, *given])})"
+
+
+def _listagg(given: list[str], clause: str) -> str:
+    delimiter = given[1] if len(given) > 1 else "''"
+    return f"pg_redshift.listagg({given[0]}, {delimiter} {clause[clause.find('(') + 1 : -1]})"
+
+
+# Functions that are other expressions on PostgreSQL, made of their arguments and the OVER or WITHIN GROUP behind them.
+_CALLS: dict[str, Callable[[list[str], str], str]] = {
+    "decode": _decode,
+    "json_extract_path_text": _json_extract_path_text,
+    "listagg": _listagg,
+    "median": lambda given, over: f"pg_redshift.median(array_agg({given[0]}){over})",
+    "nvl2": _nvl2,
+    "ratio_to_report": lambda given, over: f"pg_redshift.ratio_to_report({given[0]}, sum({given[0]}){over})",
+}
+_CALL = _pattern(rf"(?<![\w.\x02])({'|'.join(_CALLS)})\s*\(")
+_CLAUSE = _pattern(r"\s*(?:over|within\s+group)\s*\(")
 
 
 def translate(sql: str) -> Statement:
@@ -134,9 +181,9 @@ def refuse_what_is_not_redshifts(text: SqlText) -> None:
     definition, _ = _definition_and_rest(text.code)
     for construct in CONSTRUCTS:
         if found := construct.compiled.search(definition if construct.definition else text.code):
-            part = " ".join(text.restore(found[0]).split())
+            refuses = "Only Redshift takes" if construct.only_redshift else "Redshift does not take"
             raise RefusedError(
-                f"Redshift does not take `{part}`: {construct.says}; see {construct.source}", NOT_SUPPORTED
+                f"{refuses} `{text.restore(found[0])}`: {construct.says}; see {construct.source}", NOT_SUPPORTED
             )
 
 
@@ -150,6 +197,23 @@ def _edited(text: SqlText) -> str:
         code = _GRANTEE.sub(r"\1", code)
     for old, new in _EDITS:
         code = old.sub(new, code)
+    return _with_limits(_with_other_calls(code))
+
+
+def _with_other_calls(code: str) -> str:
+    for call in reversed(list(_CALL.finditer(code))):  # first those that stand in others' arguments
+        end = closing(code, call.end())
+        given, clause = arguments(code[call.end() : end]), _CLAUSE.match(code, end + 1)
+        after = closing(code, clause.end()) + 1 if clause else end + 1
+        code = code[: call.start()] + _CALLS[call[1].lower()](given, code[end + 1 : after]) + code[after:]
+    return code
+
+
+def _with_limits(code: str) -> str:
+    """TOP as LIMIT, which stands at the end of its SELECT."""
+    while top := _TOP.search(code):
+        end = closing(code, top.end())
+        code = f"{code[: top.start()]}{top[1]}{code[top.end() : end]} limit {top[2]}{code[end:]}"
     return code
 
 

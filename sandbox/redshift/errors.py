@@ -2,6 +2,10 @@
 
 SYNTAX_ERROR, NOT_SUPPORTED, BAD_DATA = "42601", "0A000", "XX000"
 _NOT_NULL_VIOLATION, _CARDINALITY_VIOLATION = "23502", "21000"
+# A function that nobody may call stands for a cast that Redshift has not; its name is the error's text.
+_NO_CAST, _CANNOT_COERCE = "permission denied for function cannot cast", "42846"
+# What PostgreSQL says of syntax, columns, functions and types that it has not, beside the place in the statement (P).
+_NOT_KNOWN = (SYNTAX_ERROR, "42703", "42704", "42883")
 
 
 class RefusedError(Exception):
@@ -26,4 +30,10 @@ def in_redshifts_words(fields: dict[str, str]) -> dict[str, str]:
         return fields | {"M": f"Cannot insert a NULL value into column {fields['c']}"}
     if fields.get("C") == _CARDINALITY_VIOLATION and fields.get("M", "").startswith("MERGE"):
         return fields | {"M": "Found multiple matches to update the same tuple."}
+    if fields.get("M", "").startswith(_NO_CAST):
+        return fields | {"C": _CANNOT_COERCE, "M": fields["M"].removeprefix("permission denied for function ")}
+    if fields.get("C") in _NOT_KNOWN and "P" in fields:
+        return fields | {
+            "M": f"{fields['M']} (says PostgreSQL; if Redshift takes it, the sandbox does not: docs/redshift.md)"
+        }
     return fields

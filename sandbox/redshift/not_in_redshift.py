@@ -1,4 +1,4 @@
-"""The constructs that PostgreSQL takes and Redshift does not, from the table beside this file."""
+"""The constructs that Redshift does not take, or that PostgreSQL cannot follow, from the table beside this file."""
 
 import re
 import tomllib
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sandbox.redshift.sql_text import QUALIFIED_NAME
+from sandbox.redshift.sql_text import LITERAL, QUALIFIED_NAME
+
+_NESTED = r"\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)"
+_PARTS = {"name": QUALIFIED_NAME, "literal": LITERAL, "any": rf"(?:[^()]|{_NESTED})*", "arg": rf"(?:[^(),]|{_NESTED})*"}
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,13 @@ class Construct:
     refused: str
     accepted: str
     definition: bool = False
+    only_redshift: bool = False
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
         """The pattern, ready to search masked SQL."""
-        return re.compile(self.pattern.replace("{name}", QUALIFIED_NAME), re.IGNORECASE | re.DOTALL)
+        pattern = re.sub(r"\{(name|literal|any|arg)\}", lambda part: _PARTS[part[1]], self.pattern)
+        return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
 CONSTRUCTS = tuple(

@@ -3,27 +3,28 @@
 import re
 from dataclasses import dataclass
 
-from sandbox.redshift.errors import SYNTAX_ERROR, RefusedError
+from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
 
 NAME = r"(?:\w+|\x01\d+\x02)"
+LITERAL = r"\x01'\d+\x02"
 QUALIFIED_NAME = rf"{NAME}(?:\s*\.\s*{NAME})*"
 
 _OUT_OF_THE_WAY = re.compile(
     r"""
       (?P<comment> --[^\n]* | /\*.*?\*/ )
-    | \b[eE]'(?:[^'\\]|\\.|'')*'
-    | '(?:[^']|'')*'
+    | (?:\b[eE])?'(?:[^'\\]|\\.|'')*'
     | "(?:[^"]|"")*"
     | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)
     """,
     re.DOTALL | re.VERBOSE,
 )
-_PLACEHOLDER = re.compile("\x01(\\d+)\x02")
+_PLACEHOLDER = re.compile("\x01'?(\\d+)\x02")
+_UNDOCUMENTED_ESCAPE = re.compile(r"(?:[^\\]|\\[^xuU])*\\[xuU]", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class SqlText:
-    """One statement: `code` has a placeholder for each literal and quoted name, and a blank for each comment."""
+    """One statement: `code` has placeholders for literals and quoted names, a single blank for comments and space."""
 
     code: str
     masked: tuple[str, ...]
@@ -49,21 +50,52 @@ def mask_all(sql: str) -> list[SqlText]:
     """Masks statements that semicolons part.
 
     Raises:
-        RefusedError: there are characters that the placeholders are made of.
+        RefusedError: there are characters that the placeholders are made of, or escapes of unknown meaning.
     """
     masked: list[str] = []
 
     def out_of_the_way(found: re.Match[str]) -> str:
         if found["comment"]:
             return " "
-        # Redshift folds quoted names to lower case, too: their ASCII letters, that is.
-        masked.append(found[0].encode().lower().decode() if found[0][0] == '"' else found[0])
-        return f"\x01{len(masked) - 1}\x02"
+        if found[0][0] == '"':  # Redshift folds quoted names to lower case, too: their ASCII letters, that is.
+            masked.append(found[0].encode().lower().decode())
+            return f"\x01{len(masked) - 1}\x02"
+        masked.append(found[0] if found["tag"] else _with_escapes(found[0]))
+        return f"\x01'{len(masked) - 1}\x02"
 
     if re.search("[\x01\x02]", _OUT_OF_THE_WAY.sub("", sql)):
         raise RefusedError("syntax error: a control character outside quotes", SYNTAX_ERROR)
-    code = _OUT_OF_THE_WAY.sub(out_of_the_way, sql)
+    code = re.sub(r"[ \t\r\n\f\v]+", " ", _OUT_OF_THE_WAY.sub(out_of_the_way, sql))
     return [SqlText(statement.strip(), tuple(masked)) for statement in code.split(";") if statement.strip()]
+
+
+def _with_escapes(text: str) -> str:
+    """A literal for PostgreSQL, whose ordinary ones take backslashes as they are."""
+    if _UNDOCUMENTED_ESCAPE.match(text):
+        raise RefusedError(f"what the backslash means in {text} is not documented: write \\\\ for one", NOT_SUPPORTED)
+    return f"E{text}" if "\\" in text and text[0] == "'" else text
+
+
+def closing(code: str, start: int) -> int:
+    """Where the parenthesis closes that is open at `start`; the end of the code when none is."""
+    depth = 1
+    for place in range(start, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[place], 0)
+        if not depth:
+            return place
+    return len(code)
+
+
+def arguments(code: str) -> list[str]:
+    """What stands between the commas that are in no parentheses."""
+    found, depth = [""], 0
+    for part in re.split(r"([(),])", code):
+        depth += {"(": 1, ")": -1}.get(part, 0)
+        if part == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += part
+    return [argument.strip() for argument in found]
 
 
 def literal(text: str) -> str:

@@ -17,7 +17,7 @@ def words(sql: str) -> str:
         "'nvl( sysdate varchar(max) on conflict; returning'",
         "'it''s; nvl('",
         r"E'it\'s; nvl('",
-        '"nvl(" ',
+        '"nvl("',
         '"a""nvl("',
         "$$ nvl( ; $$",
         "$tag$ nvl( $$ ; $tag$",
@@ -27,6 +27,25 @@ def words(sql: str) -> str:
 )
 def test_quoted_text_reaches_postgresql_as_it_is(text: str) -> None:
     assert translate(f"select {text} as x, nvl(1, 2)").sql == f"select {text} as x, coalesce(1, 2)"
+
+
+@pytest.mark.parametrize(
+    ("redshift", "postgresql"),
+    [
+        (r"'it\'s; nvl('", r"E'it\'s; nvl('"),
+        (r"'a\\'", r"E'a\\'"),
+        (r"'a''\n'", r"E'a''\n'"),
+        (r'"a\n"', r'"a\n"'),
+        (r"$$a\n$$", r"$$a\n$$"),
+    ],
+)
+def test_backslashes_escape_in_ordinary_literals_alone(redshift: str, postgresql: str) -> None:
+    assert translate(f"select {redshift} as x").sql == f"select {postgresql} as x"
+
+
+@pytest.mark.parametrize("text", [r"'\x41'", r"'C:\users'", r"E'\\\U0041'"])
+def test_an_escape_that_amazon_does_not_describe_is_refused(text: str) -> None:
+    assert "what the backslash means" in translate(f"select {text}").sql
 
 
 @pytest.mark.parametrize("comment", ["-- nvl( ; '\n", '/* on conflict ; " */', "/* it's */ -- returning\n"])
@@ -101,6 +120,37 @@ def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
         ),
         ("set query_group to 'a'", "set redshift.query_group to 'a'"),
         ("create view v as ( select 1 ) with no schema binding;", "create view v as ( select 1 )"),
+        ("create view v as select 1 with no schema binding", "create view v as select 1"),
+        ("select getdate() as\n sysdate", "select getdate() as sysdate"),
+        ("select 1 as a minus (select 2)", "select 1 as a except (select 2)"),
+        ("select 1 minus from t", "select 1 minus from t"),
+        ("select approximate count(distinct a), approximate from t", "select count(distinct a), approximate from t"),
+        ("select top 3 * from t order by a", "select * from t order by a limit 3"),
+        (
+            "select top 3 a from (select TOP 2 distinct top from t where b in (1)) as u",
+            "select a from (select distinct top from t where b in (1) limit 2) as u limit 3",
+        ),
+        (
+            "select decode(a, 1, nvl2(b, (c), d), null, f(2, ','), e)",
+            (
+                "select case when (a) is not distinct from (1) then case when (b) is not null then (c) else d end"
+                " when (a) is not distinct from (null) then f(2, ',') else e end"
+            ),
+        ),
+        (
+            "select listagg(distinct a, ', ') within group (order by f(a)) from t",
+            "select pg_redshift.listagg(distinct a, ', ' order by f(a)) from t",
+        ),
+        ("select listagg(a) as median from t", "select pg_redshift.listagg(a, '' ) as median from t"),
+        (
+            "select ratio_to_report(sum(a)) over (partition by f(b)), c",
+            "select pg_redshift.ratio_to_report(sum(a), sum(sum(a)) over (partition by f(b))), c",
+        ),
+        ("select median(a), median from t", "select pg_redshift.median(array_agg(a)), median from t"),
+        (
+            "select json_extract_path_text(a, 'b', TRUE), t.decode, \"decode\"(1)",
+            "select pg_redshift.json_extract_path_text(TRUE, a, 'b'), t.decode, \"decode\"(1)",
+        ),
         ('select avg(i), t.avg, "avg"(1)', 'select pg_redshift.avg(i), t.avg, "avg"(1)'),
         ("select extract( hour from x) from y", "select pg_redshift.date_part('hour', x) from y"),
         ("select sysdate", "select pg_catalog.sysdate()"),
@@ -112,6 +162,11 @@ def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
 )
 def test_edits(redshift: str, postgresql: str) -> None:
     assert words(redshift) == postgresql
+
+
+@pytest.mark.parametrize("call", ["decode(a, 'hex')", "decode()", "nvl2(a, b)"])
+def test_a_wrong_number_of_arguments_is_refused(call: str) -> None:
+    assert translate(f"select {call} from t").sql.startswith(REFUSAL)
 
 
 def test_truncate_commits_and_others_do_not() -> None:
