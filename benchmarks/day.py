@@ -75,7 +75,7 @@ class Lake(Pipeline):
         """Take in and compute what has landed, as the run of that day does; the cost of each step."""
         batch = batch_of(day)
         steps: dict[str, Callable[[], object]] = {
-            "validate": lambda: self.take_in(batch),
+            "validate": lambda: self.ingest(batch),
             "curate user streams": lambda: self.curate(batch),
         }
         for table in KPI_TABLES:

@@ -3,14 +3,14 @@
 import sys
 
 import boto3
-from music_streams.validation import take_in_batch
+from music_streams.validation import ingest_batch
 
 from contract.bucket import Bucket
 
 
 def main(bucket: str, batch_id: str) -> None:
     """Validate what has landed, and pin it as a batch."""
-    take_in_batch(Bucket(bucket, boto3.client("s3")), batch_id, on_invalid_stream_file="fail", recompute=None)
+    ingest_batch(Bucket(bucket, boto3.client("s3")), batch_id, on_invalid_stream_file="fail", recompute=None)
 
 
 if __name__ == "__main__":

@@ -71,9 +71,9 @@ def _problem(
     **words: Any,
 ) -> Problem:
     configuration = _configuration(part)
-    says, way_out = (
+    says, remedy = (
         configuration.meta[text].format(**words, count=count, shown=_shown(values, count))
-        for text in ("says", "way_out")
+        for text in ("says", "remedy")
     )
     is_of_file = says.startswith(("is ", "has ", "holds ", "begins "))
     message = f"{name}{'' if is_of_file else ':'} {says}"
@@ -82,7 +82,7 @@ def _problem(
         expectation=configuration.type,
         column=of_column,
         severity="error" if configuration.severity == "critical" else "warning",
-        message=f"{message}{':' if is_of_file else ';'} {way_out}" if way_out else message,
+        message=f"{message}{':' if is_of_file else ';'} {remedy}" if remedy else message,
         unexpected_count=count,
         examples=tuple(_cut(value) for value, _ in values if value is not None),
     )

@@ -125,10 +125,10 @@ class ValidationReport:
             lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]
             if len(messages) > MAX_SUMMARY_LINES:
                 lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
-        way_out = (
+        remedy = (
             "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
         )
-        return "\n".join([*lines, way_out] if errors else lines)
+        return "\n".join([*lines, remedy] if errors else lines)
 
 
 def _count(number: int, noun: str) -> str:

@@ -92,9 +92,9 @@ def files_suite() -> gx.ExpectationSuite:
     """What decides whether a file is refused; and what is only told of it."""
     expectations = []
     for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
-        for fact, limits, condition, says, way_out in rules:
+        for fact, limits, condition, says, remedy in rules:
             kind = gxe.ExpectColumnValuesToBeBetween if limits else gxe.ExpectColumnValuesToBeNull
-            expectations.append(_told(kind(column=fact, row_condition=condition, **limits), severity, says, way_out))
+            expectations.append(_told(kind(column=fact, row_condition=condition, **limits), severity, says, remedy))
     return _suite("files", "A row for each landed file. Unmet critical expectations refuse the file.", expectations)
 
 
@@ -153,12 +153,12 @@ def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx
     return gx.ExpectationSuite(name, expectations=[*expectations], notes=f"{notes} {_PLACES}")
 
 
-def _told(expectation: gxe.Expectation, severity: Any, says: str, way_out: str) -> gxe.Expectation:
+def _told(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -> gxe.Expectation:
     """Say of an expectation how people are told that it is not met; `says` is a format of `problems`."""
     expectation.severity = severity
-    expectation.meta = {"says": says, "way_out": way_out}
+    expectation.meta = {"says": says, "remedy": remedy}
     expectation.description = f"{severity}: {says.replace(_IN_ROWS, '')}"
-    expectation.notes = f"If not met: {way_out or _MEND}. {_PLACES}"
+    expectation.notes = f"If not met: {remedy or _MEND}. {_PLACES}"
     return expectation
 
 

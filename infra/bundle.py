@@ -46,7 +46,7 @@ VARIABLES = frozenset(
 )
 
 # What target prod asks for. While it parses, dbt connects to nothing; of the manifest the DAG takes the models only.
-UNUSED = {"REDSHIFT_HOST": "none", "REDSHIFT_DATABASE": "none", "AWS_REGION": "none"}
+PARSE_PLACEHOLDERS = {"REDSHIFT_HOST": "none", "REDSHIFT_DATABASE": "none", "AWS_REGION": "none"}
 # What the manifest tells of the moment that it was made, which nobody asks for.
 WHENEVER = dict.fromkeys(("generated_at", "invocation_started_at", "run_started_at"), "1970-01-01T00:00:00Z") | {
     "invocation_id": "00000000-0000-0000-0000-000000000000"
@@ -98,7 +98,7 @@ def parse(project: Path) -> dict[str, Any]:
         options = [f"--{name}={folder}" for name, folder in folders.items()]
         result = subprocess.run(
             [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "parse", f"--target={TARGET}", *options],
-            env=environment | UNUSED,
+            env=environment | PARSE_PLACEHOLDERS,
             capture_output=True,
             text=True,
             timeout=PARSE_SECONDS,

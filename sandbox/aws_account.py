@@ -34,7 +34,7 @@ PAGES_ARE_PUBLIC = {
 }
 
 # Neither AWS_PROFILE nor the files in ~/.aws are looked at.
-OF_NO_USER = {
+WITHOUT_USER_CONFIGURATION = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
@@ -53,7 +53,7 @@ class Account:
         """Nothing is asked before the first call."""
         self._endpoint = endpoint
         self._session = boto3.Session(
-            botocore_session=botocore.session.Session(OF_NO_USER),
+            botocore_session=botocore.session.Session(WITHOUT_USER_CONFIGURATION),
             aws_access_key_id=secrets.aws_access_key_id,
             aws_secret_access_key=secrets.aws_secret_access_key,
             region_name=REGION,

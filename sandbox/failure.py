@@ -13,7 +13,7 @@ from sandbox.home import Home
 NEVER = datetime.max.replace(tzinfo=UTC)
 LAST_LINES = 15
 # They fail because another task has: that one's error is the cause.
-MESSENGERS = ("end_dag",)
+REPORTING_TASKS = ("end_dag",)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Failure:
 def diagnose(home: Home, run_id: str, tasks: Sequence[TaskState]) -> list[Failure]:
     """The failed tasks, the one that is to blame first."""
     failed = [task for task in tasks if task.state == "failed"]
-    failed.sort(key=lambda task: (task.task_id in MESSENGERS, task.ended or NEVER))
+    failed.sort(key=lambda task: (task.task_id in REPORTING_TASKS, task.ended or NEVER))
     return [
         Failure(task.task_id, error_in(log), log)
         for task in failed

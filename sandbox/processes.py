@@ -108,7 +108,7 @@ class Processes:
                     self.start([server])
                     just_started.add(server.name)
                 elif process is None:
-                    raise SandboxError(self._obituary(server, "ended"))
+                    raise SandboxError(self._startup_failure(server, "ended"))
                 elif self._serves(server, process, began):
                     waiting.remove(server)
                     if server.name in just_started:
@@ -151,7 +151,7 @@ class Processes:
         except NotReadyError as reason:
             if time.time() - max(started, waiting_since) > server.deadline:
                 explanation = f"did not become ready within {server.deadline:.0f} s ({reason})"
-                raise SandboxError(self._obituary(server, explanation)) from reason
+                raise SandboxError(self._startup_failure(server, explanation)) from reason
             return False
         return True
 
@@ -207,7 +207,7 @@ class Processes:
     def _state(self) -> dict[str, dict[str, Any]]:
         return self._home.recall(STATE) or {}
 
-    def _obituary(self, server: Server, what_happened: str) -> str:
+    def _startup_failure(self, server: Server, what_happened: str) -> str:
         log = self.log(server.name)
         return f"{server.name} {what_happened}. The end of its log, {log}:\n{tail(log)}"
 

@@ -100,7 +100,7 @@ def nothing_done(refused: Sequence[str]) -> str:
     """What to tell of a run that computed nothing."""
     if refused:
         return f"Nothing to do: all new stream files were refused and moved aside: {', '.join(refused)}."
-    return "Nothing to do: no new stream files, no dates owed, none asked for."
+    return "Nothing to do: no new stream files, no pending dates, none asked for."
 
 
 def refused_files(s3: "S3Client", batch: str) -> list[str]:

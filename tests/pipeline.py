@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from music_streams.archive import finish_batch
 from music_streams.batches import DateRange
-from music_streams.validation import OnInvalidStreamFile, take_in_batch
+from music_streams.validation import OnInvalidStreamFile, ingest_batch
 
 from contract import layout
 from contract.bucket import Bucket
@@ -83,7 +83,7 @@ class Pipeline:
         """Land a stream file."""
         self.put(f"{layout.USER_STREAMS}/{name}", content)
 
-    def take_in(
+    def ingest(
         self,
         batch_id: str,
         recompute: DateRange | tuple[str, str] | None = None,
@@ -91,7 +91,7 @@ class Pipeline:
     ) -> dict[str, Any]:
         """Validate what has landed, and pin it as a batch."""
         dates = DateRange.from_params(*recompute) if isinstance(recompute, tuple) else recompute
-        return take_in_batch(self.bucket, batch_id, on_invalid_stream_file=on_invalid_stream_file, recompute=dates)
+        return ingest_batch(self.bucket, batch_id, on_invalid_stream_file=on_invalid_stream_file, recompute=dates)
 
     def curate(self, batch_id: str, max_reject_rate: float = 0.05) -> dict[str, Any]:
         """Run the curation job; return the batch's commit record."""

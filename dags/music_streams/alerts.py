@@ -44,7 +44,7 @@ KEPT_ERROR_LIMIT = 32 * 1024
 OTHER_ERROR_LIMIT = 1024  # of the errors that came after the one to blame
 
 # They fail because another task has: that one's error is the cause.
-MESSENGERS = ("end_dag",)
+REPORTING_TASKS = ("end_dag",)
 WHY_WITHOUT_FAILED_TASK = {
     "timed_out": "The run took longer than its dagrun_timeout allows, and Airflow ended it.",
     "all_tasks_deadlocked": "No task of the run can begin any more.",
@@ -56,7 +56,7 @@ NO_ERROR = (
 WHAT_TO_DO = "docs/operations.md#alarms-and-messages"
 
 # A callback that takes longer than dag_processor.dag_file_processor_timeout (50 s) is killed without a word.
-IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+SHORT_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def send_message(settings: Settings, context: "Context") -> None:
         log.info("MUSIC_STREAMS_ALERT_TOPIC_ARN is not set: no message")
         return
     run = failed_run(settings, context)
-    sns = boto3.client("sns", config=IMPATIENT)
+    sns = boto3.client("sns", config=SHORT_TIMEOUTS)
     answer = sns.publish(TopicArn=settings.alert_topic_arn, Subject=run.subject(), Message=run.message())
     log.info("Sent message %s to %s: %s", answer["MessageId"], settings.alert_topic_arn, run.subject())
 
@@ -202,7 +202,7 @@ def reject_rate(bucket: Bucket, batch: str) -> float | None:
 
 
 def _put_metric(stage: str, name: str, value: float, unit: Literal["Count", "None"]) -> None:
-    boto3.client("cloudwatch", config=IMPATIENT).put_metric_data(
+    boto3.client("cloudwatch", config=SHORT_TIMEOUTS).put_metric_data(
         Namespace=NAMESPACE,
         MetricData=[
             {"MetricName": name, "Dimensions": [{"Name": "Stage", "Value": stage}], "Value": value, "Unit": unit}
@@ -249,7 +249,7 @@ def _failed_task(context: "Context", run_page: str, task_id: str) -> FailedTask:
 
 def _blame(tasks: Iterable[FailedTask]) -> tuple[FailedTask, ...]:
     """The first to fail comes first, behind it those of which nobody knows when, and last the messengers."""
-    return tuple(sorted(tasks, key=lambda task: (task.task_id in MESSENGERS, not task.failed_at, task.failed_at)))
+    return tuple(sorted(tasks, key=lambda task: (task.task_id in REPORTING_TASKS, not task.failed_at, task.failed_at)))
 
 
 def _pull(ti: Any, task_id: str, key: str) -> Any:
@@ -276,7 +276,7 @@ def _validation_page(bucket: str, batch: str | None) -> str | None:
 
 
 def _s3() -> "S3Client":
-    return boto3.client("s3", config=IMPATIENT)
+    return boto3.client("s3", config=SHORT_TIMEOUTS)
 
 
 def _cut(text: str, limit: int, mark: str) -> str:

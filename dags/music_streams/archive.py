@@ -46,7 +46,7 @@ class InputFile:
 def finish_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
     """Archive the stream files of the batch and of those it covered, record that both marts hold them, clear up.
 
-    In this order, so that whenever it dies, counted bytes are archived or their batch is owed still. May be repeated:
+    The order matters: whenever it dies, counted bytes are archived or their batch is still pending. May be repeated:
     what is done stays done. A landed file replaced since it was pinned stays for the next run.
 
     Raises:

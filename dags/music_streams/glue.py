@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
 SUCCEEDED = "SUCCEEDED"
-LOST = frozenset({"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"})
+FAILED_STATES = frozenset({"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"})
 
 
 class GlueRunFailedError(Exception):
     """The run ended without success; asking again changes nothing."""
 
 
-def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, way_out: str) -> bool:
+def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, remedy: str) -> bool:
     """Whether the run has ended well; False while it goes on.
 
     Raises:
@@ -27,9 +27,9 @@ def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, way_out
     """
     run = glue.get_job_run(JobName=job_name, RunId=run_id)["JobRun"]
     state = run["JobRunState"]
-    if state in LOST:
+    if state in FAILED_STATES:
         reason = run.get("ErrorMessage") or "Glue gives no reason; see the run's logs"
-        msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}\n{way_out}"
+        msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}\n{remedy}"
         raise GlueRunFailedError(msg)
     return bool(state == SUCCEEDED)
 
@@ -56,8 +56,8 @@ class GlueRunSensor(BaseSensorOperator):
 
     def poke(self, context: "Context") -> bool:  # noqa: ARG002
         """Look at the run once; errors of the API are left to the task's retries."""
-        way_out = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
+        remedy = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
         try:
-            return run_has_succeeded(boto3.client("glue"), self.job_name, str(self.run_id), way_out=way_out)
+            return run_has_succeeded(boto3.client("glue"), self.job_name, str(self.run_id), remedy=remedy)
         except GlueRunFailedError as error:
             raise AirflowFailException(str(error)) from error

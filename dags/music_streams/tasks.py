@@ -8,7 +8,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
 from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch, write_verdict
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal, write_verdict
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def validate_datasets(
         write_verdict(lake, batch_id, passed=False, message=unknown_params)
         raise AirflowFailException(unknown_params)
     try:
-        return take_in_batch(
+        return ingest_batch(
             lake,
             batch_id,
             on_invalid_stream_file=on_invalid_stream_file,
@@ -50,7 +50,7 @@ def check_validation(outcome: str, when_valid: str, otherwise: str) -> str:
 def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
     """End green when there is nothing to do, red with validation's summary when it has failed."""
     if outcome == "nothing_to_do":
-        log.info("No new stream files, no dates owed, none asked for: nothing to do")
+        log.info("No new stream files, no pending dates, none asked for: nothing to do")
         return
     reason = refusal(Bucket(bucket), batch_id)
     msg = reason or f"validate_datasets of batch {batch_id} failed before it came to a result: its log says why"

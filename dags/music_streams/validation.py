@@ -33,7 +33,7 @@ class DatasetsRefusedError(Exception):
     """The landed data are not fit to be taken in; trying again with the same data changes nothing."""
 
 
-def take_in_batch(
+def ingest_batch(
     bucket: Bucket,
     batch_id: str,
     *,
@@ -58,8 +58,8 @@ def take_in_batch(
         return _result("compute", batch_id, stream_files=len(validated["files"]))
 
     landed = list_landed(bucket)
-    owed = pending_batches(bucket, besides=batch_id)
-    if not (landed.streams or owed or recompute):
+    pending = pending_batches(bucket, besides=batch_id)
+    if not (landed.streams or pending or recompute):
         return _result("nothing_to_do", batch_id, landed)
 
     bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
@@ -76,7 +76,7 @@ def take_in_batch(
 
     _quarantine(bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
-    if not (accepted or owed or recompute):
+    if not (accepted or pending or recompute):
         return _result("nothing_to_do", batch_id, landed, quarantined_files=len(refused))
     for name, reference in (("songs.csv", layout.REFERENCE_SONGS), ("users.csv", layout.REFERENCE_USERS)):
         bucket.copy(pins[name].copy, reference)

@@ -63,7 +63,7 @@ def test_what_was_pinned_counts_once_whatever_producers_do_to_the_file_while_the
             lambda: landing.withdraw("withdrawn while pinned.csv"),
         ),
     ):
-        landing.step(batch, "take_in")
+        landing.step(batch, "ingest")
     # Of these versions no run has ever seen a byte.
     landing.landed = [
         file for file in landing.landed if file[0] not in ("replaced while pinned.csv", "withdrawn while pinned.csv")
@@ -120,10 +120,10 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
         landing.put(f"{layout.USER_STREAMS}/{name}", content(59) if "a.csv" in name else b"")
     landing.land(EMPTY, b"")
     with pytest.raises(StepError, match=re.escape(f"user_streams/{EMPTY} is empty")):
-        landing.step(landing.new_batch(), "take_in")
+        landing.step(landing.new_batch(), "ingest")
     landing.land(f"a{ODD_NAMES[-1]}", content(58))
     with pytest.raises(NamesRefusedError, match="more than 900 bytes"):
-        landing.step(landing.new_batch(), "take_in")
+        landing.step(landing.new_batch(), "ingest")
     landing.landed.pop()
     landing.withdraw(f"a{ODD_NAMES[-1]}")
 

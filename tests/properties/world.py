@@ -33,7 +33,7 @@ BUCKET = "music-streams-properties"
 SCHEMA_PREFIX = "properties"
 
 STEPS = (
-    "take_in",
+    "ingest",
     "curate",
     *(f"compute_{table.name}" for table in KPI_TABLES),
     *(f"load_{table.name}" for table in KPI_TABLES),
@@ -134,7 +134,7 @@ class World:
             Died: it was killed.
         """
         actions: dict[str, Callable[[Batch, int | None], None]] = {
-            "take_in": self._take_in,
+            "ingest": self._take_in,
             "curate": self._curate,
             "reconcile": lambda of, dies: self._dbt(of, dies, "test", "--select", "tag:reconciliation"),
             "finish": lambda of, _: self._finish(of),
@@ -159,7 +159,7 @@ class World:
         folder = layout.BatchFolder(batch.batch_id)
         was_taken_in = any(self.lake.read_json(key) for key in (folder.manifest, folder.curation_record))
         try:
-            result = self.pipeline.take_in(batch.batch_id, batch.recompute, batch.on_invalid_stream_file)
+            result = self.pipeline.ingest(batch.batch_id, batch.recompute, batch.on_invalid_stream_file)
         except DatasetsRefusedError as error:
             raise StepError(str(error)) from error
         batch.outcome = result["outcome"]

@@ -22,5 +22,5 @@ select distinct
     mart,
     batch_id
 from staged
--- a later batch has computed what this one owed, so its staging is as good
+-- a later batch has computed the pending dates of this one, so its staging is as good
 where batch_id < '{{ batch_id() }}'

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from music_streams.batches import DateRange
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, refusal, take_in_batch
+from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal
 
 from contract import layout
 from contract.bucket import Bucket
@@ -31,8 +31,8 @@ def landing(lake: Lake) -> Lake:
     return lake
 
 
-def take_in(lake: Lake, policy: OnInvalidStreamFile = "fail", recompute: DateRange | None = None) -> dict[str, Any]:
-    return take_in_batch(Bucket(lake.bucket, lake.s3), BATCH, on_invalid_stream_file=policy, recompute=recompute)
+def ingest(lake: Lake, policy: OnInvalidStreamFile = "fail", recompute: DateRange | None = None) -> dict[str, Any]:
+    return ingest_batch(Bucket(lake.bucket, lake.s3), BATCH, on_invalid_stream_file=policy, recompute=recompute)
 
 
 def commit(lake: Lake, batch: str, **record: Any) -> None:
@@ -67,7 +67,7 @@ def computes(stream_files: int, quarantined: int = 0) -> dict[str, Any]:
 
 
 def test_on_a_fresh_bucket_there_is_nothing_to_do(lake: Lake) -> None:
-    assert take_in(lake) == nothing_to_do()
+    assert ingest(lake) == nothing_to_do()
     assert lake.keys() == []
 
 
@@ -77,7 +77,7 @@ def test_without_streams_the_state_of_the_reference_tables_is_nobodys_business(l
         lake.put(layout.SONGS, songs)
     before = lake.keys()
 
-    assert take_in(lake) == nothing_to_do()
+    assert ingest(lake) == nothing_to_do()
     assert lake.keys() == before
 
 
@@ -86,7 +86,7 @@ def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None
         f"{STREAMS}/two words.csv", "\ufefflisten_time, user_id,track_id,extra\r\n2024-06-25 17:43:13,u1,t1,\r\n"
     )
 
-    assert take_in(landing) == computes(1)
+    assert ingest(landing) == computes(1)
 
     manifest = landing.record(FOLDER.manifest)
     assert set(manifest) == {"batch_id", "time", "files", "recompute"}
@@ -117,7 +117,7 @@ def test_a_valid_batch_is_pinned_promoted_and_vouched_for(landing: Lake) -> None
 
 def test_results_can_be_read_in_a_browser(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", GOOD)
-    take_in(landing)
+    ingest(landing)
     page = landing.producer.head_object(Bucket=landing.bucket, Key=f"{FOLDER.validation}/index.html")
     assert page["ContentType"].startswith("text/html")
 
@@ -127,7 +127,7 @@ def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lak
     landing.put(f"{STREAMS}/bad.csv", BAD)
 
     with pytest.raises(DatasetsRefusedError) as refused:
-        take_in(landing)
+        ingest(landing)
 
     message = str(refused.value)
     assert "user_streams/bad.csv" in message
@@ -141,14 +141,14 @@ def test_a_refused_batch_names_file_and_values_and_takes_nothing_in(landing: Lak
 def test_an_empty_or_undecodable_stream_file_is_refused(landing: Lake, content: bytes) -> None:
     landing.put(f"{STREAMS}/a.csv", content)
     with pytest.raises(DatasetsRefusedError, match=r"user_streams/a\.csv"):
-        take_in(landing)
+        ingest(landing)
 
 
 def test_files_are_taken_in_from_folders_compressed_and_without_rows(landing: Lake) -> None:
     landing.put(f"{STREAMS}/2024/06/a.CSV.GZ", gzip.compress(GOOD.encode()))
     landing.put(f"{STREAMS}/2024/07/a.csv", GOOD.partition("\n")[0])
 
-    assert take_in(landing) == computes(2)
+    assert ingest(landing) == computes(2)
 
     files = landing.record(FOLDER.manifest)["files"]
     assert [(file["key"], file["rows"], file["compression"]) for file in files] == [
@@ -167,7 +167,7 @@ def test_what_is_no_file_of_ours_is_told_and_stays(landing: Lake) -> None:
     for key in left:
         landing.put(key, "x")
 
-    assert take_in(landing) == {**computes(1), "left": left}
+    assert ingest(landing) == {**computes(1), "left": left}
 
     summary = landing.record(f"{FOLDER.validation}/summary.json")
     assert [ignored["key"] for ignored in summary["ignored"]] == left
@@ -177,7 +177,7 @@ def test_what_is_no_file_of_ours_is_told_and_stays(landing: Lake) -> None:
 
 def test_bad_rows_are_left_to_curation(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", GOOD + ",,yesterday\nu1,t1\n")
-    assert take_in(landing) == computes(1)
+    assert ingest(landing) == computes(1)
 
 
 @pytest.mark.parametrize("policy", ["fail", "quarantine"])
@@ -201,7 +201,7 @@ def test_a_faulty_reference_table_fails_whatever_the_policy(
         landing.put(f"{layout.ROOT}/{table}", content)
 
     with pytest.raises(DatasetsRefusedError, match=table):
-        take_in(landing, policy)
+        ingest(landing, policy)
 
     assert landing.keys(layout.QUARANTINED_FILES) == []
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
@@ -210,10 +210,10 @@ def test_a_faulty_reference_table_fails_whatever_the_policy(
 def test_after_the_cause_is_mended_the_same_run_takes_in_what_lies_there_then(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", BAD)
     with pytest.raises(DatasetsRefusedError):
-        take_in(landing)
+        ingest(landing)
     mended = landing.put(f"{STREAMS}/a.csv", GOOD)
 
-    assert take_in(landing) == computes(1)
+    assert ingest(landing) == computes(1)
     assert landing.record(FOLDER.manifest)["files"][0]["etag"] == mended
     assert refusal(Bucket(landing.bucket, landing.s3), BATCH) is None
 
@@ -221,7 +221,7 @@ def test_after_the_cause_is_mended_the_same_run_takes_in_what_lies_there_then(la
 def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", BAD)
     with pytest.raises(DatasetsRefusedError):
-        take_in(landing)
+        ingest(landing)
     landing.put(f"{STREAMS}/a.csv", GOOD)
 
     def break_off(_: dict[str, Any]) -> None:
@@ -229,7 +229,7 @@ def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: 
 
     landing.before("CopyObject", break_off)
     with pytest.raises(ConnectionError):
-        take_in(landing)
+        ingest(landing)
 
     assert refusal(Bucket(landing.bucket, landing.producer), BATCH) is None
 
@@ -239,7 +239,7 @@ def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landi
     landing.put(f"{STREAMS}/bad file.csv", BAD)
     landing.put(f"{STREAMS}/empty.csv", "")
 
-    assert take_in(landing, "quarantine") == computes(1, quarantined=2)
+    assert ingest(landing, "quarantine") == computes(1, quarantined=2)
 
     assert [file["key"] for file in landing.record(FOLDER.manifest)["files"]] == [f"{STREAMS}/good.csv"]
     assert landing.keys(STREAMS) == [f"{STREAMS}/good.csv"]
@@ -255,22 +255,22 @@ def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landi
 def test_when_all_files_are_quarantined_nothing_is_left_to_do(landing: Lake) -> None:
     landing.put(f"{STREAMS}/bad.csv", BAD)
 
-    assert take_in(landing, "quarantine") == nothing_to_do(quarantined=1)
+    assert ingest(landing, "quarantine") == nothing_to_do(quarantined=1)
     assert FOLDER.manifest not in landing.keys(FOLDER.root)
-    assert take_in(landing, "quarantine") == nothing_to_do()
+    assert ingest(landing, "quarantine") == nothing_to_do()
 
 
 def test_when_all_files_are_quarantined_owed_dates_are_computed_still(landing: Lake) -> None:
     commit(landing, EARLIER)
     landing.put(f"{STREAMS}/bad.csv", BAD)
-    assert take_in(landing, "quarantine") == computes(0, quarantined=1)
+    assert ingest(landing, "quarantine") == computes(0, quarantined=1)
 
 
 def test_a_bad_file_that_was_replaced_meanwhile_stays_for_the_next_run(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", BAD)
     landing.before("PutObject", lambda _: landing.put(f"{STREAMS}/a.csv", GOOD))
 
-    assert take_in(landing, "quarantine") == nothing_to_do(quarantined=1)
+    assert ingest(landing, "quarantine") == nothing_to_do(quarantined=1)
     assert landing.get(f"{STREAMS}/a.csv") == GOOD.encode()
     assert quarantined(landing) == [BAD.encode()]
 
@@ -286,34 +286,34 @@ def test_two_bad_versions_of_a_file_are_both_kept_when_the_first_attempt_died(la
 
     landing.before("PutObject", break_off)
     with pytest.raises(ConnectionError):
-        take_in(landing, "quarantine")
+        ingest(landing, "quarantine")
     landing.put(f"{STREAMS}/a.csv", other)
 
-    assert take_in(replace(landing, s3=landing.producer), "quarantine") == computes(1, quarantined=1)
+    assert ingest(replace(landing, s3=landing.producer), "quarantine") == computes(1, quarantined=1)
     assert sorted(quarantined(landing)) == sorted([BAD.encode(), other.encode()])
 
 
 def test_owed_dates_alone_are_reason_enough(landing: Lake) -> None:
     commit(landing, EARLIER)
-    assert take_in(landing) == computes(0)
+    assert ingest(landing) == computes(0)
     assert landing.record(FOLDER.manifest)["files"] == []
     assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
 
 def test_dates_asked_for_are_reason_enough(landing: Lake) -> None:
-    assert take_in(landing, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(0)
+    assert ingest(landing, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(0)
     assert landing.record(FOLDER.manifest)["recompute"] == {"from": "2024-06-01", "to": "2024-06-30"}
 
 
 def test_a_retry_of_a_validated_batch_reuses_its_pins(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", GOOD)
-    take_in(landing)
+    ingest(landing)
     manifest = landing.record(FOLDER.manifest)
     landing.put(f"{STREAMS}/a.csv", BAD)
     landing.put(f"{STREAMS}/late.csv", BAD)
     landing.put(layout.SONGS, "broken")
 
-    assert take_in(landing) == computes(1)
+    assert ingest(landing) == computes(1)
     assert landing.record(FOLDER.manifest) == manifest
     assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
@@ -322,7 +322,7 @@ def test_a_committed_batch_is_returned_as_it_was_committed(lake: Lake) -> None:
     commit(lake, BATCH, files=[{"key": f"{STREAMS}/a.csv"}, {"key": f"{STREAMS}/b.csv"}])
     before = lake.keys()
 
-    assert take_in(lake, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(2)
+    assert ingest(lake, recompute=DateRange.from_params("2024-06-01", "2024-06-30")) == computes(2)
     assert lake.keys() == before
 
 
@@ -336,7 +336,7 @@ def test_of_two_attempts_at_a_batch_the_first_to_vouch_wins(landing: Lake) -> No
 
     landing.before("PutObject", vouch_first)
 
-    assert take_in(landing) == computes(0)
+    assert ingest(landing) == computes(0)
     assert landing.record(FOLDER.manifest) == first
 
 
@@ -344,7 +344,7 @@ def test_the_reference_tables_are_promoted_as_they_were_validated(landing: Lake)
     landing.put(f"{STREAMS}/a.csv", GOOD)
     landing.before("PutObject", lambda _: landing.put(layout.SONGS, "replaced after it was validated"))
 
-    take_in(landing)
+    ingest(landing)
 
     assert landing.get(layout.REFERENCE_SONGS) == SONGS.encode()
 
@@ -358,6 +358,6 @@ def test_what_was_validated_is_what_was_pinned(landing: Lake) -> None:
 
     landing.before("GetObject", replace)
 
-    assert take_in(landing) == computes(1)
+    assert ingest(landing) == computes(1)
     (file,) = landing.record(FOLDER.manifest)["files"]
     assert landing.get(file["copy"]) == GOOD.encode()

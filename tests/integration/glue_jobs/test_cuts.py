@@ -129,10 +129,10 @@ def test_the_bits_of_a_kpi_do_not_depend_on_how_the_work_was_cut(
         cut.land(f"{number}.csv", contents[name])
     for name, content in contents.items():
         whole.land(f"{name}.csv", content)
-    whole.take_in(BATCH)
+    whole.ingest(BATCH)
     whole.curate(BATCH)
 
-    cut.take_in(BATCH)
+    cut.ingest(BATCH)
     with monkeypatch.context() as patch:
         patch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
         patch.setattr(stream_lines, "PIECE_BYTES", piece_bytes)
@@ -150,7 +150,7 @@ def test_batches_that_were_cut_into_different_parts_are_one_store(
     for batch, content, bucket_events in ((BATCH, day(300, 1), 60), (NEXT, day(300, 1) + day(40, 9)[29:], 4_000_000)):
         monkeypatch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
         lake.land(f"{batch}.csv", content)
-        lake.take_in(batch)
+        lake.ingest(batch)
         record = lake.curate(batch)
         lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/{batch}.csv")
     assert record["rows_duplicate"] >= 300 - record["rows_rejected"]
@@ -163,7 +163,7 @@ def test_batches_that_were_cut_into_different_parts_are_one_store(
 def test_a_lake_of_the_version_before_stays_readable(lake: Pipeline) -> None:
     """Spark wrote times with a zone, records knew no buckets and manifests no rows."""
     lake.land("a.csv", f"{HEADER}\nu1,t1,2024-06-25 10:00:00\nu2,t1,2024-06-25 23:59:59\n".encode())
-    lake.take_in(BATCH)
+    lake.ingest(BATCH)
     record = lake.curate(BATCH)
     (file,) = record["curated_files"]
     table = pyarrow.parquet.read_table(io.BytesIO(lake.bucket.read(file["key"])))
@@ -176,7 +176,7 @@ def test_a_lake_of_the_version_before_stays_readable(lake: Pipeline) -> None:
     lake.put(layout.BatchFolder(BATCH).curation_record, json.dumps(record).encode())
 
     lake.land("b.csv", f"{HEADER}\nu1,t1,2024-06-25 10:00:00\nu3,t1,2024-06-25 10:00:00\n".encode())
-    lake.take_in(NEXT)
+    lake.ingest(NEXT)
     manifest = lake.record(layout.BatchFolder(NEXT).manifest)
     manifest["files"] = [
         {name: value for name, value in entry.items() if name not in {"rows", "compression"}}

@@ -34,7 +34,7 @@ def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: 
     for name, content in streams:
         lake.land(name, content)
 
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     record = lake.curate(FIRST)
     tables = lake.compute_all(FIRST)
 
@@ -52,13 +52,13 @@ def test_a_sample_day_gives_exactly_the_tables_worked_out_in_plain_python(lake: 
 
 def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: Pipeline) -> None:
     lake.land("monday.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     lake.land(
         "tuesday.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t2,2024-06-26 00:00:00", "u1,t2,2024-06-26 00:00:00")
     )
     lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/monday.csv")
-    lake.take_in(SECOND)
+    lake.ingest(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["rows_accepted"], record["rows_duplicate"]) == (3, 1, 2)
     # Duplicates count as touched: a reader of the record sees every date that the batch speaks of.
@@ -68,7 +68,7 @@ def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: Pipeline
 
 def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     committed = lake.curate(FIRST)
     stored = lake.keys(layout.CURATED)
     assert lake.curate(FIRST) == committed
@@ -77,7 +77,7 @@ def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:
 
 def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     (stored,) = [file["key"] for file in lake.record(layout.BatchFolder(FIRST).curation_record)["curated_files"]]
     for left in (stored.replace("attempt=", "attempt=crashed-"), stored.replace(FIRST, SECOND)):
@@ -96,7 +96,7 @@ def test_rejected_rows_keep_reason_file_and_raw_line(lake: Pipeline) -> None:
             '"u1,t1,2024-06-25 10:00:01',
         ),
     )
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     record = lake.curate(FIRST, max_reject_rate=0.75)
     rows = [
         json.loads(line)
@@ -115,7 +115,7 @@ def test_rejected_rows_keep_reason_file_and_raw_line(lake: Pipeline) -> None:
 
 def test_too_many_rejected_rows_stop_the_batch_and_lose_nothing(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     with pytest.raises(ValueError, match=r"1 of 2 rows are rejected, more than max_reject_rate 0.49 allows"):
         lake.curate(FIRST, max_reject_rate=0.49)
     assert lake.record(f"{layout.BatchFolder(FIRST).root}/rejected.json")["rejected_by_reason"] == {
@@ -138,17 +138,17 @@ def test_files_of_different_headers_are_read_by_name(lake: Pipeline) -> None:
             header="user_id,track_id,listen_time,note",
         ),
     )
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     record = lake.curate(FIRST)
     assert (record["rows_read"], record["rows_accepted"]) == (5, 5), record["rejected_by_reason"]
 
 
 def test_owed_dates_alone_are_a_batch(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/a.csv")
-    lake.take_in(SECOND)
+    lake.ingest(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["dates"], record["covers"]) == (0, ["2024-06-25"], [FIRST])
     assert list(lake.compute_all(SECOND)) == ["genre_level_kpis", "hourly_kpis"]
@@ -156,14 +156,14 @@ def test_owed_dates_alone_are_a_batch(lake: Pipeline) -> None:
 
 def test_recompute_takes_the_dates_of_the_range_that_have_events(lake: Pipeline) -> None:
     lake.land("a.csv", stream(*[f"u1,t1,2024-06-{day} 10:00:00" for day in (10, 12, 20)]))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     lake.put(layout.BatchFolder(FIRST).loaded_record, b"{}")
     lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/a.csv")
-    lake.take_in(SECOND, recompute=("2024-06-11", "2024-06-20"))
+    lake.ingest(SECOND, recompute=("2024-06-11", "2024-06-20"))
     assert lake.curate(SECOND)["dates"] == ["2024-06-12", "2024-06-20"]
     lake.put(layout.BatchFolder(SECOND).loaded_record, b"{}")
-    lake.take_in(THIRD, recompute=("2030-01-01", "2030-12-31"))
+    lake.ingest(THIRD, recompute=("2030-01-01", "2030-12-31"))
     assert lake.curate(THIRD)["dates"] == []
     for table in lake.compute_all(THIRD).values():
         assert len(table.splitlines()) == 1
@@ -173,7 +173,7 @@ def test_the_copy_manifest_names_every_part_with_its_length_and_each_row_tells_w
     lake: Pipeline,
 ) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 11:00:00", "u2,t3,2024-06-26 11:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     lake.compute_all(FIRST)
     folder = f"{kpi_table('genre_level_kpis').output}/batch_id={FIRST}"
@@ -206,7 +206,7 @@ def test_a_job_without_what_comes_before_it_says_so(lake: Pipeline) -> None:
 def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u1,t1,yesterday"))
     lake.land("b ü.csv", stream("u2,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     pinned = {file["key"]: file for file in lake.record(layout.BatchFolder(FIRST).manifest)["files"]}
     gone = pinned[f"{layout.USER_STREAMS}/b ü.csv"]
     lake.s3.delete_object(Bucket=lake.bucket.name, Key=gone["copy"])
@@ -220,14 +220,14 @@ def test_a_pin_that_is_gone_ends_curation_before_anything_is_written(lake: Pipel
     assert "trigger a new run" in str(refusal.value)
     assert lake.keys(layout.ROOT) == before
     # The way out: a new run pins what still lies in the landing prefix.
-    lake.take_in(SECOND)
+    lake.ingest(SECOND)
     assert lake.curate(SECOND, max_reject_rate=1)["rows_accepted"] == 2
 
 
 def test_the_small_tables_of_these_tests_are_exact_too(lake: Pipeline) -> None:
     content = stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 10:00:00", "u9,t9,2024-06-25 23:59:59")
     lake.land("a.csv", content)
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     lake.curate(FIRST)
     tables = lake.compute_all(FIRST)
     time = datetime.fromisoformat(lake.record(layout.BatchFolder(FIRST).manifest)["time"])
@@ -239,7 +239,7 @@ def test_the_small_tables_of_these_tests_are_exact_too(lake: Pipeline) -> None:
 def test_on_spark_s_workers_the_tables_are_the_same(lake: Pipeline, spark: Distribution) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00", "u2,t3,2024-06-25 10:00:00", "u1,t1,yesterday"))
     lake.land("b.csv", stream("u9,t9,2024-06-26 23:59:59", "u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     on_workers = Pipeline(lake.bucket.name, on_warm(spark))
     record = on_workers.curate(FIRST, max_reject_rate=0.5)
     assert (record["rows_accepted"], record["rows_duplicate"], record["rows_rejected"]) == (3, 1, 1)
@@ -252,7 +252,7 @@ def without_time(tables: Mapping[str, str]) -> dict[str, list[str]]:
 
 def test_an_error_on_spark_s_workers_is_told_by_its_own_message(lake: Pipeline, spark: Distribution) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     (file,) = lake.record(layout.BatchFolder(FIRST).manifest)["files"]
     lake.put(file["copy"], stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00"))
     with pytest.raises(KernelError, match=r"user_streams/a\.csv\) has 81 bytes, and had 55 when it was validated"):
@@ -268,7 +268,7 @@ def test_an_object_that_marks_a_folder_is_not_taken_for_a_file(lake: Pipeline) -
 
 def test_other_rows_than_validation_has_read_stop_the_batch(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
-    lake.take_in(FIRST)
+    lake.ingest(FIRST)
     folder = layout.BatchFolder(FIRST)
     manifest = lake.record(folder.manifest)
     manifest["files"][0]["rows"] = 2

@@ -185,7 +185,7 @@ def run(environment: None) -> Run:
     lake.land("plays.csv", as_csv(PLAYS))
     lake.put(layout.SONGS, SONG_FILE)
     lake.put(layout.USERS, USER_FILE)
-    lake.take_in(BATCH, on_invalid_stream_file="quarantine")
+    lake.ingest(BATCH, on_invalid_stream_file="quarantine")
     record = lake.curate(BATCH, max_reject_rate=1)
     files = lake.record(f"{layout.BatchFolder(BATCH).validation}/summary.json")["files"]
     return Run(

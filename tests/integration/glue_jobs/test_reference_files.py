@@ -33,7 +33,7 @@ def test_reference_files_are_refused_as_the_page_says(lake: Pipeline) -> None:
         lake.put(layout.SONGS, content.get("songs", SONGS))
         lake.put(layout.USERS, content.get("users", USERS))
         with pytest.raises(DatasetsRefusedError) as refusal:
-            lake.take_in(f"{BATCH}{number}")
+            lake.ingest(f"{BATCH}{number}")
         told = re.findall(r"^ERROR   (songs|users)\.csv:? (.*)", str(refusal.value), re.MULTILINE)
         for case in filter(None, pair):
             table, (outcome,) = case.cells[0], Case("", "", case.cells[1:]).outcomes
@@ -48,7 +48,7 @@ def test_reference_files_are_read_as_the_page_says(lake: Pipeline) -> None:
         content = {case.cells[0]: case.content() for case in pair if case}
         lake.put(layout.SONGS, content.get("songs", SONGS))
         lake.put(layout.USERS, content.get("users", USERS))
-        lake.take_in(f"{BATCH}-accepted-{number}")
+        lake.ingest(f"{BATCH}-accepted-{number}")
 
     for case, rows_of_file in prepared(lake, song_files, reference_tables.songs):
         expected = {key.decode(): ("Song", "Ann", 60_000, "pop") for key in re.findall(rb"\bt\d\b", case.content())}

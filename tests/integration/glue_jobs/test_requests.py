@@ -41,7 +41,7 @@ def requests(lake: Pipeline) -> Iterator[Counter[str]]:
 def run_a_day(lake: Pipeline, batch_id: str, day: str) -> Counter[str]:
     lake.land(f"{day}.csv", f"user_id,track_id,listen_time\nu1,t1,{day} 10:00:00\n".encode())
     with requests(lake) as counts:
-        lake.take_in(batch_id)
+        lake.ingest(batch_id)
         record = lake.curate(batch_id)
         lake.compute_all(batch_id)
     assert (record["rows_accepted"], record["dates"], record["covers"]) == (1, [day], [])

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
-from music_streams.validation import take_in_batch
+from music_streams.validation import ingest_batch
 
 from contract import layout
 from contract.bucket import Bucket, s3_client
@@ -93,9 +93,9 @@ def without(endpoint: AwsEndpoint, role: str, sid: str, action: str) -> Iterator
     pytest.fail(f"{role} has no statement {sid}")
 
 
-def take_in() -> Any:
+def ingest() -> Any:
     """What the task validate_datasets does, with a file to move aside."""
-    return take_in_batch(Bucket(BUCKET, s3_client()), BATCH, on_invalid_stream_file="quarantine", recompute=None)
+    return ingest_batch(Bucket(BUCKET, s3_client()), BATCH, on_invalid_stream_file="quarantine", recompute=None)
 
 
 def finish() -> Any:
@@ -119,12 +119,12 @@ def test_a_file_that_its_producer_has_tagged_is_taken_in(landed: AwsEndpoint) ->
         Bucket=BUCKET, Key=key, Tagging={"TagSet": [{"Key": "producer", "Value": "app"}]}
     )
     with working_as(landed, AIRFLOW_ROLE):
-        assert take_in()["outcome"] == "compute"
+        assert ingest()["outcome"] == "compute"
 
 
 def test_the_tasks_of_the_dag_can_do_their_work_as_their_role(landed: AwsEndpoint) -> None:
     with working_as(landed, AIRFLOW_ROLE):
-        assert take_in()["outcome"] == "compute"
+        assert ingest()["outcome"] == "compute"
         as_if_loaded(landed)
         finish()
     listed = landed.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{layout.ARCHIVE}/")["Contents"]
@@ -145,7 +145,7 @@ def test_the_tasks_of_the_dag_can_do_their_work_as_their_role(landed: AwsEndpoin
     ],
 )
 def test_validation_fails_without_any_of_its_permissions(landed: AwsEndpoint, sid: str, action: str) -> None:
-    refused(landed, AIRFLOW_ROLE, sid, action, take_in)
+    refused(landed, AIRFLOW_ROLE, sid, action, ingest)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_validation_fails_without_any_of_its_permissions(landed: AwsEndpoint, si
     [
         ("Archive", "s3:PutObject"),
         ("ClearWhatLanded", "s3:DeleteObject"),
-        ("SeeThatKpisWereComputed", "s3:GetObject"),
+        ("ReadKpiManifests", "s3:GetObject"),
     ],
 )
 def test_archiving_fails_without_any_of_its_permissions(landed: AwsEndpoint, sid: str, action: str) -> None:
     with working_as(landed, AIRFLOW_ROLE):
-        take_in()
+        ingest()
     as_if_loaded(landed)
     refused(landed, AIRFLOW_ROLE, sid, action, finish)
 
@@ -170,7 +170,7 @@ CALLS: list[tuple[str, str, Callable[[], Any]]] = [
         lambda: boto3.client("glue").start_job_run(JobName="hourly-kpis", Arguments={"--none": "none"}),
     ),
     ("RunGlueJobs", "glue:GetJobRun", lambda: boto3.client("glue").get_job_run(JobName="hourly-kpis", RunId="none")),
-    ("TellOfFailures", "sns:Publish", lambda: boto3.client("sns").publish(TopicArn=TOPIC, Message="failed")),
+    ("PublishFailures", "sns:Publish", lambda: boto3.client("sns").publish(TopicArn=TOPIC, Message="failed")),
     (
         "WriteMetrics",
         "cloudwatch:PutMetricData",

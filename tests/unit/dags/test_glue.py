@@ -19,7 +19,7 @@ class Glue:
 
 def look(state: str, message: str | None = None) -> bool:
     client: Any = Glue(state, message)
-    return run_has_succeeded(client, "curate-user-streams", "jr_1", way_out="Clear it.")
+    return run_has_succeeded(client, "curate-user-streams", "jr_1", remedy="Clear it.")
 
 
 @pytest.mark.parametrize("state", ["STARTING", "RUNNING", "STOPPING", "WAITING"])

@@ -35,7 +35,7 @@ def fails_with(error: Exception) -> Any:
 def test_bad_data_are_not_tried_again(
     monkeypatch: pytest.MonkeyPatch, verdicts: list[str], refused: type[Exception]
 ) -> None:
-    monkeypatch.setattr(tasks, "take_in_batch", fails_with(refused("songs.csv: track_id is missing")))
+    monkeypatch.setattr(tasks, "ingest_batch", fails_with(refused("songs.csv: track_id is missing")))
     with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
         validate()
     assert verdicts == ["songs.csv: track_id is missing"]
@@ -44,7 +44,7 @@ def test_bad_data_are_not_tried_again(
 def test_a_param_that_the_dag_does_not_have_fails_the_run_instead_of_starting_it_with_defaults(
     monkeypatch: pytest.MonkeyPatch, verdicts: list[str]
 ) -> None:
-    monkeypatch.setattr(tasks, "take_in_batch", fails_with(AssertionError("nothing may be taken in")))
+    monkeypatch.setattr(tasks, "ingest_batch", fails_with(AssertionError("nothing may be taken in")))
     with pytest.raises(AirflowFailException, match="'recompute_form': the DAG has no such param"):
         validate(unknown_params="'recompute_form': the DAG has no such param.")
     assert verdicts == ["'recompute_form': the DAG has no such param."]
@@ -52,7 +52,7 @@ def test_a_param_that_the_dag_does_not_have_fails_the_run_instead_of_starting_it
 
 @pytest.mark.parametrize("error", [LandingUnstableError("replaced"), ConnectionError("no route")])
 def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(tasks, "take_in_batch", fails_with(error))
+    monkeypatch.setattr(tasks, "ingest_batch", fails_with(error))
     with pytest.raises(type(error)) as raised:
         validate()
     assert not isinstance(raised.value, AirflowFailException)

@@ -43,12 +43,10 @@ REACH = {
         ALL.manifest,
         ALL.loaded_record,
     },
-    ("airflow", "ForgetTheVerdictOfAnEarlierAttempt"): {ALL.verdict},
+    ("airflow", "DeleteStaleVerdict"): {ALL.verdict},
     ("airflow", "WriteReferenceTablesAndQuarantine"): {f"{layout.REFERENCE}/*", f"{layout.QUARANTINED_FILES}/*"},
     ("airflow", "Archive"): {f"{layout.ARCHIVE}/*"},
-    ("airflow", "SeeThatKpisWereComputed"): {
-        table.copy_manifest("*").replace("batch_id=*", "*") for table in KPI_TABLES
-    },
+    ("airflow", "ReadKpiManifests"): {table.copy_manifest("*").replace("batch_id=*", "*") for table in KPI_TABLES},
     ("airflow", "PublishAndShowTheDbtDocs"): {f"{layout.DBT_DOCS}/*"},
 }
 
@@ -92,7 +90,7 @@ def test_copy_lists_only_what_it_loads() -> None:
 @pytest.mark.parametrize("statement", statements(), ids=lambda one: f"{one.part}-{one.owner}-{one.sid}")
 def test_nothing_is_allowed_by_a_wildcard(statement: Statement) -> None:
     assert {"NotAction", "NotResource", "NotPrincipal"}.isdisjoint(statement.body)
-    if statement.body["Effect"] == "Deny" or statement.sid == "LeaveItToIamOfTheAccount":
+    if statement.body["Effect"] == "Deny" or statement.sid == "DelegateToAccountIam":
         return
     wide = {action for action in statement.actions if "*" in action}
     assert {(statement.part, statement.sid, action) for action in wide} <= WIDE_ACTIONS
