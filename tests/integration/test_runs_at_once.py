@@ -51,7 +51,7 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
         states = {run: sandbox.sandbox.airflow.run(run)["state"] for run in (first, backfill, queued)}
         assert states == {first: "running", backfill: "running", queued: "queued"}
 
-    # The marts are shared, so one of two runs at once may fail. What is not owed is exact.
+    # The marts are shared, so one of two runs at once may fail. What is not pending is exact.
     ends = [sandbox.end_of(run) for run in (first, backfill, queued)]
     history.assert_nothing_lost()
     if not list(pending_batches(Bucket(sandbox.bucket, sandbox.s3), besides="")):

@@ -185,7 +185,7 @@ class History:
         assert self.world.uncounted_rows() == []
 
     def end(self) -> None:
-        """Let one whole run take in what is left and put right what is owed."""
+        """Let one whole run take in what is left and put right what is pending."""
         self.play(Land("last.csv", (f"u1,t1,{DATES[-1]} 09:30:00",)))
         self.play(Run(params=Params("quarantine", recompute=self._dates_differ_in_songs)))
         assert self.world.differences() == ""
@@ -287,14 +287,14 @@ class History:
     def _is_right(self) -> bool:
         if not self.world.committed():
             return True
-        return not self._dates_differ_in_songs and not self.world.owed() and self.world.differences() == ""
+        return not self._dates_differ_in_songs and not self.world.pending() and self.world.differences() == ""
 
     def _check_loaded(self, batch: Batch) -> None:
         if batch.recompute:
             self._dates_differ_in_songs = self._songs != self.world.content(layout.REFERENCE_SONGS)
         if not self._dates_differ_in_songs:
             assert self.world.differences() == ""
-        assert self.world.owed() == []
+        assert self.world.pending() == []
         assert self.world.miscounted_dates() == {}
         assert self.world.misplaced_files() == []
         assert self.world.unarchived_files() == []

@@ -218,7 +218,7 @@ def assert_all_is_well(world: World, events: int) -> None:
     """The tables hold all accepted events, so many, each once; and each file is where it belongs."""
     assert world.differences() == ""
     assert sum(int(row["listen_count"]) for row in csv.DictReader(io.StringIO(world.table("hourly_kpis")))) == events
-    assert world.owed() == []
+    assert world.pending() == []
     assert world.uncounted_rows() == []
     assert world.miscounted_dates() == {}
     assert world.homeless_files() == []

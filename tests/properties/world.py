@@ -201,10 +201,10 @@ class World:
 
     def loaded(self) -> list[dict[str, Any]]:
         """Those of them whose batches the marts hold."""
-        owed = self.owed()
-        return [record for record in self.committed() if record["batch_id"] not in owed]
+        pending = self.pending()
+        return [record for record in self.committed() if record["batch_id"] not in pending]
 
-    def owed(self) -> list[str]:
+    def pending(self) -> list[str]:
         """Committed batches that no run has loaded."""
         return pending_batches(self.lake)
 

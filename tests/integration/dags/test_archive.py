@@ -167,10 +167,10 @@ def test_a_death_at_any_write_leaves_counted_bytes_archived_or_their_batch_owed(
     with pytest.raises(Died), death.after(writes):
         finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
 
-    owed = pending_batches(Bucket(lake.bucket, lake.s3), besides="")
+    pending = pending_batches(Bucket(lake.bucket, lake.s3), besides="")
     for batch, age in ((EARLIER, "earlier"), (BATCH, "later")):
         archived = {lake.get(key) for key in lake.keys(f"{layout.ARCHIVE}/{batch}/")}
-        assert batch in owed or archived == {f"{age} a.csv".encode(), f"{age} b.csv".encode()}
+        assert batch in pending or archived == {f"{age} a.csv".encode(), f"{age} b.csv".encode()}
     finish_batch(Bucket(lake.bucket, lake.s3), BATCH)
     assert lake.keys(STREAMS) == []
     assert pending_batches(Bucket(lake.bucket, lake.s3), besides="") == []

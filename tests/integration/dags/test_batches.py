@@ -135,8 +135,8 @@ def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     write("20240605T000000Z-eeeeeeee", "manifest.json", "loaded.json", "validation/curation.json")
     write(BATCH, "manifest.json", "curation.json")
 
-    owed = ["20240602T000000Z-bbbbbbbb", "20240603T000000Z-cccccccc"]
-    assert pending_batches(Bucket(lake.bucket, lake.s3), besides=BATCH) == owed
+    pending = ["20240602T000000Z-bbbbbbbb", "20240603T000000Z-cccccccc"]
+    assert pending_batches(Bucket(lake.bucket, lake.s3), besides=BATCH) == pending
 
 
 def test_to_look_for_owed_batches_a_batch_is_five_names_however_many_files_it_holds(lake: Lake) -> None:
