@@ -225,10 +225,7 @@ def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **
         pytest.param({"rows_of_date": 1}, id="a row was loaded twice"),
         pytest.param({"plays_of_date": 5}, id="a play more was counted than loaded"),
         pytest.param({"dates_of_batch": 2}, id="a date more was computed than loaded"),
-        *(
-            pytest.param({name: None}, id=f"no {name}")
-            for name in ("rows_of_date", "plays_of_date", "dates_of_batch")
-        ),
+        *(pytest.param({name: None}, id=f"no {name}") for name in ("rows_of_date", "plays_of_date", "dates_of_batch")),
     ],
 )
 def test_staging_that_is_not_what_was_computed_keeps_the_mart_unloaded(

@@ -141,9 +141,7 @@ def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have
     land(NEXT, {"rock": 5})
     land(LAST, {"rock": 5, "folk": 2})
 
-    loads = {
-        batch: at_once(each, *ALL, batch_id=batch.batch_id) for each, batch in ((dbt, NEXT), (other_dbt, LAST))
-    }
+    loads = {batch: at_once(each, *ALL, batch_id=batch.batch_id) for each, batch in ((dbt, NEXT), (other_dbt, LAST))}
     outcomes = {batch: load.result(LIMIT_SECONDS) for batch, load in loads.items()}
 
     for batch, outcome in outcomes.items():

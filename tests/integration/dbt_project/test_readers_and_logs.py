@@ -142,7 +142,9 @@ def test_every_change_of_a_table_names_its_node_its_batch_and_its_runs(
     for node, statements in run.statements.items():
         tags = [json.loads(match[1]) for sql in statements if (match := re.match(r"/\* (\{.*?\}) \*/", sql))]
         changes = [
-            sql for sql in statements if re.search(r"^\s*(?:lock|copy|delete|merge|drop|alter|create)\b", sql, re.MULTILINE)
+            sql
+            for sql in statements
+            if re.search(r"^\s*(?:lock|copy|delete|merge|drop|alter|create)\b", sql, re.MULTILINE)
         ]
         assert [sql for sql in changes if not sql.startswith("/* {")] == []
         if node in TABLES:

@@ -1,9 +1,8 @@
-"""What a load sends and in which order: the lock first, one transaction, COPY's options, nothing that commits within."""
+"""What a load sends, in which order: the lock first, COPY with its options, nothing that commits on the way."""
 
 import os
 import re
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,9 @@ def code(statement: str) -> str:
 def kinds(session: list[str]) -> list[str]:
     """The first two words of each statement; comments, reads of the catalogue and of no rows left out."""
     words = [" ".join(re.findall(r"\w+", statement)[:2]).lower() for statement in session]
-    return [kind for kind in words if not kind.startswith(("comment", "with bound_views", "with relation", "select from"))]
+    return [
+        kind for kind in words if not kind.startswith(("comment", "with bound_views", "with relation", "select from"))
+    ]
 
 
 @pytest.fixture
@@ -88,5 +89,3 @@ def test_a_mart_merges_by_its_key(sessions: dict[str, list[str]], warehouse: War
 
 def test_staging_of_the_same_contract_is_never_dropped(sessions: dict[str, list[str]]) -> None:
     assert not [sql for session in sessions.values() for sql in session if re.match("drop|alter|truncate", sql, re.I)]
-
-
