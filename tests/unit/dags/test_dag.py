@@ -137,7 +137,7 @@ def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
     builds: dict[str, Any] = {
         key: next(task for task in dag.tasks if task.task_id.endswith(f".{node['name']}_model_build"))
         for key, node in nodes.items()
-        if node["resource_type"] == "model"
+        if node["resource_type"] == "model" and "reports" not in node["tags"]
     }
 
     def ancestors(key: str) -> set[str]:
@@ -148,7 +148,7 @@ def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
         return model in parents[test] and parents[test] <= {model, *ancestors(model)}
 
     for test, node in nodes.items():
-        if node["resource_type"] == "test" and "reconciliation" not in node["tags"]:
+        if node["resource_type"] == "test" and not {"reconciliation", "reports"} & {*node["tags"]}:
             running = [builds[model] for model in builds if runs(test, model)]
             assert len(running) == 1, f"{node['name']} runs in {running}"
             loaded = {running[0].task_id, *all_before(dag, running[0].task_id)}
