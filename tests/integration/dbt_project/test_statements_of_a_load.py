@@ -1,4 +1,4 @@
-"""What a load sends and in which order: the lock first, one transaction, COPY's options, nothing that commits within."""
+"""What a load sends, in which order: the lock first, COPY with its options, nothing that commits on the way."""
 
 import os
 import re

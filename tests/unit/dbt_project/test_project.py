@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from dbt.contracts.graph.manifest import Manifest
-from dbt.contracts.graph.nodes import AnalysisNode, GenericTestNode, ModelNode, SingularTestNode
+from dbt.contracts.graph.nodes import GenericTestNode, ModelNode, SingularTestNode
 
 from contract.kpi_tables import kpi_table
 from glue_jobs.kernel import text_of
@@ -30,6 +30,10 @@ def models(manifest: Manifest) -> dict[str, Any]:
     return {node.name: node for node in manifest.nodes.values() if isinstance(node, ModelNode)}
 
 
+def reports(manifest: Manifest) -> dict[str, Any]:
+    return {name: model for name, model in models(manifest).items() if "reports" in model.tags}
+
+
 def sources(manifest: Manifest) -> dict[str, Any]:
     return {source.name: source for source in manifest.sources.values()}
 
@@ -51,6 +55,7 @@ def test_schemas_carry_the_prefix_outside_production(manifest: Manifest) -> None
         "stg_hourly_kpis": "sandbox_staging",
         "genre_level_kpis": "sandbox_reporting",
         "hourly_kpis": "sandbox_reporting",
+        **dict.fromkeys(reports(manifest), "sandbox_reporting"),
     }
 
 
@@ -84,13 +89,15 @@ def test_sources_lie_where_the_lake_keeps_them(manifest: Manifest, source: str) 
 def test_every_model_and_source_and_each_of_their_columns_is_described(manifest: Manifest) -> None:
     documented = [*models(manifest).values(), *sources(manifest).values()]
 
-    assert len(documented) == 6
+    assert len(documented) == 11
     assert [node.name for node in documented if not node.description] == []
     assert [(node.name, name) for node in documented for name, c in node.columns.items() if not c.description] == []
 
 
-def test_column_descriptions_are_written_once_in_doc_blocks_which_are_all_used(manifest: Manifest) -> None:
-    texts = [p.read_text() for p in sorted((ROOT / "dbt_project" / "models").rglob("*.yml"))]
+def test_descriptions_of_the_tables_columns_are_written_once_in_doc_blocks_which_are_all_used(
+    manifest: Manifest,
+) -> None:
+    texts = [p.read_text() for p in sorted((ROOT / "dbt_project" / "models" / "marts").rglob("*.yml"))]
     models_and_sources = [text for text in texts if not text.startswith(("exposures:", "groups:"))]
     columns_described = [
         column
@@ -145,7 +152,7 @@ def test_every_model_has_an_owner_and_only_marts_are_public(manifest: Manifest) 
 
 def test_the_lineage_leads_from_every_source_to_exposures(manifest: Manifest) -> None:
     used = {name for exposure in manifest.exposures.values() for name in exposure.depends_on_nodes}
-    assert used == {models(manifest)[kpis].unique_id for kpis in KPIS}
+    assert used == {models(manifest)[name].unique_id for name in (*KPIS, *reports(manifest))}
     for kpis in KPIS:
         parents = set(manifest.parent_map[models(manifest)[kpis].unique_id])
         staging = models(manifest)[f"stg_{kpis}"].unique_id
@@ -156,18 +163,17 @@ def test_the_lineage_leads_from_every_source_to_exposures(manifest: Manifest) ->
         assert exposure.owner.email
 
 
-def test_every_analysis_is_described_and_listed_in_the_overview_and_an_exposure(manifest: Manifest) -> None:
-    analyses = [node for node in manifest.nodes.values() if isinstance(node, AnalysisNode)]
+def test_every_report_is_tested_and_listed_in_the_overview_and_an_exposure(manifest: Manifest) -> None:
     overview = manifest.docs["doc.music_streams.__overview__"].block_contents
-    exposed = {name: str(exposure.description) for name, exposure in manifest.exposures.items()}
+    tested = {test.model for test in manifest.unit_tests.values()}
 
-    assert len(analyses) == 5
-    for analysis in analyses:
-        assert analysis.description
-        assert all(column.description for column in analysis.columns.values())
-        assert f"`{analysis.name}`" in overview
-        (exposure,) = [name for name, description in exposed.items() if f"`{analysis.name}`" in description]
-        assert set(analysis.depends_on_nodes) == set(manifest.exposures[exposure].depends_on_nodes)
+    assert len(reports(manifest)) == 5
+    for name, report in reports(manifest).items():
+        assert name in tested
+        assert f"`{name}`" in overview
+        (exposure,) = [found for found in manifest.exposures.values() if report.unique_id in found.depends_on_nodes]
+        assert f"`{name}`" in str(exposure.description)
+        assert report.config.materialized == "late_binding_view"
 
 
 def test_data_tests_stop_the_load_but_for_late_loads_and_many_unknown_plays(manifest: Manifest) -> None:

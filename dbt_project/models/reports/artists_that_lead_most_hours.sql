@@ -2,7 +2,7 @@ with
 
 last_day as (
 
-    {{ last_day(ref('hourly_kpis')) }}
+    select max(listen_date) as last_day from {{ ref('hourly_kpis') }}
 
 )
 
@@ -11,12 +11,10 @@ select
     hourly_kpis.top_artist,
     count(*) as hours_led,
     count(distinct hourly_kpis.listen_date) as days_with_a_lead,
-    sum(hourly_kpis.top_artist_listen_count) as plays_in_these_hours
+    cast(sum(hourly_kpis.top_artist_listen_count) as bigint) as plays_in_these_hours
 from {{ ref('hourly_kpis') }} as hourly_kpis
 cross join last_day
 where
     hourly_kpis.top_artist is not null
     and hourly_kpis.listen_date > dateadd(day, -7, last_day.last_day)
-    and hourly_kpis.listen_date <= last_day.last_day
 group by hourly_kpis.top_artist
-order by place, hourly_kpis.top_artist

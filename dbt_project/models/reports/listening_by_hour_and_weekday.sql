@@ -23,11 +23,10 @@ plays as (
 )
 
 select
-    plays.day_of_week,
+    cast(plays.day_of_week as smallint) as day_of_week,
     plays.listen_hour,
-    plays.plays,
-    round(1.0 * plays.plays / days.day_count, 1) as plays_per_day
+    cast(plays.plays as bigint) as plays,
+    cast(round(1.0 * plays.plays / days.day_count, 1) as double precision) as plays_per_day
 from plays
 inner join days
     on plays.day_of_week = days.day_of_week
-order by plays.day_of_week, plays.listen_hour

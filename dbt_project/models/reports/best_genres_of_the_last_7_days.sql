@@ -2,7 +2,7 @@ with
 
 last_day as (
 
-    {{ last_day(ref('genre_level_kpis')) }}
+    select max(listen_date) as last_day from {{ ref('genre_level_kpis') }}
 
 ),
 
@@ -28,7 +28,6 @@ weeks as (
     cross join last_day
     where
         genre_level_kpis.listen_date > dateadd(day, -14, last_day.last_day)
-        and genre_level_kpis.listen_date <= last_day.last_day
         and genre_level_kpis.track_genre <> 'unknown'
     group by genre_level_kpis.track_genre
 
@@ -37,8 +36,9 @@ weeks as (
 select
     rank() over (order by plays desc) as place,
     track_genre,
-    plays,
-    plays_of_the_week_before,
-    round(100.0 * (plays - plays_of_the_week_before) / nullif(plays_of_the_week_before, 0), 1) as change_in_percent
+    cast(plays as bigint) as plays,
+    cast(plays_of_the_week_before as bigint) as plays_of_the_week_before,
+    cast(
+        round(100.0 * (plays - plays_of_the_week_before) / nullif(plays_of_the_week_before, 0), 1) as double precision
+    ) as change_in_percent
 from weeks
-order by place, track_genre

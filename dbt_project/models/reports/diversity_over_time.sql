@@ -13,8 +13,7 @@ days as (
 
 select
     listen_date,
-    plays,
-    round(diversity_index, 3) as diversity_index,
-    round(diversity_index - lag(diversity_index) over (order by listen_date), 3) as change
+    cast(plays as bigint) as plays,
+    cast(round(diversity_index, 3) as double precision) as diversity_index,
+    cast(round(diversity_index - lag(diversity_index) over (order by listen_date), 3) as double precision) as change
 from days
-order by listen_date

@@ -16,6 +16,5 @@ select
     listen_hour,
     most_engaged_age_group,
     days_led,
-    round(1.0 * days_led / sum(days_led) over (partition by listen_hour), 3) as share_of_days
+    cast(round(1.0 * days_led / sum(days_led) over (partition by listen_hour), 3) as double precision) as share_of_days
 from led
-order by listen_hour asc, days_led desc, most_engaged_age_group asc
