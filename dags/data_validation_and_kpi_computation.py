@@ -39,6 +39,8 @@ OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 
 # before its executor has told of the last look, which may take seconds.
 GLUE_WAIT_MODE = "reschedule" if SETTINGS.glue_poll_seconds >= 30 else "poke"
 
+# Glue queues a run behind another one of its job only if the run asks for it; the job's own setting does not count.
+QUEUED = {"JobRunQueuingEnabled": True}
 GLUE_WAIT_LIMIT = timedelta(hours=4)  # more than the jobs' own timeouts, one waiting for another included
 
 DBT_ENVIRONMENT = {
@@ -150,6 +152,7 @@ with DAG(
         task_id="trigger_spark_curate_user_streams_job_task",
         job_name=CURATION_JOB,
         script_args=curation_arguments(SETTINGS.bucket, BATCH_ID, "{{ params.max_reject_rate }}"),
+        run_job_kwargs=QUEUED,
         wait_for_completion=False,
         deferrable=False,
         aws_conn_id=None,
@@ -206,6 +209,7 @@ with DAG(
             task_id=f"trigger_spark_{table.name}_job_task",
             job_name=table.glue_job,
             script_args=kpi_arguments(SETTINGS.bucket, BATCH_ID, table),
+            run_job_kwargs=QUEUED,
             wait_for_completion=False,
             deferrable=False,
             aws_conn_id=None,

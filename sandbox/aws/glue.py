@@ -198,7 +198,8 @@ def _job(job: FakeJob, request: dict[str, Any]) -> Job:
         role=defined["Role"] or "",
         timeout_minutes=request.get("Timeout") or defined["Timeout"] or DEFAULT_TIMEOUT_MINUTES,
         max_concurrent_runs=(defined["ExecutionProperty"] or {}).get("MaxConcurrentRuns", 1),
-        queuing=bool(request.get("JobRunQueuingEnabled", defined["JobRunQueuingEnabled"])),
+        # StartJobRun: a run that does not say so "will not be considered for queueing", whatever its job says.
+        queuing=bool(request.get("JobRunQueuingEnabled")),
         described={key: request.get(key) or defined[key] for key in DESCRIBED},
     )
 

@@ -35,7 +35,7 @@ class CannotFetchError(Exception):
 
 
 class ConcurrentRunsExceededError(Exception):
-    """The job runs as often as it may already, and neither job nor run asks for queuing."""
+    """The job runs as often as it may already, and the run does not ask for queuing."""
 
 
 class RunFinishedError(Exception):

@@ -19,6 +19,11 @@ def test_the_dag_starts_just_the_jobs_that_are_deployed(dag: "DAG") -> None:
     assert started == {job["Properties"]["Name"] for _, _, job in resources("AWS::Glue::Job")}
 
 
+def test_each_run_of_a_job_asks_to_be_queued_behind_another(dag: "DAG") -> None:
+    started = [task.run_job_kwargs for task in dag.tasks if isinstance(task, GlueJobOperator)]
+    assert started == [{"JobRunQueuingEnabled": True}] * 3
+
+
 def test_a_wait_outlasts_its_run_and_one_that_is_queued_before(dag: "DAG") -> None:
     longest = timedelta(minutes=template("lake")["Parameters"]["GlueTimeoutMinutes"]["MaxValue"])
     waits = [task for task in dag.tasks if isinstance(task, GlueRunSensor)]

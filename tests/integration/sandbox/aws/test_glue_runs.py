@@ -193,8 +193,8 @@ def test_a_missing_library_is_an_error(endpoint: AwsEndpoint) -> None:
 
 
 def test_runs_queue_in_order_when_the_job_runs_already(endpoint: AwsEndpoint) -> None:
-    job = held_job(endpoint, ExecutionProperty={"MaxConcurrentRuns": 1}, JobRunQueuingEnabled=True)
-    runs = [job.start() for _ in range(3)]
+    job = held_job(endpoint, ExecutionProperty={"MaxConcurrentRuns": 1})
+    runs = [job.start(JobRunQueuingEnabled=True) for _ in range(3)]
     processes(job, runs[0])
     assert [job.state(run_id) for run_id in runs] == ["RUNNING", "WAITING", "WAITING"]
     job.put("go", "")
@@ -204,8 +204,8 @@ def test_runs_queue_in_order_when_the_job_runs_already(endpoint: AwsEndpoint) ->
         assert earlier["CompletedOn"] <= later["StartedOn"]
 
 
-def test_without_queuing_a_run_too_many_is_refused(endpoint: AwsEndpoint) -> None:
-    job = held_job(endpoint, ExecutionProperty={"MaxConcurrentRuns": 2})
+def test_a_run_too_many_that_does_not_ask_for_queuing_is_refused_whatever_its_job_says(endpoint: AwsEndpoint) -> None:
+    job = held_job(endpoint, ExecutionProperty={"MaxConcurrentRuns": 2}, JobRunQueuingEnabled=True)
     runs = [job.start(), job.start()]
     with pytest.raises(job.glue.exceptions.ConcurrentRunsExceededException):
         job.start()
@@ -228,8 +228,8 @@ def test_different_jobs_do_not_wait_for_each_other(endpoint: AwsEndpoint) -> Non
 
 
 def test_a_stopped_run_ends_with_all_its_processes(endpoint: AwsEndpoint) -> None:
-    job = GlueJob(endpoint, WITH_CHILD, JobRunQueuingEnabled=True)
-    running, queued = job.start(), job.start()
+    job = GlueJob(endpoint, WITH_CHILD)
+    running, queued = job.start(), job.start(JobRunQueuingEnabled=True)
     script, child = processes(job, running, 2)
     answer = job.glue.batch_stop_job_run(JobName=job.name, JobRunIds=[queued, running])
     assert [entry["JobRunId"] for entry in answer["SuccessfulSubmissions"]] == [queued, running]
@@ -263,8 +263,8 @@ def test_a_run_that_takes_too_long_is_timed_out(endpoint: AwsEndpoint) -> None:
 
 def test_a_run_that_waits_too_long_expires(tmp_path: Path) -> None:
     with AwsEndpoint(tmp_path, seconds_per_minute=0.5, queue_minutes=1) as endpoint:
-        job = held_job(endpoint, JobRunQueuingEnabled=True)
-        running, queued = job.start(), job.start()
+        job = held_job(endpoint)
+        running, queued = job.start(), job.start(JobRunQueuingEnabled=True)
         assert job.finished(queued)["JobRunState"] == "EXPIRED"
         assert job.said(queued) == ""
         job.put("go", "")
@@ -322,8 +322,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_scripts_end_with_the_server_and_their_runs_are_not_forgotten(home: Path, end: str) -> None:
     endpoint = AwsEndpoint(home).start()
-    job = GlueJob(endpoint, WITH_CHILD, JobRunQueuingEnabled=True)
-    running, queued = job.start(), job.start()
+    job = GlueJob(endpoint, WITH_CHILD)
+    running, queued = job.start(), job.start(JobRunQueuingEnabled=True)
     pids = processes(job, running, 2)
     finished = GlueJob(endpoint, "print('done')")
     over = finished.start()
