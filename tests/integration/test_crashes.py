@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(1200)  # many crashes, on a busy machine too
 
 OUTAGE_SECONDS = 20
 
-COPYING = "select pid from pg_stat_activity where state = 'active' and query like 'copy %stg_hourly_kpis__dbt_tmp%'"
+COPYING = "select pid from pg_stat_activity where state = 'active' and query like 'copy %stg_hourly_kpis%'"
 # A statement-level trigger halts the merge itself, after the transaction has locked the mart and deleted from it.
 HALT_MERGES = """
 create or replace function public.halt() returns trigger language plpgsql
