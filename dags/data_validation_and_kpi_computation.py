@@ -35,16 +35,16 @@ SETTINGS = Settings.from_environment()
 BATCH_ID = "{{ batch_id(dag_run.run_after, run_id) }}"
 OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 'failed') }}"
 
-# A look costs a start when it is rescheduled, a slot when it is not. Airflow also takes a task for lost that comes back
-# before its executor has told of the last look, which may take seconds.
+# Rescheduling costs a process start per poll; poking holds a worker slot. If a task returns before the executor has
+# reported its last poll, which may take seconds, Airflow marks it lost.
 GLUE_WAIT_MODE = "reschedule" if SETTINGS.glue_poll_seconds >= 30 else "poke"
 
 # Glue queues a run behind another one of its job only if the run asks for it; the job's own setting does not count.
 QUEUED = {"JobRunQueuingEnabled": True}
-GLUE_WAIT_LIMIT = timedelta(hours=4)  # more than the jobs' own timeouts, one waiting for another included
+GLUE_WAIT_LIMIT = timedelta(hours=4)  # longer than a job's timeout and that of the run it may be queued behind
 
 DBT_ENVIRONMENT = {
-    "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # as a --vars it would make dbt parse the whole project anew
+    "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # dbt would parse the whole project anew if --vars changed with each run
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
 }
 DBT_PROJECT = ProjectConfig(
@@ -60,9 +60,9 @@ DBT_PROFILE = ProfileConfig(
     target_name=SETTINGS.dbt_target,
     profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
 )
-# Without a cache an operator that is in no task group has dbt parse the whole project anew.
+# Cosmos caches dbt's partial parsing for its task groups only; other operators would parse the whole project each time.
 DBT_CACHE = Path(cosmos.settings.cache_dir) / Path(__file__).stem
-# Not WATCHER: when its tasks are cleared, they may succeed on the results of their first try, without loading anything.
+# In the WATCHER mode a cleared task may succeed on the results of its first try, without loading anything; so LOCAL.
 DBT_EXECUTION = ExecutionConfig(
     execution_mode=ExecutionMode.LOCAL,
     invocation_mode=InvocationMode.SUBPROCESS,

@@ -33,7 +33,7 @@ _GZIP_FACTOR = 10
 
 @dataclass(frozen=True)
 class Job:
-    """What this run of the job works on, from its arguments."""
+    """The arguments of this run of the job."""
 
     bucket: Bucket
     batch_id: str

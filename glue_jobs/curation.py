@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many rows of a file there are with one listen date, or one reason to reject them."""
+    """The number of rows of a file that share a listen date, or a reason for rejection."""
 
     file: int
     listen_date: str | None
@@ -56,7 +56,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class PiecesOfTask:
-    """What the first kernel works on; `number` names the task, the same in each of its retries."""
+    """The input of the first kernel; `number` names the task and is the same in each of its retries."""
 
     number: int
     pieces: Sequence[Piece]

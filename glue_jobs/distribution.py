@@ -25,7 +25,7 @@ Record = tuple[str, bytes]
 TaskKernel = Callable[[Task], Iterable[Record]]
 KeyKernel = Callable[[str, Iterator[bytes]], Iterable[Record]]
 SharedFile = Callable[[], str]
-"""Gives the path of the file where it is called, on whatever machine that is."""
+"""Returns the path of the file on the machine where it is called."""
 
 RESULT = ""
 """The key of a record that is a result."""
@@ -39,7 +39,7 @@ class KernelError(Exception):
 
 
 class Distribution(Protocol):
-    """What runs the kernels of one job."""
+    """Runs the kernels of one job."""
 
     def share(self, file: Path) -> SharedFile:
         """Bring a local file to wherever kernels run."""
@@ -53,7 +53,7 @@ class Distribution(Protocol):
 
 
 Distributed = Callable[[str], AbstractContextManager[Distribution]]
-"""What opens a distribution for the job of a name."""
+"""Opens the distribution of the job with the given name."""
 
 
 class SparkDistribution:
@@ -63,12 +63,12 @@ class SparkDistribution:
         self._spark = spark
 
     def share(self, file: Path) -> SharedFile:
-        """Spark brings the file to each executor once."""
+        """Have Spark copy the file to each executor once."""
         self._spark.addFile(str(file))
         return partial(SparkFiles.get, file.name)
 
     def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
-        """As `Distribution.run` says; in one action, since a second one would run the kernels again."""
+        """See `Distribution.run`. All happens in one Spark action, since a second one would run the kernels again."""
         if not tasks:
             return []
         records = (
@@ -112,7 +112,7 @@ def _contents(file: Path) -> Iterator[bytes]:
 
 
 def _last_words(trace: str) -> str:
-    """The error of the kernel itself, out of what Spark says of it: Python's last line before Java's."""
+    """Extract the kernel's own error from Spark's: the last line of Python's traceback, before Java's stack trace."""
     python = trace.partition("\n\nDriver stacktrace")[0].partition("\n\n\tat ")[0].rstrip()
     lines = [line for line in python.split("\n") if line.strip() and not line.startswith((" ", "\t"))]
     return lines[-1] if lines else trace

@@ -17,7 +17,7 @@ BYTES_PER_EVENT = 45  # of a line in a stream file, at the least
 
 
 def buckets_for(events: int) -> int:
-    """Into how many parts a date of so many events is cut."""
+    """Return the number of parts into which a date with so many events is cut."""
     buckets = 1
     while events > buckets * EVENTS_PER_BUCKET:
         buckets *= 2
@@ -25,7 +25,7 @@ def buckets_for(events: int) -> int:
 
 
 def overlapping(files: Iterable[CuratedFile], bucket: int, buckets: int) -> list[CuratedFile]:
-    """Those of the files that may hold events of part `bucket` of `buckets`."""
+    """Return the files that may hold events of part `bucket` of `buckets`."""
     return [file for file in files if not (file.bucket - bucket) % min(file.buckets, buckets)]
 
 

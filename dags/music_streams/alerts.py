@@ -1,4 +1,4 @@
-"""What a DAG run tells when it has ended: metrics to CloudWatch and, when it has failed, one message to SNS.
+"""Reports of a DAG run that has ended: metrics to CloudWatch and, when it has failed, one message to SNS.
 
 The run's callbacks work in Airflow's DAG processor, not in a task. Airflow logs what they raise, with its stack, and no
 such error changes how a run ended.
@@ -61,7 +61,7 @@ SHORT_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "sta
 
 @dataclass(frozen=True)
 class FailedTask:
-    """A failed task as the message tells of it.
+    """A failed task, as the message reports it.
 
     Attributes:
         error: its own; None when none was kept.
@@ -78,7 +78,7 @@ class FailedTask:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """A failed run as the message tells of it.
+    """A failed run, as the message reports it.
 
     Attributes:
         stage: of the deployment; may be empty.
@@ -125,7 +125,7 @@ class FailedRun:
 
 
 def keep_error(context: "Context") -> None:
-    """Keep a failed task's error for the message: only its own process knows it. A task's callback.
+    """Callback of a task: keep its error for the message, since only the task's own process knows it.
 
     Airflow calls it in the DAG processor instead when the process was killed; there is nothing to keep then.
     """
@@ -143,7 +143,7 @@ def keep_error(context: "Context") -> None:
 
 
 def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> None:
-    """Count the run, and put the share of rejected rows if its batch was judged. A run's callback.
+    """Callback of a run: count it, and put the share of rejected rows if its batch was judged.
 
     Raises:
         botocore's errors: CloudWatch or S3 does not answer, or refuses.
@@ -159,7 +159,7 @@ def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> Non
 
 
 def send_message(settings: Settings, context: "Context") -> None:
-    """Tell of a failed run, in one message whatever number of its tasks have failed. A run's callback.
+    """Callback of a failed run: send one message, however many of its tasks have failed.
 
     Raises:
         botocore's errors: SNS does not answer, or refuses.
@@ -174,7 +174,7 @@ def send_message(settings: Settings, context: "Context") -> None:
 
 
 def failed_run(settings: Settings, context: "Context") -> FailedRun:
-    """What is known of it; what S3 or Airflow do not tell now is left out, and the log says why."""
+    """Collect what is known of the run; leave out what S3 or Airflow do not answer now, and log why."""
     dag: Any = context["dag"]
     batch = _batch_id(context)
     ti: Any = context.get("ti")
@@ -193,7 +193,7 @@ def failed_run(settings: Settings, context: "Context") -> FailedRun:
 
 
 def reject_rate(bucket: Bucket, batch: str) -> float | None:
-    """Share of a batch's rows that were rejected, 0 to 1; None when it was not judged, or had no rows."""
+    """The share of a batch's rows that were rejected, 0 to 1; None if the batch was not judged or has no rows."""
     folder = layout.BatchFolder(batch)
     counts = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record)
     if counts is None or not counts["rows_read"]:
@@ -248,7 +248,7 @@ def _failed_task(context: "Context", run_page: str, task_id: str) -> FailedTask:
 
 
 def _blame(tasks: Iterable[FailedTask]) -> tuple[FailedTask, ...]:
-    """The first to fail comes first, behind it those of which nobody knows when, and last the messengers."""
+    """Sort by the time of failure; then come tasks without a known time, and last those that only report a failure."""
     return tuple(sorted(tasks, key=lambda task: (task.task_id in REPORTING_TASKS, not task.failed_at, task.failed_at)))
 
 

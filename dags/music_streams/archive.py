@@ -1,4 +1,4 @@
-"""The end of a batch: archive its input, say that the marts hold it, and clear the landing prefix of it."""
+"""The end of a batch: archive its input, record that the marts hold it, and delete it from the landing prefix."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class BatchUnfinishedError(Exception):
 
 
 class InputLostError(Exception):
-    """Bytes that the batch has counted are nowhere to be found."""
+    """Neither archive, pins nor landing prefix hold bytes that the batch has counted."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _curation_record(bucket: Bucket, batch_id: str) -> dict[str, Any]:
 
 
 def _archive(bucket: Bucket, file: InputFile) -> None:
-    """Copy a file from its pin; where the pin has gone, the archive must hold it already, or the landing prefix."""
+    """Copy a file from its pin. If the pin is gone, the archive or the landing prefix must still hold the file."""
     try:
         bucket.copy(bucket.head(file.pin), file.archived)
     except GoneError:
@@ -121,7 +121,7 @@ def _archive_what_landed(bucket: Bucket, file: InputFile) -> None:
 
 
 def _clear(bucket: Bucket, file: InputFile) -> str | None:
-    """Delete what landed; returns its key when another version lies there by now, which stays."""
+    """Delete the landed version; if another version has replaced it, leave that and return its key."""
     try:
         bucket.delete(file.landed)
     except GoneError:

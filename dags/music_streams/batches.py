@@ -32,7 +32,7 @@ class LandingUnstableError(Exception):
 
 
 class DatesRefusedError(Exception):
-    """`recompute_from` and `recompute_to` make no range of dates."""
+    """`recompute_from` and `recompute_to` are not a valid range of dates."""
 
 
 class NamesRefusedError(Exception):
@@ -74,7 +74,7 @@ class DateRange:
 
 @dataclass(frozen=True)
 class LeftLying:
-    """What lies below the landing prefix and is no file of ours, and why."""
+    """An object below the landing prefix that the pipeline does not take, and the reason."""
 
     key: str
     reason: str
@@ -82,7 +82,7 @@ class LeftLying:
 
 @dataclass(frozen=True)
 class Landed:
-    """What one look at the landing prefix found."""
+    """The result of listing the landing prefix once."""
 
     songs: StoredObject | None
     users: StoredObject | None
@@ -125,7 +125,7 @@ def batch_id(run_after: datetime, run_id: str) -> str:
 
 
 def list_landed(bucket: Bucket) -> Landed:
-    """Look at the landing prefix once.
+    """List the landing prefix once.
 
     Stream files are the objects below `user_streams/`, in folders too, whose names end in `.csv` or `.csv.gz`, in
     capitals or not, empty ones included.

@@ -55,7 +55,7 @@ class GlueRunSensor(BaseSensorOperator):
         self.trigger_task_id = trigger_task_id
 
     def poke(self, context: "Context") -> bool:  # noqa: ARG002
-        """Look at the run once; errors of the API are left to the task's retries."""
+        """Poll the run once; the task's retries handle errors of the API."""
         remedy = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
         try:
             return run_has_succeeded(boto3.client("glue"), self.job_name, str(self.run_id), remedy=remedy)

@@ -1,4 +1,4 @@
-"""What differs between deployments; everything comes from the environment."""
+"""The settings that differ between deployments; all come from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class SettingError(Exception):
-    """A setting is missing, or is none."""
+    """A setting is missing or has an invalid value."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Settings:
         dbt_manifest: made by `dbt parse` before the DAG is deployed, so that parsing the DAG runs no dbt.
         dbt_profiles_dir: holds `profiles.yml`.
         dbt_target: the profile's output.
-        glue_poll_seconds: between two looks at a Glue run.
+        glue_poll_seconds: between two polls of a Glue run.
         retry_seconds: before a failed task is tried again.
         stage: names the deployment in messages and metrics; empty for no metrics.
         alert_topic_arn: the SNS topic that learns of failed runs; empty for no messages.
@@ -46,7 +46,7 @@ class Settings:
         """Read them.
 
         Raises:
-            SettingError: the bucket is not set, or a number is none.
+            SettingError: the bucket is not set, or a number is invalid.
         """
         bucket = environment.get("MUSIC_STREAMS_BUCKET", "")
         if not bucket:

@@ -1,4 +1,4 @@
-"""What the DAG's Python tasks call: the work is elsewhere, here errors become Airflow's."""
+"""The callables of the DAG's Python tasks: other modules do the work, this one turns errors into Airflow's."""
 
 import logging
 from typing import Any
@@ -43,7 +43,7 @@ def validate_datasets(
 
 
 def check_validation(outcome: str, when_valid: str, otherwise: str) -> str:
-    """The task that follows: the computation, or the end when there is nothing to do or validation has failed."""
+    """Choose the next task: the computation, or the end if there is nothing to do or validation has failed."""
     return when_valid if outcome == "compute" else otherwise
 
 

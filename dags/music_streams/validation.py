@@ -1,4 +1,4 @@
-"""Take in a batch: pin what has landed, validate the pinned bytes, and write the manifest that vouches for them."""
+"""Ingest a batch: pin the landed files, validate the pinned bytes, and write the manifest that curation relies on."""
 
 import io
 import logging
@@ -30,7 +30,7 @@ MAX_LEFT_TOLD = 20
 
 
 class DatasetsRefusedError(Exception):
-    """The landed data are not fit to be taken in; trying again with the same data changes nothing."""
+    """Validation refuses the landed data; trying again with the same data changes nothing."""
 
 
 def ingest_batch(
@@ -40,7 +40,7 @@ def ingest_batch(
     on_invalid_stream_file: OnInvalidStreamFile,
     recompute: DateRange | None,
 ) -> dict[str, Any]:
-    """Validate what has landed and make it a batch; what was validated or committed before is returned as it stands.
+    """Validate the landed files and make them a batch; if the batch was validated before, return its result unchanged.
 
     Returns:
         `outcome` (compute, nothing_to_do), `batch_id`, the counts `stream_files` and `quarantined_files`, and `left`:
@@ -93,12 +93,12 @@ def ingest_batch(
 
 
 def write_verdict(bucket: Bucket, batch_id: str, *, passed: bool, message: str) -> None:
-    """Leave word for the task that ends the run."""
+    """Store the verdict for the task that ends the run."""
     bucket.write_json(layout.BatchFolder(batch_id).verdict, {"passed": passed, "message": message})
 
 
 def refusal(bucket: Bucket, batch_id: str) -> str | None:
-    """Why validation refused the batch; None when it did not say so."""
+    """The reason why validation refused the batch; None if it did not refuse it."""
     verdict = bucket.read_json(layout.BatchFolder(batch_id).verdict)
     return None if verdict is None or verdict["passed"] else str(verdict["message"])
 
