@@ -1,4 +1,4 @@
-"""The bucket under conditions: what is read, copied or deleted is the version that was meant, or nothing."""
+"""S3 access under conditions: a call reads, copies or deletes the intended version of an object, or nothing."""
 
 import json
 import random
@@ -122,7 +122,7 @@ class Bucket:
         return StoredObject(key, answer["ETag"], answer["ContentLength"])
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that hold no object."""
+        """Return the keys that hold no object."""
 
         def is_missing(key: str) -> bool:
             try:
@@ -232,7 +232,7 @@ class Bucket:
             raise self._meaning(error, version.key, "deleted") from error
 
     def read_json(self, key: str) -> dict[str, Any] | None:
-        """A JSON record, or None when there is none."""
+        """Read a JSON record; None if it does not exist."""
         try:
             record: dict[str, Any] = json.loads(self.read(key))
         except GoneError:
@@ -240,7 +240,7 @@ class Bucket:
         return record
 
     def read_many_json(self, keys: Iterable[str]) -> list[dict[str, Any] | None]:
-        """The records at `keys` in their order, None for those that are not there."""
+        """Read the records at `keys`, in their order; None for each that does not exist."""
         return in_parallel(self.read_json, list(keys))
 
     def write_json(self, key: str, record: object) -> None:
@@ -280,7 +280,7 @@ class Bucket:
         raise AssertionError("the last try returns or raises")
 
     def _meaning(self, error: ClientError, key: str, done: str) -> Exception:
-        """The error that a caller can act upon; `error` itself where there is none."""
+        """Translate into an error that a caller can act upon; else return `error` itself."""
         status, code = _status(error), error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
             return error

@@ -6,10 +6,10 @@ CURATION_JOB = "curate-user-streams"
 
 
 def curation_arguments(bucket: str, batch_id: str, max_reject_rate: float | str) -> dict[str, str]:
-    """What the curation job of a batch is called with."""
+    """Arguments of the curation job for a batch."""
     return {"--bucket": bucket, "--batch_id": batch_id, "--max_reject_rate": str(max_reject_rate)}
 
 
 def kpi_arguments(bucket: str, batch_id: str, table: KpiTable) -> dict[str, str]:
-    """What the job of a KPI table is called with."""
+    """Arguments of a KPI table's job for a batch."""
     return {"--bucket": bucket, "--batch_id": batch_id, "--kpi_table": table.name}

@@ -50,7 +50,7 @@ class BatchFolder:
 
     @property
     def verdict(self) -> str:
-        """What validation decided, for the task that ends the run."""
+        """Validation's verdict, which the task that ends the run reads."""
         return f"{self.validation}/verdict.json"
 
     @property

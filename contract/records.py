@@ -29,7 +29,7 @@ class CuratedFile:
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> "CuratedFile":
-        """Make it from its entry in a commit record; those of earlier versions know no buckets."""
+        """Make it from its entry in a commit record; records of earlier versions lack buckets."""
         return cls(entry["key"], entry["listen_date"], entry["rows"], entry.get("bucket", 0), entry.get("buckets", 1))
 
 

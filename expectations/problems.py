@@ -99,7 +99,7 @@ def _configuration(part: ExpectationValidationResult) -> Any:
 
 
 def rows_shown(landed: int, looked_at: int | None) -> str:
-    """Of which rows a count tells."""
+    """Describe the rows that a count refers to."""
     if looked_at is not None and looked_at < landed:
         return f"the {looked_at:,} rows looked at, of {landed:,}"
     return "1 row" if landed == 1 else f"{landed:,} rows"

@@ -1,4 +1,4 @@
-"""What a validation takes and what it tells: plain records, free of pandas and Great Expectations."""
+"""Input and result of a validation: plain records that need neither pandas nor Great Expectations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Ignored:
-    """What lies below the landing prefix and is taken for no file of any dataset."""
+    """An object below the landing prefix that belongs to no dataset."""
 
     key: str
     reason: str
@@ -57,7 +57,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What is known of one file; `FileFacts` has the meaning of its attributes."""
+    """The result for one file; `FileFacts` explains its attributes."""
 
     name: str
     dataset: str
@@ -113,7 +113,7 @@ class ValidationReport:
         return all(file.passed for file in self.files)
 
     def summary(self) -> str:
-        """Tell in a few lines what is amiss: errors first, then warnings and what was left, at the end the way out."""
+        """Summarise the problems in a few lines: errors, warnings, ignored objects, and what to do."""
         errors = [problem.message for problem in self.problems if problem.severity == "error"]
         warnings = [problem.message for problem in self.problems if problem.severity == "warning"]
         refused = _count(sum(not file.passed for file in self.files), "file")

@@ -139,12 +139,12 @@ class Texts:
         return len(self._numbers)
 
     def add(self, texts: Sequence[str], order: Numbers) -> None:
-        """Take in those of the texts that stand at the positions `order`."""
+        """Append the texts at the positions `order`."""
         self._codes.append(np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(texts))[order])
 
     @cached_property
     def distinct(self) -> Distinct:
-        """The distinct texts without the blanks around them; None for what is missing."""
+        """Return the distinct texts without the blanks around them; None for a missing one."""
         texts, self._numbers = self._numbers, defaultdict()
         return [text.strip(BLANKS) or None for text in texts]
 
@@ -167,7 +167,7 @@ class Texts:
         return np.array(times, dtype="datetime64[s]")[self.codes]
 
     def numbers(self) -> npt.NDArray[np.float64]:
-        """The column as numbers, null where it is none."""
+        """Convert the column to numbers; null where a text is not a number."""
         is_number = re.compile(NUMBER).match
         numbers = [round(float(text), _DECIMALS) if text and is_number(text) else np.nan for text in self.distinct]
         return np.array(numbers, dtype=np.float64)[self.codes]

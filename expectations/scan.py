@@ -1,4 +1,4 @@
-"""What a landed file is like, found in one pass over its bytes: fast, and in bounded memory whatever its size."""
+"""Facts about a landed file, found in one pass over its bytes, in bounded memory whatever its size."""
 
 import gzip
 import zlib
@@ -93,7 +93,7 @@ class FileFacts:
         return bool(self.rows and self.columns and not (self.missing_columns or self.repeated_columns))
 
     def note(self, fact: str, example: str | None, line: int) -> None:
-        """Count one more of what `fact` counts."""
+        """Increase the count that `fact` names."""
         setattr(self, fact, getattr(self, fact) + 1)
         self.line = min(line, self.line or line)
         examples = self.examples.setdefault(fact, [])
@@ -125,7 +125,7 @@ def scan(file: LandedFile, dataset: Dataset) -> FileFacts:
 
 
 def is_gzip(name: str) -> bool:
-    """Whether a file's name says that it is compressed."""
+    """Return the compression that a file's name announces."""
     return name.lower().endswith(".gz")
 
 
@@ -257,7 +257,7 @@ class _Scan:
                 offset += len(line)
 
     def _count(self, text: bytes, *, last: bool) -> None:
-        """Count the rows of some whole lines; those that later ones may belong to are held back."""
+        """Count the rows of some whole lines; hold back those that may continue on later lines."""
         lines = Lines(self._held_back + text)
         self._measure(lines)
         is_row = np.ones(len(lines.ends), np.bool_)

@@ -89,7 +89,7 @@ _WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
 
 
 def files_suite() -> gx.ExpectationSuite:
-    """What decides whether a file is refused; and what is only told of it."""
+    """The rules that refuse a file, and those that only warn."""
     expectations = []
     for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
         for fact, limits, condition, says, remedy in rules:
@@ -99,7 +99,7 @@ def files_suite() -> gx.ExpectationSuite:
 
 
 def user_streams_suite(columns: Collection[str], judged: str) -> gx.ExpectationSuite:
-    """What curation will reject, and what the KPIs will show as unknown, as far as a frame's `columns` can tell."""
+    """Warn of rows that curation will reject or the KPIs will show as unknown, as far as `columns` allow."""
     time, later = "listen_time::timestamp", gxe.ExpectColumnPairValuesAToBeGreaterThanB
     options: Any = {"or_equal": True, "ignore_row_if": "either_value_is_missing"}
     is_time = gxe.ExpectColumnValuesToNotBeNull(column=time, row_condition=Column("listen_time").is_not_null())
@@ -121,7 +121,7 @@ def user_streams_suite(columns: Collection[str], judged: str) -> gx.ExpectationS
 
 
 def songs_suite(columns: Collection[str]) -> gx.ExpectationSuite:
-    """What the KPIs will lack for songs."""
+    """Warn of values of songs that the KPIs cannot use."""
     expectations = [
         _present("artists", "their plays count for no artist"),
         _present("track_name", "they have no name in the KPIs"),
@@ -134,7 +134,7 @@ def songs_suite(columns: Collection[str]) -> gx.ExpectationSuite:
 
 
 def users_suite(columns: Collection[str]) -> gx.ExpectationSuite:
-    """What the KPIs will lack for users."""
+    """Warn of values of users that the KPIs cannot use."""
     sign_up, no_look = gxe.ExpectColumnToExist(column="created_at"), "plays before sign-up are not looked for"
     expectations = [
         _present("user_age", _NO_AGE),
@@ -154,7 +154,7 @@ def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx
 
 
 def _told(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -> gxe.Expectation:
-    """Say of an expectation how people are told that it is not met; `says` is a format of `problems`."""
+    """Attach to an expectation the message for people; `says` is a format string of `problems`."""
     expectation.severity = severity
     expectation.meta = {"says": says, "remedy": remedy}
     expectation.description = f"{severity}: {says.replace(_IN_ROWS, '')}"

@@ -1,4 +1,4 @@
-"""Validation of a batch's files. Importing this module takes seconds; what can be imported any time is in `report`."""
+"""Validation of a batch's files. Importing this module takes seconds; `report` can be imported at any time."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ def validate_files(
 
 
 def _scan(files: Sequence[LandedFile]) -> dict[str, FileFacts]:
-    """What is found in each file, first of the reference tables, be they there or not."""
+    """Scan each file, the reference tables first, even if they are missing."""
     streams = [file for file in files if file.dataset == USER_STREAMS.name]
     beside = {0: "", 1: " beside 1 new stream file"}.get(len(streams), f" beside {len(streams):,} new stream files")
     facts = {}
@@ -121,7 +121,7 @@ class _Run:
         self._source = self._context.data_sources.add_pandas_filesystem("landed", base_directory=folder)
 
     def add(self, suite: gx.ExpectationSuite, frame: pd.DataFrame) -> None:
-        """Take in a frame and what is expected of it."""
+        """Add a frame and its suite."""
         file = self._folder / f"{suite.name}.pickle"
         frame.to_pickle(file)
         data = self._source.add_pickle_asset(suite.name).add_batch_definition_path("landed", file.name)

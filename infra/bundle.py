@@ -54,7 +54,7 @@ WHENEVER = dict.fromkeys(("generated_at", "invocation_started_at", "run_started_
 
 
 class BundleError(Exception):
-    """What cannot be deployed, and why."""
+    """The bundle cannot be deployed; the message says why."""
 
 
 def build_dags(folder: Path) -> None:
@@ -121,7 +121,7 @@ def _without_times(manifest: Any) -> Any:
 
 
 def requirements() -> str:
-    """What MWAA installs into Airflow's own environment."""
+    """The packages that MWAA installs into Airflow's environment."""
     return lists.REQUIREMENTS.read_text()
 
 

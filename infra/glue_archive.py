@@ -47,7 +47,7 @@ class GlueRelease:
 
     @property
     def objects(self) -> dict[str, bytes]:
-        """What is uploaded, by key."""
+        """The files to upload, by key."""
         return {f"{self.prefix}/{name}": content for name, content in self.files.items()}
 
 

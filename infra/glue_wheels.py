@@ -21,7 +21,7 @@ MAKE_THE_LIST = "make the list anew with `python -m infra.requirements`"
 
 
 class WheelError(Exception):
-    """What cannot be installed on Glue, and why."""
+    """A package cannot be installed on Glue; the message says why."""
 
 
 def fetch(listed: str | None = None, folder: Path = FOLDER) -> dict[str, bytes]:

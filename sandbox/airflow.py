@@ -120,7 +120,7 @@ def task_logs(home: Home) -> Path:
 
 
 def passwords_file(home: Home) -> Path:
-    """What SimpleAuthManager checks passwords against."""
+    """The file of passwords that SimpleAuthManager reads."""
     return home.airflow / "passwords.json"
 
 

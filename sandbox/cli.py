@@ -14,7 +14,7 @@ from sandbox.lifecycle import Part, Sandbox, say
 
 
 def argument(name: str) -> str | None:
-    """A value given to make, as it was typed; None when it was not given."""
+    """The value of a variable of make, as it was typed; None if it was not given."""
     return os.environ.get(f"MUSIC_STREAMS_ARGUMENT_{name}") or None
 
 
@@ -47,7 +47,7 @@ def env(sandbox: Sandbox) -> int:
 
 
 def open_airflow(sandbox: Sandbox) -> int:
-    """Start everything and say where Airflow's UI is."""
+    """Start everything and print the address of Airflow's UI."""
     sandbox.start()
     sandbox.airflow.unpause()
     print(f"Airflow:  {sandbox.ports.airflow_url}/dags/{airflow.DAG_ID}")

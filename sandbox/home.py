@@ -1,4 +1,4 @@
-"""Where the sandbox keeps what it keeps: `.sandbox/` in the repository, or the folder MUSIC_STREAMS_SANDBOX_HOME."""
+"""The sandbox's folder: `.sandbox/` in the repository, or that of MUSIC_STREAMS_SANDBOX_HOME."""
 
 import fcntl
 import hmac
@@ -18,7 +18,7 @@ VARIABLE = "MUSIC_STREAMS_SANDBOX_HOME"
 
 
 class SandboxError(Exception):
-    """What went wrong, where, and what to do about it, in words for the user."""
+    """An error for the user: the problem, the place and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Home:
         write_whole(self.path / f"{name}.json", json.dumps(value, indent=1))
 
     def recall(self, name: str) -> Any:
-        """The value kept under a name, or None."""
+        """Return the value stored under a name; None if there is none."""
         file = self.path / f"{name}.json"
         return json.loads(file.read_text()) if file.exists() else None
 

@@ -1,4 +1,4 @@
-"""What `make run` puts into the landing prefix: the user's files, or the next day of sample data."""
+"""The files that `make run` lands: the user's, or the next day of sample data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -28,7 +28,7 @@ TOOLS = "tools"  # uv, which `make clean` leaves where it is
 
 
 class Part(StrEnum):
-    """What a command may need of the sandbox."""
+    """The parts of the sandbox that a command may need."""
 
     AWS = "aws"
     REDSHIFT = "redshift"
@@ -47,7 +47,7 @@ class Sandbox:
     """One sandbox, running or not."""
 
     def __init__(self, home: Home, say: Callable[[str], None] = say) -> None:
-        """`say` is told what happens."""
+        """`say` receives the progress messages."""
         self.home = home
         self._say = say
         self.seconds_per_glue_minute = 60.0  # of the timeouts of Glue runs; fewer for tests

@@ -1,4 +1,4 @@
-"""`make run`: land the data, run the DAG once through Airflow's scheduler, and tell how it went."""
+"""`make run`: land the data, run the DAG once through Airflow's scheduler, and report the result."""
 
 import json
 import time
@@ -90,7 +90,7 @@ def dag_params(text: str | None) -> dict[str, Any]:
 
 
 def wait_for_quiet(sandbox: Sandbox) -> None:
-    """Wait until no run is active or due: the scheduled one that unpausing adds must not take in what lands next."""
+    """Wait until no run is active or due, so that the run that unpausing schedules does not ingest the next files."""
     told: set[str] = set()
     while True:
         due = sandbox.airflow.scheduled_run_is_due()

@@ -243,7 +243,7 @@ def children_of(process: psutil.Process) -> list[psutil.Process]:
 
 
 def signal_all(processes: Iterable[psutil.Process], signal: Callable[[psutil.Process], None]) -> None:
-    """Signal those that are still there."""
+    """Signal the processes that still run."""
     for process in processes:
         try:
             signal(process)

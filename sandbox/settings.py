@@ -125,7 +125,7 @@ def free_port() -> int:
 
 
 def inherited_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What of the user's environment the servers get: no word of any AWS account, and no proxy for 127.0.0.1."""
+    """The user's environment as the servers get it: without AWS accounts, and without a proxy for 127.0.0.1."""
     kept = {name: value for name, value in environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     for name in ("NO_PROXY", "no_proxy"):
         kept[name] = ",".join(filter(None, [kept.get(name), HOST, "localhost"]))
@@ -139,7 +139,7 @@ def search_path(path: str) -> str:
 
 
 def client_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """What boto3, dbt, the DAG and the Glue jobs need to find the sandbox."""
+    """The variables by which boto3, dbt, the DAG and the Glue jobs find the sandbox."""
     secrets = home.secrets()
     return {
         "AWS_ENDPOINT_URL": ports.aws_endpoint,

@@ -1,4 +1,4 @@
-"""The end of `make run`: what the run did, how long each step took, where to look further, and the first results."""
+"""The summary of `make run`: what the run did, how long each step took, the first results, and links."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
 
 
 def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures: Sequence[Failure]) -> None:
-    """Print what went wrong in a run that failed: the cause in full, the other failed tasks by name."""
+    """Report a failed run: the cause in full, the other failed tasks by name."""
     console.print()
     if not failures:
         console.print(f"The run {run.run_id} ended {run.state}, though no task failed: see Airflow.", style="bold red")
@@ -97,7 +97,7 @@ def batch_of(run: FinishedRun) -> str:
 
 
 def nothing_done(refused: Sequence[str]) -> str:
-    """What to tell of a run that computed nothing."""
+    """Report a run that computed nothing."""
     if refused:
         return f"Nothing to do: all new stream files were refused and moved aside: {', '.join(refused)}."
     return "Nothing to do: no new stream files, no pending dates, none asked for."
@@ -111,7 +111,7 @@ def refused_files(s3: "S3Client", batch: str) -> list[str]:
 
 
 def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) -> Table:
-    """What happened to the batch's rows and files."""
+    """The counts of the batch's rows and files."""
     batch = record["batch_id"]
     table = Table.grid(padding=(0, 2))
     table.add_column()

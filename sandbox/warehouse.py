@@ -39,7 +39,7 @@ def connection(home: Home, ports: Ports) -> Iterator[Connection]:
 
 
 def select(home: Home, ports: Ports, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """The rows of a statement; none for a statement that has no rows."""
+    """Return the rows of a statement; an empty list if it has none."""
     with connection(home, ports) as session, session.cursor() as cursor:
         cursor.execute(f"set search_path to {SEARCH_PATH}")
         cursor.execute(sql, tuple(values) or None)
@@ -75,7 +75,7 @@ def check(home: Home, ports: Ports) -> None:
 
 
 def message(error: Error) -> str:
-    """What the server said, without the protocol's field letters."""
+    """The server's message, without the protocol's field letters."""
     fields = error.args[0] if error.args else str(error)
     if not isinstance(fields, dict):
         return str(fields)
