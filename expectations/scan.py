@@ -125,7 +125,7 @@ def scan(file: LandedFile, dataset: Dataset) -> FileFacts:
 
 
 def is_gzip(name: str) -> bool:
-    """Return the compression that a file's name announces."""
+    """Return whether a file's name announces gzip."""
     return name.lower().endswith(".gz")
 
 
