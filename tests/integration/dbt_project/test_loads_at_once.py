@@ -145,7 +145,7 @@ def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have
     outcomes = {batch: load.result(LIMIT_SECONDS) for batch, load in loads.items()}
 
     for batch, outcome in outcomes.items():
-        refusals = (f"This run loads batch {batch.batch_id}, but", "Got 1 result, configured to fail")
+        refusals = (f"This run loads batch {batch.batch_id}, but", "configured to fail")
         assert outcome.success or any(refusal in outcome.complaint for refusal in refusals), outcome.complaint
         if not outcome.success:
             assert dbt(*ALL, batch_id=batch.batch_id).success
