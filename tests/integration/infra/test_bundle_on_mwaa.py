@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract import layout
+from contract.kpi_tables import KPI_TABLES
 from infra import bundle, requirements
 from infra.platforms import MWAA
 from sandbox import airflow
@@ -160,5 +161,5 @@ def test_a_whole_run_on_mwaas_python_gives_exact_tables(
     by_dbt = [
         task for task in run.tasks if task.startswith("write_") or task in ("test_kpis_reconcile", "publish_dbt_docs")
     ]
-    assert len(by_dbt) == 8
+    assert len(by_dbt) == 2 + 2 * len(KPI_TABLES)
     assert not [task for task in by_dbt if dbt not in logs[f"task_id={task}"]]
