@@ -1,6 +1,6 @@
 """dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER` forks a process for each command.
 
-A run of the DAG starts eight of them. `FOLDER/dbt` is the program to start in place of dbt's own (dbt_client.py).
+A run of the DAG starts six of them. `FOLDER/dbt` is the program to start in place of dbt's own (dbt_client.py).
 """
 
 import gc

@@ -1,11 +1,10 @@
 """Archives Spark's loaded classes, so that each later start maps them instead of loading 15,000 one by one.
 
 `python -m sandbox.aws.spark_classes` makes the archive for this Java and this PySpark if it is missing: once per
-installation, some 40 s of CPU and 150 MB in the virtual environment. It spares every job a third of its CPU time.
+installation, half a minute and 82 MB in the virtual environment. It spares a small job a quarter of its time.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,9 @@ def prepare() -> Path:
     java = java_home()
     archive = class_archive(java)
     if not archive.exists():
-        shutil.rmtree(archive.parent, ignore_errors=True)  # archives of other versions
-        archive.parent.mkdir(parents=True)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        for outdated in archive.parent.glob("*.jsa"):
+            outdated.unlink()
         with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
             dumped = Path(folder) / archive.name
             _run_typical_job(java, Path(folder), [*_base_archive(java, archive), f"-XX:ArchiveClassesAtExit={dumped}"])
