@@ -12,9 +12,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from sandbox.dbt_client import SOCKET
 from sandbox.home import REPOSITORY, write_whole
@@ -72,10 +73,20 @@ def address(folder: Path) -> Iterator[str]:
         os.close(directory)
 
 
+def serve(folder: Path, run: Callable[[list[str]], int]) -> NoReturn:
+    """Fork a process for each client, which runs the client's command and ends with its exit status.
+
+    Args:
+        folder: where the program is whose starts are served.
+        run: runs a command, `["dbt", "build", …]`, in the fork; returns its exit status.
+    """
+    status = serve_as_dbt(next_client(folder), run)
+    gc.freeze()  # else Python looks through all of dbt for garbage at its end, which takes a second
+    sys.exit(status)
+
+
 def next_client(folder: Path) -> socket.socket:
     """Fork a process for each client, until the end; returns in the forks only, with their client."""
-    for name in IMPORTED:
-        importlib.import_module(name)
     (folder / SOCKET).unlink(missing_ok=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the forks
     with socket.socket(socket.AF_UNIX) as listener:
@@ -89,7 +100,7 @@ def next_client(folder: Path) -> socket.socket:
             client.close()
 
 
-def serve_as_dbt(client: socket.socket) -> int:
+def serve_as_dbt(client: socket.socket, run: Callable[[list[str]], int]) -> int:
     """Be what the client would be if it were dbt itself; returns the exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = take_over_from(client)
@@ -128,7 +139,7 @@ def die_with(client: socket.socket, ended: threading.Event) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(command: list[str]) -> int:
+def run_dbt(command: list[str]) -> int:
     """Run dbt's command; returns its exit status."""
     from dbt.cli.main import cli  # noqa: PLC0415 - whoever only asks for the server's state needs no dbt
 
@@ -140,6 +151,6 @@ def run(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    status = serve_as_dbt(next_client(Path(sys.argv[1])))
-    gc.freeze()  # else Python looks through all of dbt for garbage at its end, which takes a second
-    sys.exit(status)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    serve(Path(sys.argv[1]), run_dbt)

@@ -1,4 +1,4 @@
-"""dbt that is loaded and has parsed the project once; each command runs in a fork of it.
+"""The sandbox's server of dbt with the project parsed once, which tells the tests what each command did.
 
 A fork starts as fresh as a process of its own, without its seconds of imports, and can be killed like one. (Invoked
 over and over in one process, dbt gets slower each time.)
@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,9 +19,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from sandbox import dbt_server
+from sandbox.processes import NotReadyError
 from tests.death import Death, Died
 
 REPOSITORY = Path(__file__).parents[1]
+DIES_AFTER = "MUSIC_STREAMS_TEST_DIES_AFTER_STATEMENTS"
 
 
 @dataclass
@@ -50,17 +55,25 @@ class Invocation:
 
 
 class WarmDbt:
-    """The server process; end it with close()."""
+    """The sandbox's server of dbt, with the project parsed; end it with close()."""
 
     def __init__(self) -> None:
-        """Start it; the first command waits until the project is parsed."""
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm_dbt"],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        """Start it; returns when the project is parsed."""
+        self._folder = tempfile.TemporaryDirectory(prefix="dbt-")
+        folder = Path(self._folder.name)
+        self._program = dbt_server.write_program(folder)
+        self._server = subprocess.Popen([sys.executable, "-m", "tests.warm_dbt", str(folder)], cwd=REPOSITORY)
+        while not self._ready(folder):
+            assert self._server.poll() is None, "the server of dbt has ended"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _ready(folder: Path) -> bool:
+        try:
+            dbt_server.check(folder)
+        except NotReadyError:
+            return False
+        return True
 
     def __call__(self, *arguments: str, batch_id: str | None = None, dies_after: int | None = None) -> Invocation:
         """Run a command in this process' environment; or kill it before it sends one statement more than it may.
@@ -68,24 +81,26 @@ class WarmDbt:
         Raises:
             Died: it was killed.
         """
-        environment = dict(os.environ) | ({} if batch_id is None else {"MUSIC_STREAMS_BATCH_ID": batch_id})
-        request = {"arguments": arguments, "environment": environment, "dies_after": dies_after}
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        answer = json.loads(self._server.stdout.readline())
-        if answer is None:
+        environment = dict(os.environ)
+        if batch_id is not None:
+            environment["MUSIC_STREAMS_BATCH_ID"] = batch_id
+        if dies_after is not None:
+            environment[DIES_AFTER] = str(dies_after)
+        ended = subprocess.run([self._program, *arguments], env=environment, stdout=subprocess.PIPE, check=False)
+        if ended.returncode == -signal.SIGKILL:
             raise Died
-        return Invocation(**answer)
+        ended.check_returncode()
+        return Invocation(**json.loads(ended.stdout))
 
     def close(self) -> None:
         """End the server."""
-        self._server.communicate()
+        self._server.kill()
+        self._server.wait()
+        self._folder.cleanup()
 
 
-def serve() -> None:
-    """Answer each request on stdin with a line on stdout: an invocation, or null for a death."""
+def serve(folder: Path) -> None:
+    """Parse the project, then answer each command with an invocation on its stdout."""
     # Only the server needs dbt; its tasks would else be imported by each fork.
     importlib.import_module("dbt.task.build")
     import redshift_connector  # noqa: PLC0415
@@ -94,28 +109,20 @@ def serve() -> None:
     # Unnamed, each connection looks through its whole stack for the caller's name: a fifth of dbt's CPU time here.
     named = partial(redshift_connector.connect, application_name="tests")
     mock.patch.object(redshift_connector, "connect", named).start()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(REPOSITORY)])
     if parsed.exception:
         raise parsed.exception
-    for line in sys.stdin:
-        request = json.loads(line)
-        receiver, sender = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(receiver)
-            os.environ.clear()
-            os.environ.update(request["environment"])
-            die_in_good_time(request["dies_after"])
-            with os.fdopen(sender, "w") as pipe:
-                json.dump(asdict(invoke(parsed.result, request["arguments"])), pipe)
-            os._exit(0)
-        os.close(sender)
-        with os.fdopen(receiver) as pipe:
-            said = pipe.read()
-        _, status = os.waitpid(child, 0)
-        print("null" if os.WIFSIGNALED(status) else said, file=answers, flush=True)
+    dbt_server.serve(folder, partial(answer, parsed.result))
+
+
+def answer(manifest: Any, command: Sequence[str]) -> int:
+    """Run a command and write its invocation to stdout; what dbt itself writes there goes to stderr."""
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        limit = os.environ.get(DIES_AFTER)
+        die_in_good_time(None if limit is None else int(limit))
+        json.dump(asdict(invoke(manifest, command[1:])), answers)
+    return 0
 
 
 def die_in_good_time(statements: int | None) -> None:
@@ -159,4 +166,4 @@ def invoke(manifest: Any, arguments: Sequence[str]) -> Invocation:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Path(sys.argv[1]))
