@@ -40,7 +40,7 @@ OTHER_TESTS := \
 	tests/integration/dbt_project \
 	tests/integration/sandbox
 WORKERS ?= auto
-PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
+PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --tb short --durations 15
 CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
 
 help: ## This list

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -34,6 +34,8 @@ Found = TypeVar("Found")
 PATIENCE_SECONDS = 240  # nothing that a test waits for takes longer, on a busy machine either
 POLL_SECONDS = 0.25
 MOMENT_SECONDS = 0.03  # between two looks at what soon passes
+FAILED = pytest.StashKey[bool]()
+SANDBOX = pytest.StashKey["RunningSandbox"]()
 MAKES_UP_COMMAND = "org.apache.spark.launcher.Main"  # a short-lived JVM of spark-submit, before Spark's own
 
 
@@ -103,12 +105,18 @@ class RunningSandbox:
         airflow = self.sandbox.airflow
         moment = f"{day.isoformat()}T00:00:00Z"
         body = {"dag_id": DAG_ID, "from_date": moment, "to_date": moment, "max_active_runs": 1}
-        try:
-            airflow.call("POST", "/api/v2/backfills", json=body)
-        except SandboxError:  # its database was locked, and left a backfill without a run
-            for backfill in airflow.call("GET", "/api/v2/backfills", params={"dag_id": DAG_ID})["backfills"]:
-                airflow.call("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
-            airflow.call("POST", "/api/v2/backfills", json=body)
+
+        def taken() -> bool:
+            try:
+                airflow.call("POST", "/api/v2/backfills", json=body)
+            except SandboxError:  # its database was locked, and left a backfill without a run
+                for backfill in airflow.call("GET", "/api/v2/backfills", params={"dag_id": DAG_ID})["backfills"]:
+                    if backfill["completed_at"] is None:
+                        airflow.call("PUT", f"/api/v2/backfills/{backfill['id']}/cancel")
+                return False
+            return True
+
+        wait_for("Airflow to take the backfill", taken)
         parameters = {"run_type": "backfill", "logical_date_gte": moment, "logical_date_lte": moment}
         (run,) = airflow.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
         return str(run["dag_run_id"])
@@ -245,6 +253,14 @@ class RunningSandbox:
         finally:
             os.close(directory)
 
+    def recover(self) -> None:
+        """Start whatever a failed test has left dead, and end its DAG runs, so that its failure stays the only one."""
+        self.sandbox.start()
+        for run in self.sandbox.airflow.active_runs():
+            path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run['dag_run_id']}"
+            self.sandbox.airflow.call("PATCH", path, params={"update_mask": "state"}, json={"state": "failed"})
+        wait_for_quiet(self.sandbox)
+
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a statement; the KPI tables are found without their schema."""
         return warehouse.select(self.sandbox.home, self.sandbox.ports, sql)
@@ -329,8 +345,24 @@ def kill(*processes: psutil.Process) -> None:
     wait_for(f"the end of {processes}", lambda: all(has_ended(process) for process in processes))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(autouse=True)
+def recovery(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A failed test leaves a sandbox that works to the next."""
+    yield
+    if request.node.stash.get(FAILED, False) and (running := request.config.stash.get(SANDBOX, None)):
+        running.recover()
+
+
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     """The one sandbox of the test run. Tests share its contents: start with `empty()` where that matters."""
     home = Home(tmp_path_factory.mktemp("sandbox"))
     # While a test keeps a server down, another sandbox would take a customary port, and a client one of the system's.
@@ -339,6 +371,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     try:
         sandbox.start()
         sandbox.airflow.unpause()
-        yield RunningSandbox(sandbox)
+        request.config.stash[SANDBOX] = RunningSandbox(sandbox)
+        yield request.config.stash[SANDBOX]
     finally:
         sandbox.stop()

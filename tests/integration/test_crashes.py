@@ -147,9 +147,11 @@ def halted_merges(sandbox: RunningSandbox) -> Iterator[None]:
     """Merges into one of the marts halt as long as somebody holds the advisory lock 1."""
     with sandbox.postgres() as postgres:
         postgres.execute(HALT_MERGES)
-    yield
-    with sandbox.postgres() as postgres:
-        postgres.execute(LET_MERGES_PASS)
+    try:
+        yield
+    finally:
+        with sandbox.postgres() as postgres:
+            postgres.execute(LET_MERGES_PASS)
 
 
 def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:

@@ -289,8 +289,8 @@ def test_unknown_jobs_and_runs_are_not_found(glue: "GlueClient", endpoint: AwsEn
 
 
 def test_runs_are_listed_latest_first_page_by_page(endpoint: AwsEndpoint) -> None:
-    job = GlueJob(endpoint, "", JobRunQueuingEnabled=True)
-    runs = [job.start() for _ in range(5)]
+    job = GlueJob(endpoint, "")
+    runs = [job.start(JobRunQueuingEnabled=True) for _ in range(5)]
     pages = job.glue.get_paginator("get_job_runs").paginate(JobName=job.name, PaginationConfig={"PageSize": 2})
     assert [run["Id"] for page in pages for run in page["JobRuns"]] == runs[::-1]
     for run_id in runs:
