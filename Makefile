@@ -33,7 +33,6 @@ OTHER_TESTS := \
 	tests/properties/test_files.py \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
-	tests/integration/test_late_events.py \
 	tests/integration/test_refused_files.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \

@@ -138,3 +138,8 @@ def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path:
     cleared = sandbox.end_of(lenient.run_id)
     assert cleared.state == "success", cleared.errors
     assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)
+
+    # Nothing lands: nothing changes.
+    idle = sandbox.run()
+    assert (idle.state, idle.tasks["end_dag"]) == ("success", "success")
+    assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)

@@ -9,7 +9,7 @@ from tests.properties.world import World
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
