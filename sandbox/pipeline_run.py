@@ -2,16 +2,19 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from music_streams.batches import unknown_params
 from rich.console import Console
 
+from contract.bucket import Bucket
 from sandbox import failure, landing, summary
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
 from sandbox.lifecycle import Sandbox, say
 from sandbox.progress import Progress
+from sandbox.settings import BUCKET
 
 POLL_SECONDS = 0.5
 WIDTH = 120
@@ -20,7 +23,8 @@ WIDTH = 120
 def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     """Run the pipeline once; returns the exit status.
 
-    Without `data` the next day of sample data lands, or nothing when there are `params` (DAG params as JSON).
+    Without `data` the next day of sample data lands; or nothing, when there are `params` (DAG params as JSON), or files
+    that an earlier run has not taken in.
 
     Raises:
         SandboxError: the data or the params are none, or the sandbox does not work.
@@ -34,15 +38,22 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
             raise SandboxError(f"PARAMS={params}: {strange}")
         sandbox.airflow.unpause()
         wait_for_quiet(sandbox)
-        if delivery is None and params is None:
+        waiting = landing.waiting(Bucket(BUCKET, sandbox.aws.s3))
+        if delivery is None and params is None and not waiting:
             delivery = landing.sample_day(sandbox.home)
         if delivery:
             console.print(f"Landing {delivery.title}")
             for line in landing.sentences(delivery.left_out):
                 console.print(f"  not landed: {line}", markup=False)
             delivery.land(sandbox.aws.s3)
-            if not data:
+            if data:
+                sandbox.home.remember(landing.LAST_FOLDER, str(Path(data).expanduser().absolute()))
+            else:
                 landing.next_sample_day(sandbox.home)
+        elif params is None:
+            console.print("No new day of sample data lands before what waits is taken in or removed")
+        for line in landing.taken_in_besides(waiting, delivery):
+            console.print(line, markup=False, soft_wrap=True)
         started = sandbox.airflow.trigger(conf)
         console.print(f"DAG run {started['dag_run_id']}")
         try:

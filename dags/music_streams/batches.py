@@ -159,7 +159,7 @@ def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> 
     def pin(numbered: tuple[int, StoredObject]) -> Pin | None:
         number, landed = numbered
         # The ETag in the name keeps two attempts at one batch from overwriting each other's versions.
-        return pin_version(bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{_safe_name(version)}")
+        return pin_version(bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{safe_name(version)}")
 
     pins = [pin for pin in in_parallel(pin, list(enumerate(streams, start=1))) if pin]
     if len(pins) < len(streams):
@@ -174,7 +174,7 @@ def pin_table(bucket: Bucket, batch: str, table: StoredObject) -> Pin | None:
         LandingUnstableError: it was replaced during each of several attempts.
     """
     folder = layout.BatchFolder(batch)
-    return pin_version(bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
+    return pin_version(bucket, table, lambda version: f"{folder.pins}/reference-{safe_name(version)}")
 
 
 def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[StoredObject], str]) -> Pin | None:
@@ -196,6 +196,15 @@ def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[Store
     raise LandingUnstableError(msg)
 
 
+def safe_name(version: StoredObject) -> str:
+    """A name for a copy of an object: safe on any machine, not too long, and another one for each version."""
+    name = PurePosixPath(version.key).name
+    ending = next((ending for ending in STREAM_ENDINGS if name.lower().endswith(ending)), "")
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: len(name) - len(ending)])[:NAME_LIMIT]
+    etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
+    return f"{etag}-{stem}{ending}"
+
+
 def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
     folder = f"{layout.USER_STREAMS}/"
     too_long = [stream.key for stream in streams if len(stream.key.removeprefix(folder).encode()) > LANDED_NAME_LIMIT]
@@ -205,14 +214,6 @@ def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
             f"archive and quarantine ({len(too_long)} such files); nothing is taken in before it has a shorter name"
         )
         raise NamesRefusedError(msg)
-
-
-def _safe_name(version: StoredObject) -> str:
-    name = PurePosixPath(version.key).name
-    ending = next(ending for ending in STREAM_ENDINGS if name.lower().endswith(ending))
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: -len(ending)])[:NAME_LIMIT]
-    etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
-    return f"{etag}-{stem}{ending}"
 
 
 def _iso_date(param: str, value: str) -> date:
