@@ -13,6 +13,7 @@ from expectations.scan import FileFacts
 _SHOWN_EXAMPLES = 3
 _SHOWN_COLUMNS_LENGTH = 400
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_OF_ROWS_LOOKED_AT = ("corrupt_records", "times_of_another_form")
 _KEYS = {dataset.name: dataset.unbroken[0] for dataset in DATASETS}
 
 
@@ -35,7 +36,7 @@ def _problems(part: ExpectationValidationResult, facts: FileFacts) -> Iterator[P
         "key": key,
         "columns_shown": _cut(", ".join(facts.columns), _SHOWN_COLUMNS_LENGTH),
         "repeated_shown": " and ".join(map(repr, facts.repeated_columns)),
-        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact == "corrupt_records" else None),
+        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact in _OF_ROWS_LOOKED_AT else None),
     }
     for column in found if fact == "missing_columns" else (key if "key" in fact else None,):
         hint = _hint(column, facts.columns) if column else ""

@@ -55,6 +55,7 @@ class FileFacts:
         rows: Records after the header, blank lines left out, counted as curation counts them.
         line_per_record: False when some line holds an odd number of quotes: a quoted line break, or a stray quote.
         rows_looked_at, corrupt_records: Rows that were read to be judged, and those that are none of these columns.
+        times_of_another_form: In a stream file, if most of its times are; 0 otherwise.
         examples: The first ones that a count counts, with their lines.
     """
 
@@ -82,6 +83,7 @@ class FileFacts:
     rows_looked_at: int | None = None
     line_per_record: bool = True
     corrupt_records: int = 0
+    times_of_another_form: int = 0
     misquoted_rows: int = 0
     rows_without_key: int = 0
     repeated_keys: int = 0

@@ -58,6 +58,13 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
     ("missing_columns", _NULL, None, "column '{column}' is missing (has: {columns_shown}){hint}", ""),
     ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _MEND),
     ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),
+    (
+        "times_of_another_form",
+        _NONE,
+        _OF_STREAMS,
+        f"listen_time is not written like 2024-06-25 17:43:13{_IN_ROWS}",
+        "write it so, land the file and run again",
+    ),
     ("rows", _SOME, _OF_TABLES, "holds a header and no rows", _WITH_ROWS),
     ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _MEND),
     (
