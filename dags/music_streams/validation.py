@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -69,6 +70,7 @@ def ingest_batch(
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
+    report = replace(report, moves_refused=may_go_on)
     _write_results(bucket, batch_id, report)
     if refused and not may_go_on:
         raise DatasetsRefusedError(report.summary())
@@ -161,7 +163,7 @@ def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "Fil
             "etag": pin.landed.etag,
             "size": pin.landed.size,
             "reasons": [
-                {"expectation": problem.expectation, "message": problem.message, "examples": list(problem.examples)}
+                {"expectation": problem.expectation, "message": problem.finding, "examples": list(problem.examples)}
                 for problem in file.errors
             ],
         }
@@ -174,7 +176,7 @@ def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "Fil
 
     in_parallel(move, refused)
     for pin, file in refused:
-        log.warning("Quarantined %s: %s", pin.landed.key, "; ".join(problem.message for problem in file.errors))
+        log.warning("Quarantined %s: %s", pin.landed.key, "; ".join(problem.finding for problem in file.errors))
 
 
 def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
