@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -120,6 +121,13 @@ class Bucket:
         except ClientError as error:
             raise self._meaning(error, key, "read") from error
         return StoredObject(key, answer["ETag"], answer["ContentLength"])
+
+    def written(self, key: str) -> tuple[StoredObject, datetime] | None:
+        """An object and when it was written, in whole seconds, as a listing shows both; None if there is none."""
+        found = self.s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1).get("Contents", [])
+        if not found or found[0]["Key"] != key:
+            return None
+        return StoredObject(key, found[0]["ETag"], found[0]["Size"]), found[0]["LastModified"]
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the keys that hold no object."""

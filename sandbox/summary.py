@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from music_streams.batches import batch_id
+from music_streams.new_tables import new_tables
 from rich import box
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -22,7 +23,7 @@ from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
 from sandbox.lifecycle import Sandbox
 from sandbox.settings import BUCKET
-from sandbox.ways_out import ways_out
+from sandbox.ways_out import run_command, ways_out
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -71,6 +72,10 @@ def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     if record is not None:
         console.print(timeline(steps(run.tasks)))
         console.print(*results(sandbox, record), sep="\n")
+    if new := new_tables(Bucket(BUCKET, sandbox.aws.s3)):
+        console.print(new.sentence())
+        if new.params():
+            console.print(f"  {'to apply to all':<18}  {run_command(new.params())}", markup=False, soft_wrap=True)
     show_places(console, sandbox, run, batch)
 
 

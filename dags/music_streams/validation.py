@@ -17,6 +17,7 @@ from contract.bucket import (
 )
 from contract.records import pending_batches
 from music_streams.batches import DateRange, Landed, LeftLying, Pin, list_landed, pin_streams, pin_table
+from music_streams.new_tables import new_tables
 
 if TYPE_CHECKING:
     from expectations.report import FileReport, ValidationReport
@@ -61,7 +62,7 @@ def ingest_batch(
     landed = list_landed(bucket)
     pending = pending_batches(bucket, besides=batch_id)
     if not (landed.streams or pending or recompute):
-        return _result("nothing_to_do", batch_id, landed)
+        return _nothing_to_do(bucket, batch_id, landed)
 
     bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
     batch_time = datetime.now(UTC)
@@ -79,7 +80,7 @@ def ingest_batch(
     _quarantine(bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
     if not (accepted or pending or recompute):
-        return _result("nothing_to_do", batch_id, landed, quarantined_files=len(refused))
+        return _nothing_to_do(bucket, batch_id, landed, quarantined_files=len(refused))
     for name, reference in (("songs.csv", layout.REFERENCE_SONGS), ("users.csv", layout.REFERENCE_USERS)):
         bucket.copy(pins[name].copy, reference)
     manifest: dict[str, Any] = {
@@ -188,6 +189,12 @@ def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
         "rows": file.rows,
         "compression": file.compression,
     }
+
+
+def _nothing_to_do(bucket: Bucket, batch_id: str, landed: Landed, *, quarantined_files: int = 0) -> dict[str, Any]:
+    if new := new_tables(bucket):
+        log.warning("%s (params recompute_from and recompute_to)", new.sentence())
+    return _result("nothing_to_do", batch_id, landed, quarantined_files=quarantined_files)
 
 
 def _result(
