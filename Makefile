@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run remove quarantine test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -53,6 +53,9 @@ run: ## Run the whole pipeline once, on the next day of sample data
 #: DATA=folder     with your songs.csv, users.csv, user_streams/*.csv (what has landed before may be left out)
 #: PARAMS='{…}'    with DAG params, '{"recompute_from": "2024-06-25", "recompute_to": "2024-06-30"}'; nothing new lands
 	$(SANDBOX) run
+
+cancel: ## Give up the DAG run that is under way, such as one that an interrupted `make run` has left
+	$(SANDBOX) cancel
 
 remove: ## Take a landed file away from the next run, into quarantine: make remove FILE=user_streams/a.csv
 	$(SANDBOX) remove

@@ -28,6 +28,17 @@ def run(sandbox: Sandbox) -> int:
     return pipeline_run.run(sandbox, data=argument("DATA"), params=argument("PARAMS"))
 
 
+def cancel(sandbox: Sandbox) -> int:
+    """Give up the DAG run that is under way."""
+    sandbox.start()
+    given_up = pipeline_run.give_up(sandbox.airflow)
+    for run_id in given_up:
+        print(f"Gave up DAG run {run_id}. Nothing is lost: what it has not loaded, the next run takes in")
+    if not given_up:
+        print("No DAG run is under way")
+    return 0
+
+
 def remove(sandbox: Sandbox) -> int:
     """Move a landed file to quarantine."""
     name = argument("FILE")
@@ -122,6 +133,7 @@ def clean(sandbox: Sandbox) -> int:
 
 COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "run": run,
+    "cancel": cancel,
     "remove": remove,
     "quarantine": show_quarantine,
     "query": query,

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from rich.console import Console
 
 from contract.bucket import Bucket
 from sandbox import failure, landing, summary
+from sandbox.airflow import Client
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
 from sandbox.lifecycle import Sandbox, say
@@ -61,7 +64,8 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
                 finished = follow(sandbox.airflow, started, progress.show)
         except KeyboardInterrupt:
             say(
-                "\nThe run goes on in the sandbox. `make airflow` shows where to watch it, `make stop` ends everything."
+                "\nThe run goes on in the sandbox. `make run` waits for its end, `make cancel` gives it up, "
+                "`make airflow` shows where to watch it, `make stop` ends everything."
             )
             raise
     return report(sandbox, finished, console)
@@ -105,10 +109,38 @@ def wait_for_quiet(sandbox: Sandbox) -> None:
     told: set[str] = set()
     while True:
         due = sandbox.airflow.scheduled_run_is_due()
-        runs = {run["dag_run_id"] for run in sandbox.airflow.active_runs()}
+        runs = {run["dag_run_id"]: run for run in sandbox.airflow.active_runs()}
         if not (due or runs):
             return
-        for run_id in runs - told:
-            say(f"Waiting for the end of DAG run {run_id}")
-        told |= runs
+        for run_id in runs.keys() - told:
+            say(reason_to_wait(runs[run_id]))
+        told |= runs.keys()
         time.sleep(POLL_SECONDS)
+
+
+def reason_to_wait(run: Mapping[str, Any]) -> str:
+    """What an active run is, and what may be done about it.
+
+    Args:
+        run: As Airflow's API describes it.
+    """
+    if run["run_type"] == "scheduled":
+        return (
+            f"Airflow begins the daily run that is due ({run['dag_run_id']}), as at each first start of a day: waiting "
+            "for its end, some seconds unless files wait"
+        )
+    began = run["start_date"] or run["queued_at"] or run["run_after"]
+    moment = datetime.fromisoformat(began).astimezone(UTC)
+    return (
+        f"DAG run {run['dag_run_id']}, begun at {moment:%H:%M} UTC, goes on, though nobody waits for it: "
+        "an interrupted `make run` has left it, or it was started in Airflow. Waiting for its end. To give it up, "
+        "press Ctrl-C, then:  make cancel"
+    )
+
+
+def give_up(client: Client) -> list[str]:
+    """End the active runs as failed; returns their ids. What they have not loaded is the next run's."""
+    runs = [run["dag_run_id"] for run in client.active_runs()]
+    for run_id in runs:
+        client.fail(run_id)
+    return runs
