@@ -21,6 +21,7 @@ from sandbox import landing, quarantine, warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
+from sandbox.idle import minutes_until_stop
 from sandbox.lifecycle import Sandbox
 from sandbox.settings import BUCKET
 from sandbox.ways_out import run_command, ways_out
@@ -295,5 +296,14 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
         places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{layout.DBT_DOCS_PAGE}"
     if run.succeeded:
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
+    places["the sandbox"] = footprint(*sandbox.processes.footprint(), minutes_until_stop())
     for name, place in places.items():
         console.print(f"  [dim]{name:<18}[/]  {place}", soft_wrap=True)
+
+
+def footprint(processes: int, memory: int, idle_minutes: float) -> str:
+    """What stays when the command has ended, for how long, and how it ends at once."""
+    stays = f"{processes} processes with {memory / 1024**3:.1f} GB stay for the next command"
+    if not idle_minutes:
+        return f"{stays}; `make stop` ends them"
+    return f"{stays}, until {idle_minutes:g} minutes without use are over; `make stop` ends them now"
