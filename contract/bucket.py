@@ -34,6 +34,8 @@ COPY_BYTES = 1024**2  # read and written at once
 CONFLICT_TRIES = 8
 LONGEST_CONFLICT_PAUSE = 2.0  # seconds
 
+# What GetObject and CopyObject answer for an object that must be restored before it can be read.
+ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
@@ -296,15 +298,15 @@ class Bucket:
             return GoneError(f"{self.url(key)} does not exist")
         if status == CONDITION_FAILED:
             return ReplacedError(f"{self.url(key)} was replaced")
-        if code == "InvalidObjectState":
+        if code in ARCHIVED:
             return RefusedError(
                 f"{self.url(key)} cannot be {done}: its storage class must be restored first (aws s3api "
-                "restore-object); restore it, or remove it, and run again"
+                "restore-object); restore it, or delete it (aws s3 rm), and run again"
             )
-        if status == FORBIDDEN:
+        if status == FORBIDDEN or code.startswith("KMS."):
             return RefusedError(
                 f"{self.url(key)} cannot be {done}: {error}. Let the role of this task have the object and the key "
-                "that encrypts it, or remove the object; then run again"
+                "that encrypts it, or delete the object (aws s3 rm); then run again"
             )
         return error
 

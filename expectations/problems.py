@@ -76,7 +76,7 @@ def _problem(
         configuration.meta[text].format(**words, count=count, shown=_shown(values, count))
         for text in ("says", "remedy")
     )
-    is_of_file = says.startswith(("is ", "has ", "holds ", "begins "))
+    is_of_file = says.startswith(("is ", "has ", "holds ", "begins ", "cannot "))
     finding = f"{name}{'' if is_of_file else ':'} {says}"
     return Problem(
         file=name,

@@ -29,6 +29,15 @@ class LandedFile:
 
 
 @dataclass(frozen=True)
+class UnreadFile:
+    """A file of the batch that nobody can read; the reason is the rest of a sentence that begins with its name."""
+
+    dataset: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ignored:
     """An object below the landing prefix that belongs to no dataset."""
 

@@ -47,6 +47,7 @@ class FileFacts:
 
     Attributes:
         line: The first line with a fault, of those faults that lie on lines.
+        unread: Why nobody can read the file.
         absence: What is wrong with a reference table that has not landed, or not once.
         bytes: After decompression.
         header: The first line as it stands, a byte order mark included, without its line end.
@@ -62,6 +63,7 @@ class FileFacts:
     source_file: str
     dataset: str
     line: int | None = None
+    unread: str | None = None
     absence: str | None = None
     compression: str | None = None
     damage: str | None = None

@@ -39,6 +39,7 @@ _OF_USERS, _OF_SONGS = Column("dataset") == USERS.name, Column("dataset") == SON
 _NULL: dict[str, Any] = {}
 _NONE, _SOME = {"max_value": 0}, {"min_value": 1}
 _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
+    ("unread", _NULL, None, "{unread}", ""),
     ("absence", _NULL, None, "{absence}", "land it and run again"),
     ("damage", _NULL, None, "is {damage}", _AS_CSV),
     ("other_format", _NULL, None, "is {other_format}, not CSV in UTF-8", _AS_CSV),

@@ -56,11 +56,17 @@ def _of_refused_files(bucket: Bucket, batch: str, again: list[WayOut]) -> list[W
     if results is None:  # it came to no result: its error says what it lacks
         return [WayOut("to try again", run_command({}))]
     refused = [file for file in results["files"] if not file["passed"]]
-    streams = [file["name"] for file in refused if file["dataset"] == USER_STREAMS.name]
+    streams = [file for file in refused if file["dataset"] == USER_STREAMS.name]
+    # What cannot be copied to be read cannot be copied into quarantine: its message says what to do.
+    readable = [file["name"] for file in streams if not file["problems"][0]["message"].startswith(_unread(file))]
     # Neither leads out while songs.csv or users.csv is refused: no run goes on without them.
     go_on = [WayOut("to go on without", run_command({"on_invalid_stream_file": "quarantine"}))]
-    take_away = [WayOut("to take it away", remove_command(name)) for name in streams[:MOST_FILES_SHOWN]]
+    take_away = [WayOut("to take it away", remove_command(name)) for name in readable[:MOST_FILES_SHOWN]]
     return again + (go_on + take_away if len(streams) == len(refused) else [])
+
+
+def _unread(file: Mapping[str, Any]) -> str:
+    return f"{file['name']} cannot be copied"
 
 
 def _of_rejected_rows(record: Mapping[str, Any], again: list[WayOut]) -> list[WayOut]:

@@ -139,6 +139,16 @@ def test_with_a_table_at_fault_only_mending_is_offered(commands: Commands, tmp_p
     assert commands.paste(mend.command) == 0
 
 
+def test_what_cannot_be_copied_is_not_to_be_taken_away_by_a_copy(commands: Commands) -> None:
+    for key, content in ((layout.SONGS, SONGS), (layout.USERS, USERS), (f"{STREAMS}/good.csv", GOOD)):
+        commands.lake.put(key, content)
+    commands.lake.producer.put_object(Bucket=BUCKET, Key=f"{STREAMS}/a.csv", Body=b"x", StorageClass="GLACIER")
+
+    (go_on,) = refused(commands.lake, None)
+
+    assert commands.paste(go_on.command) == 0
+
+
 def test_without_a_folder_of_the_users_none_is_named(commands: Commands) -> None:
     for key, content in ((layout.SONGS, BAD), (layout.USERS, USERS), (f"{STREAMS}/a.csv", GOOD)):
         commands.lake.put(key, content)

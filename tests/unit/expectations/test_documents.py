@@ -125,7 +125,7 @@ def test_a_run_that_moved_the_refused_files_aside_has_passed_and_says_so() -> No
 
     assert json.loads(documents(report)["summary.json"][0])["passed"] is True
     assert "passed Validation of" in page
-    assert "without what was refused: 1 of 4 files moved to quarantine" in page
+    assert "without what was refused: 1 of 4 files." in page
     assert "user_streams/empty.csv is empty" in page
     assert summary.startswith("Validation of 4 files passed, but for 1 refused file: 1 error in 1 file, 0 warnings\n")
     assert "refused user_streams/empty.csv is empty" in summary
