@@ -22,15 +22,18 @@ def overview(bucket: Bucket) -> Iterator[str]:
     """A line for each batch that has left something, and for what was removed by hand, each with its command."""
     batches = {prefix.rstrip("/").rpartition("=")[2] for prefix in bucket.level(f"{layout.QUARANTINED_ROWS}/")[1]}
     batches |= {prefix.rstrip("/").rpartition("/")[2] for prefix in bucket.level(f"{layout.QUARANTINED_FILES}/")[1]}
-    if not batches:
-        yield "Nothing is in quarantine"
-    for batch in sorted(batches):
-        yield command(batch)
+    commands = [command(batch) for batch in sorted(batches) if has_left(bucket, batch)]
+    yield from commands or ["Nothing is in quarantine"]
 
 
 def command(batch: str) -> str:
     """The command that shows what a batch has left."""
     return f"make quarantine BATCH={quote(batch)}"
+
+
+def has_left(bucket: Bucket, batch: str) -> bool:
+    """Whether there is something of the batch to show."""
+    return bool(_reasons(bucket, batch) or _rejected(bucket, batch)[1])
 
 
 def shown(bucket: Bucket, batch: str) -> Iterator[str]:
@@ -39,23 +42,31 @@ def shown(bucket: Bucket, batch: str) -> Iterator[str]:
     Raises:
         SandboxError: there are none.
     """
-    folder = layout.BatchFolder(batch)
-    files = [reason for key in _keys(bucket, f"{folder.quarantined_files}/") if (reason := bucket.read_json(key))]
-    record = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record)
-    rejected = record["rows_rejected"] if record else 0
+    files, (record, rejected) = _reasons(bucket, batch), _rejected(bucket, batch)
     if not (files or rejected):
         raise SandboxError(f"batch {batch} has left nothing in quarantine. `make quarantine` lists those that have")
     for reason in files:
         yield f"{reason['file'].removeprefix(f'{layout.ROOT}/')} ({reason['size']:,} bytes)"
         yield from (f"  {entry['message']}" for entry in reason["reasons"])
     if files:
-        yield f"These files lie in {bucket.url(folder.quarantined_files)}/. Mended, they may land again under any name."
-    if record and rejected:
+        place = bucket.url(layout.BatchFolder(batch).quarantined_files)
+        yield f"These files lie in {place}/. Mended, they may land again under any name."
+    if rejected:
         yield from _rejected_rows(bucket, record)
 
 
-def _keys(bucket: Bucket, prefix: str) -> list[str]:
-    return [found.key for found in bucket.objects(prefix) if found.key.endswith(REASON)]
+def _reasons(bucket: Bucket, batch: str) -> list[dict[str, Any]]:
+    """The reasons of the batch's refused files."""
+    below = f"{layout.BatchFolder(batch).quarantined_files}/"
+    keys = [found.key for found in bucket.objects(below) if found.key.endswith(REASON)]
+    return [reason for reason in bucket.read_many_json(keys) if reason]
+
+
+def _rejected(bucket: Bucket, batch: str) -> tuple[dict[str, Any], int]:
+    """The record of the batch's rows, and how many of them were rejected."""
+    folder = layout.BatchFolder(batch)
+    record = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record) or {}
+    return record, record.get("rows_rejected", 0)
 
 
 def _rejected_rows(bucket: Bucket, record: Mapping[str, Any]) -> Iterator[str]:

@@ -89,9 +89,9 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
         title = f"[bold red]{cause.task_id} failed[/]"
         console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
         console.print(f"  its log             {cause.log}", soft_wrap=True)
-        data = sandbox.home.recall(landing.LAST_FOLDER)
-        for way in ways_out(Bucket(BUCKET, sandbox.aws.s3), batch_of(run), cause.task_id, Path(data) if data else None):
-            console.print(f"  {way.purpose:<18}  {way.command}", markup=False, soft_wrap=True)
+    data, to_blame = sandbox.home.recall(landing.LAST_FOLDER), failures[0].task_id if failures else None
+    for way in ways_out(Bucket(BUCKET, sandbox.aws.s3), batch_of(run), to_blame, Path(data) if data else None):
+        console.print(f"  {way.purpose:<18}  {way.command}", markup=False, soft_wrap=True)
     if len(failures) > 1:
         console.print(f"  failed too          {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
     show_places(console, sandbox, run, batch_of(run))
@@ -284,8 +284,7 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
     results = (entry.key for entry in Bucket(BUCKET, s3).objects(f"{folder.validation}/"))
     if pages := [key for key in results if key.endswith("index.html")]:
         places["validation pages"] = f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}"
-    prefixes = (f"{folder.quarantined_rows}/", f"{folder.quarantined_files}/")
-    if any(True for prefix in prefixes for _ in Bucket(BUCKET, s3).objects(prefix)):
+    if quarantine.has_left(Bucket(BUCKET, s3), batch):
         places["what was not taken"] = quarantine.command(batch)
     places |= {
         "Airflow": f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}  (`make airflow` prints the login)",
@@ -294,7 +293,7 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
     }
     if any(True for _ in Bucket(BUCKET, s3).objects(layout.DBT_DOCS_PAGE)):
         places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{layout.DBT_DOCS_PAGE}"
-    if run.succeeded:
+        # There are tables: a run was whole once.
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     places["the sandbox"] = footprint(*sandbox.processes.footprint(), minutes_until_stop())
     for name, place in places.items():

@@ -249,9 +249,13 @@ def safe_name(version: StoredObject) -> str:
     return f"{etag}-{stem}{ending}"
 
 
+def has_name_too_long(key: str) -> bool:
+    """Whether a landed stream file could not be archived under its name."""
+    return len(key.removeprefix(f"{layout.USER_STREAMS}/").encode()) > LANDED_NAME_LIMIT
+
+
 def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
-    folder = f"{layout.USER_STREAMS}/"
-    too_long = [stream.key for stream in streams if len(stream.key.removeprefix(folder).encode()) > LANDED_NAME_LIMIT]
+    too_long = [stream.key for stream in streams if has_name_too_long(stream.key)]
     if too_long:
         msg = (
             f"{bucket.url(too_long[0])}: the name has more than {LANDED_NAME_LIMIT} bytes, too many for the keys of "

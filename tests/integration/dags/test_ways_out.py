@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from music_streams.batches import unknown_params
-from music_streams.validation import DatasetsRefusedError, ingest_batch
+from music_streams.validation import DatasetsRefusedError, ingest_batch, write_verdict
 
 from contract import layout
 from contract.bucket import Bucket
@@ -167,7 +167,8 @@ def rejected(commands: Commands, rows_rejected: int) -> list[WayOut]:
     folder = layout.BatchFolder(BATCH)
     row = '{"reason": "user_id is missing", "source_file": "music_streams/user_streams/a.csv", "raw_line": ",t1,x"}\n'
     commands.lake.put(f"{folder.quarantined_rows}/attempt=jr_1/0.json", row * rows_rejected)
-    record = {"batch_id": BATCH, "attempt": "jr_1", "rows_read": 7, "rows_rejected": rows_rejected}
+    files = [{"key": f"{STREAMS}/a.csv"}]
+    record = {"batch_id": BATCH, "attempt": "jr_1", "files": files, "rows_read": 7, "rows_rejected": rows_rejected}
     bucket = Bucket(BUCKET, commands.lake.s3)
     bucket.write_json(folder.rejected_record, record)
     return ways_out(bucket, BATCH, CURATION, None)
@@ -188,8 +189,40 @@ def test_where_every_row_was_rejected_no_limit_is_offered(commands: Commands) ->
     assert [way.purpose for way in rejected(commands, 7)] == ["to see the rows"]
 
 
-@pytest.mark.parametrize("task", [VALIDATION, CURATION, "test_kpis_reconcile"])
-def test_after_any_other_failure_the_run_is_tried_again_and_nothing_new_lands(commands: Commands, task: str) -> None:
+def test_a_folder_that_has_none_of_the_files_at_fault_is_not_landed_again(commands: Commands, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "mine", songs=SONGS, users=USERS, good=GOOD)
+    landing.from_folder(str(folder)).land(commands.lake.s3)
+    commands.lake.put(f"{STREAMS}/of an earlier folder.csv", BAD)
+
+    go_on, take_away = refused(commands.lake, folder)
+
+    assert commands.paste(take_away.command) == 0
+    assert commands.paste(go_on.command) == 0
+
+
+def test_a_file_whose_name_is_too_long_is_taken_away(commands: Commands) -> None:
+    for key, content in ((layout.SONGS, SONGS), (layout.USERS, USERS), (f"{STREAMS}/good.csv", GOOD)):
+        commands.lake.put(key, content)
+    commands.lake.put(f"{STREAMS}/{'x' * 940}.csv", GOOD)
+    bucket = Bucket(BUCKET, commands.lake.s3)
+    write_verdict(bucket, BATCH, passed=False, message="the name has more than 900 bytes")
+
+    (take_away,) = ways_out(bucket, BATCH, VALIDATION, None)
+
+    assert commands.paste(take_away.command) == 0
+    assert commands.paste("make run PARAMS='{}'") == 0
+
+
+def test_where_params_were_refused_the_error_says_all(commands: Commands) -> None:
+    bucket = Bucket(BUCKET, commands.lake.s3)
+    write_verdict(bucket, BATCH, passed=False, message="recompute_from is 'x': write a date like 2024-06-25")
+    assert ways_out(bucket, BATCH, VALIDATION, None) == []
+
+
+@pytest.mark.parametrize("task", [VALIDATION, CURATION, "test_kpis_reconcile", None])
+def test_after_any_other_failure_the_run_is_tried_again_and_nothing_new_lands(
+    commands: Commands, task: str | None
+) -> None:
     for key, content in ((layout.SONGS, SONGS), (layout.USERS, USERS), (f"{STREAMS}/a.csv", GOOD)):
         commands.lake.put(key, content)
 
