@@ -47,7 +47,10 @@ def test_a_name_as_long_as_s3_allows_can_be_removed(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("evil.csv", r"evil\.csv has not landed\. Nearest to that: user_streams/june/evil\.csv"),
+        (
+            "evil.csv",
+            r"evil\.csv has not landed\. Nearest to that: user_streams/evil\.csv, user_streams/june/evil\.csv",
+        ),
         ("user_streams/evli.csv", r"Nearest to that: user_streams/evil\.csv"),
         ("music_streams/user_streams/good.csv", r"Nearest to that: user_streams/good\.csv"),
         ("x", r"There are user_streams/evil\.csv, user_streams/good\.csv, user_streams/june/evil\.csv and 1 more"),

@@ -45,7 +45,8 @@ def stream_of(*rows: str) -> bytes:
 def of_the_page() -> ValidationReport:
     """One run with every malformed file and row of docs/malformed_input.md, but for whole reference files."""
     files = [stream(case.content(TIME=TIME), f"user_streams/{n}.csv") for n, case in enumerate(cases(FILES))]
-    rows = [stream(HEADER + case.content(TIME=TIME), f"user_streams/row-{n}.csv") for n, case in enumerate(cases(ROWS))]
+    good = stream_of(*[f"u1,t1,{TIME}"] * 2)
+    rows = [stream(good + case.content(TIME=TIME), f"user_streams/row-{n}.csv") for n, case in enumerate(cases(ROWS))]
     songs = [case.content(TRACK=f"k{n}", GENRE=f"g{n}") for n, case in enumerate(cases(SONG_ROWS))]
     users = [case.content(USER=f"k{n}") for n, case in enumerate(cases(USER_ROWS))]
     return validate(
@@ -277,7 +278,7 @@ def test_reference_tables_that_are_not_there_or_not_once_are_errors(streams: int
 def test_a_broken_table_keeps_no_other_file_from_being_checked() -> None:
     report = validate(
         stream(b"user_id,track_id\n1,track-1\n", "user_streams/a.csv"),
-        stream(stream_of("1,no-track,never"), "user_streams/c.csv"),
+        stream(stream_of("1,no-track,never", f"1,no-track,{TIME}"), "user_streams/c.csv"),
         users=USERS.replace(b"created_at", b"since"),
         songs=b"\0\0\0",
     )
