@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -12,10 +12,13 @@ SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
 # Values as typed: $(value …) keeps make from expanding the $ in them, the environment keeps the shell from reading them.
 export MUSIC_STREAMS_ARGUMENT_DATA := $(value DATA)
 export MUSIC_STREAMS_ARGUMENT_PARAMS := $(value PARAMS)
+export MUSIC_STREAMS_ARGUMENT_FILE := $(value FILE)
+export MUSIC_STREAMS_ARGUMENT_BATCH := $(value BATCH)
+export MUSIC_STREAMS_ARGUMENT_FOLDER := $(value FOLDER)
 export MUSIC_STREAMS_ARGUMENT_SQL := $(value SQL)
 export MUSIC_STREAMS_ARGUMENT_STAGE := $(value STAGE)
 export MUSIC_STREAMS_ARGUMENT_DELETE_DATA := $(value DELETE_DATA)
-unexport DATA PARAMS SQL STAGE DELETE_DATA
+unexport DATA PARAMS FILE BATCH FOLDER SQL STAGE DELETE_DATA
 # docs/tests.md says which promise each of these holds. The longest first, so that no worker is left alone with them.
 EVERYDAY_TESTS := \
 	tests/integration/test_pipeline.py \
@@ -49,6 +52,17 @@ run: ## Run the whole pipeline once, on the next day of sample data
 #: DATA=folder     with your songs.csv, users.csv, user_streams/*.csv (what has landed before may be left out)
 #: PARAMS='{…}'    with DAG params, '{"recompute_from": "2024-06-25", "recompute_to": "2024-06-30"}'; nothing new lands
 	$(SANDBOX) run
+
+cancel: ## Give up the DAG run that is under way, such as one that an interrupted `make run` has left
+	$(SANDBOX) cancel
+
+remove: ## Take a landed file away from the next run, into quarantine: make remove FILE=user_streams/a.csv
+	$(SANDBOX) remove
+
+quarantine: ## Show what no run has taken, refused files and rejected rows, with the reasons
+#: BATCH=…         of one batch, as `make run` names it
+#: FOLDER=folder   writes its rejected rows there as files to mend: make run DATA=folder puts them back
+	$(SANDBOX) quarantine
 
 test: TESTS ?= $(EVERYDAY_TESTS)
 test: ## Run the tests of every day, one whole run of the pipeline among them (some minutes)

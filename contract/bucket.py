@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -33,6 +34,8 @@ COPY_BYTES = 1024**2  # read and written at once
 CONFLICT_TRIES = 8
 LONGEST_CONFLICT_PAUSE = 2.0  # seconds
 
+# What GetObject and CopyObject answer for an object that must be restored before it can be read.
+ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
@@ -120,6 +123,13 @@ class Bucket:
         except ClientError as error:
             raise self._meaning(error, key, "read") from error
         return StoredObject(key, answer["ETag"], answer["ContentLength"])
+
+    def written(self, key: str) -> tuple[StoredObject, datetime] | None:
+        """An object and when it was written, in whole seconds, as a listing shows both; None if there is none."""
+        found = self.s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1).get("Contents", [])
+        if not found or found[0]["Key"] != key:
+            return None
+        return StoredObject(key, found[0]["ETag"], found[0]["Size"]), found[0]["LastModified"]
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Return the keys that hold no object."""
@@ -288,15 +298,15 @@ class Bucket:
             return GoneError(f"{self.url(key)} does not exist")
         if status == CONDITION_FAILED:
             return ReplacedError(f"{self.url(key)} was replaced")
-        if code == "InvalidObjectState":
+        if code in ARCHIVED:
             return RefusedError(
                 f"{self.url(key)} cannot be {done}: its storage class must be restored first (aws s3api "
-                "restore-object); restore it, or remove it, and run again"
+                "restore-object); restore it, or delete it (aws s3 rm), and run again"
             )
-        if status == FORBIDDEN:
+        if status == FORBIDDEN or code.startswith("KMS."):
             return RefusedError(
                 f"{self.url(key)} cannot be {done}: {error}. Let the role of this task have the object and the key "
-                "that encrypts it, or remove the object; then run again"
+                "that encrypts it, or delete the object (aws s3 rm); then run again"
             )
         return error
 

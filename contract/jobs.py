@@ -4,6 +4,9 @@ from contract.kpi_tables import KpiTable
 
 CURATION_JOB = "curate-user-streams"
 
+# Part of the error of a run that would fail alike if it were repeated: mended files are a new run's.
+FAILS_AGAIN = "Clearing tasks does not help, since the batch keeps the files that it has pinned"
+
 
 def curation_arguments(bucket: str, batch_id: str, max_reject_rate: float | str) -> dict[str, str]:
     """Arguments of the curation job for a batch."""

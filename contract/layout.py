@@ -13,6 +13,7 @@ REFERENCE = f"{ROOT}/reference"
 CURATED = f"{ROOT}/curated/user_streams"
 QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
 QUARANTINED_FILES = f"{ROOT}/quarantine/files"
+REMOVED_FILES = f"{QUARANTINED_FILES}/removed"  # by hand; those that validation refused lie beside it, by batch
 OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"

@@ -1,6 +1,7 @@
 """Why a row of a stream file is rejected, in the order in which the reasons are tried."""
 
 import datetime as dt
+import math
 
 from contract.datasets import USER_STREAMS
 
@@ -34,3 +35,8 @@ REJECT_REASONS = (
 def latest_listen_time(batch_time: dt.datetime) -> dt.datetime:
     """The last moment (UTC, without zone) that an event of a batch may have; `batch_time` is aware."""
     return batch_time.astimezone(dt.UTC).replace(tzinfo=None) + TOLERANCE_OF_CLOCKS
+
+
+def rate_that_allows(rejected: int, read: int) -> float | None:
+    """The smallest `max_reject_rate`, in hundredths, that lets the rejected rows pass; None if no row would be left."""
+    return math.ceil(rejected * 100 / read) / 100 if rejected < read else None

@@ -1,18 +1,20 @@
 """Great Expectations' results as sentences for people: which file, which line, what to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 
 from contract.datasets import DATASETS
-from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, Problem
+from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, Problem, Severity
 from expectations.rows import Rows, shown
 from expectations.scan import FileFacts
 
 _SHOWN_EXAMPLES = 3
 _SHOWN_COLUMNS_LENGTH = 400
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_OF_ROWS_LOOKED_AT = ("corrupt_records", "times_of_another_form")
+_SEVERITIES: dict[str, Severity] = {"critical": "error", "warning": "warning", "info": "note"}
 _KEYS = {dataset.name: dataset.unbroken[0] for dataset in DATASETS}
 
 
@@ -20,29 +22,28 @@ def problems_of_files(facts: Mapping[str, FileFacts], result: ExpectationSuiteVa
     """The problems of files, given the result for the frame `files`, whose rows are `facts`."""
     names = {shown(name): name for name in facts} | dict(enumerate(facts))
     return [
-        problem
+        _problem_of_file(part, facts[names[index["source_file"] if isinstance(index, dict) else index]])
         for part in _unmet(result)
         for index in part.result["partial_unexpected_index_list"]
-        for problem in _problems(part, facts[names[index["source_file"] if isinstance(index, dict) else index]])
     ]
 
 
-def _problems(part: ExpectationValidationResult, facts: FileFacts) -> Iterator[Problem]:
+def _problem_of_file(part: ExpectationValidationResult, facts: FileFacts) -> Problem:
     fact = _configuration(part).kwargs["column"]
     found, examples, key = getattr(facts, fact), facts.examples.get(fact, []), _KEYS[facts.dataset]
+    hints = [_hint(name, facts.columns) for name in facts.missing_columns]
     words = {
         **vars(facts),
         "key": key,
         "columns_shown": _cut(", ".join(facts.columns), _SHOWN_COLUMNS_LENGTH),
+        "missing_shown": _listed(facts.missing_columns),
         "repeated_shown": " and ".join(map(repr, facts.repeated_columns)),
-        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact == "corrupt_records" else None),
+        "hint": "".join(f": {hint}" for hint in dict.fromkeys(hints) if hint),
+        "rows_shown": rows_shown(facts.rows or 0, facts.rows_looked_at if fact in _OF_ROWS_LOOKED_AT else None),
     }
-    for column in found if fact == "missing_columns" else (key if "key" in fact else None,):
-        hint = _hint(column, facts.columns) if column else ""
-        values = [(value, f"line {line:,}") for value, line in examples]
-        yield _problem(
-            part, facts.source_file, column, found if examples else 1, values, column=column, hint=hint, **words
-        )
+    column = facts.missing_columns[0] if fact == "missing_columns" else key if "key" in fact else None
+    values = [(value, f"line {line:,}") for value, line in examples]
+    return _problem(part, facts.source_file, column, found if examples else 1, values, **words)
 
 
 def problems_of_rows(name: str, rows: Rows, result: ExpectationSuiteValidationResult) -> list[Problem]:
@@ -75,14 +76,15 @@ def _problem(
         configuration.meta[text].format(**words, count=count, shown=_shown(values, count))
         for text in ("says", "remedy")
     )
-    is_of_file = says.startswith(("is ", "has ", "holds ", "begins "))
-    message = f"{name}{'' if is_of_file else ':'} {says}"
+    is_of_file = says.startswith(("is ", "has ", "holds ", "begins ", "cannot "))
+    finding = f"{name}{'' if is_of_file else ':'} {says}"
     return Problem(
         file=name,
         expectation=configuration.type,
         column=of_column,
-        severity="error" if configuration.severity == "critical" else "warning",
-        message=f"{message}{':' if is_of_file else ';'} {remedy}" if remedy else message,
+        severity=_SEVERITIES[configuration.severity],
+        finding=finding,
+        message=f"{finding}{':' if is_of_file else ';'} {remedy}" if remedy else finding,
         unexpected_count=count,
         examples=tuple(_cut(value) for value, _ in values if value is not None),
     )
@@ -105,6 +107,11 @@ def rows_shown(landed: int, looked_at: int | None) -> str:
     return "1 row" if landed == 1 else f"{landed:,} rows"
 
 
+def _listed(columns: Sequence[str]) -> str:
+    *others, last = [repr(column) for column in columns] or [""]
+    return f"columns {', '.join(others)} and {last} are" if others else f"column {last} is"
+
+
 def _cut(text: str, length: int = MAX_EXAMPLE_LENGTH) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
@@ -117,10 +124,10 @@ def _shown(examples: Sequence[tuple[str | None, str]], count: int) -> str:
 def _hint(missing: str, columns: Sequence[str]) -> str:
     for separator, word in _OTHER_SEPARATORS.items():
         if len(columns) == 1 and separator in columns[0]:
-            return f": it is separated by {word}, CSV takes commas"
+            return f"it is separated by {word}, CSV takes commas"
     for column in columns:
         if column.casefold() == missing.casefold():
-            return f": '{column}' is not '{missing}', capitals count"
+            return f"'{column}' is not '{missing}', capitals count"
         if "".join(filter(str.isprintable, column)).strip() == missing:
-            return f": {column!a} has characters that nobody sees"
+            return f"{column!a} has characters that nobody sees"
     return ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 MAX_EXAMPLES = 20
 MAX_EXAMPLE_LENGTH = 200
 MAX_SUMMARY_LINES = 50
@@ -28,6 +29,15 @@ class LandedFile:
 
 
 @dataclass(frozen=True)
+class UnreadFile:
+    """A file of the batch that nobody can read; the reason is the rest of a sentence that begins with its name."""
+
+    dataset: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ignored:
     """An object below the landing prefix that belongs to no dataset."""
 
@@ -37,11 +47,12 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Problem:
-    """One expectation that a file is not as it should be. Errors fail the batch; warnings are told.
+    """One expectation that a file does not meet. Errors refuse the file, warnings are told, notes stand in results.
 
     Attributes:
         file: The file's name; `user_streams` for what concerns the rows of all stream files.
-        message: A sentence that names file, cause, line, values and what follows, for an error the way out.
+        finding: A sentence that names file, cause, line and values.
+        message: The same, with what follows, for an error the way out.
         unexpected_count: How many rows are meant; 1 for what concerns the file as a whole.
         examples: The first offending values, at most MAX_EXAMPLES, cut to a readable length.
     """
@@ -50,6 +61,7 @@ class Problem:
     expectation: str
     column: str | None
     severity: Severity
+    finding: str
     message: str
     unexpected_count: int
     examples: tuple[str, ...] = ()
@@ -92,6 +104,7 @@ class ValidationReport:
     """What is known of all files of a batch, those that should be there and are not included.
 
     Attributes:
+        moves_refused: Refused stream files move to quarantine, and the run goes on without them.
         results: Great Expectations' own result for each suite.
         data_docs: The files of the site that Great Expectations built of these.
     """
@@ -102,6 +115,7 @@ class ValidationReport:
     ignored: Sequence[Ignored]
     results: Mapping[str, Any] = field(repr=False)
     data_docs: Mapping[str, bytes] = field(repr=False)
+    moves_refused: bool = False
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -109,26 +123,47 @@ class ValidationReport:
 
     @property
     def passed(self) -> bool:
-        """No error in any file; warnings do not count."""
-        return all(file.passed for file in self.files)
+        """The run goes on: no error in any file, or in none but those that move to quarantine."""
+        return self.moves_refused or not self.refused
+
+    @property
+    def refused(self) -> tuple[FileReport, ...]:
+        """The files with errors."""
+        return tuple(file for file in self.files if not file.passed)
+
+    def told(self) -> list[tuple[str, str]]:
+        """Each problem in a sentence behind its kind: error or refused, warning, note."""
+        ordered = sorted(self.problems, key=lambda problem: SEVERITIES.index(problem.severity))
+        return [
+            ("refused", problem.finding)
+            if self.moves_refused and problem.severity == "error"
+            else (problem.severity, problem.message)
+            for problem in ordered
+        ]
 
     def summary(self) -> str:
         """Summarise the problems in a few lines: errors, warnings, ignored objects, and what to do."""
-        errors = [problem.message for problem in self.problems if problem.severity == "error"]
-        warnings = [problem.message for problem in self.problems if problem.severity == "warning"]
-        refused = _count(sum(not file.passed for file in self.files), "file")
-        told = f"{_count(len(errors), 'error')} in {refused}, " if errors else ""
+        left = [("left", f"{ignored.key} {ignored.reason}") for ignored in self.ignored]
+        sentences: dict[str, list[str]] = {kind: [] for kind in ("error", "refused", "warning", "left", "note")}
+        for kind, sentence in (*self.told(), *left):
+            sentences[kind].append(sentence)
+        del sentences["note"]
         outcome = "passed" if self.passed else "failed"
-        lines = [f"Validation of {_count(len(self.files), 'file')} {outcome}: {told}{_count(len(warnings), 'warning')}"]
-        left = [f"{ignored.key} {ignored.reason}" for ignored in self.ignored]
-        for title, messages in (("ERROR", errors), ("warning", warnings), ("left", left)):
+        if self.moves_refused and self.refused:
+            outcome = f"passed, but for {_count(len(self.refused), 'refused file')}"
+        errors = len(sentences["error"] + sentences["refused"])
+        told = f"{_count(errors, 'error')} in {_count(len(self.refused), 'file')}, " if errors else ""
+        warnings = _count(len(sentences["warning"]), "warning")
+        lines = [f"Validation of {_count(len(self.files), 'file')} {outcome}: {told}{warnings}"]
+        for kind, messages in sentences.items():
+            title = "ERROR" if kind == "error" else kind
             lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]
             if len(messages) > MAX_SUMMARY_LINES:
                 lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
         remedy = (
             "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
         )
-        return "\n".join([*lines, remedy] if errors else lines)
+        return "\n".join(lines if self.passed else [*lines, remedy])
 
 
 def _count(number: int, noun: str) -> str:

@@ -27,6 +27,7 @@ from expectations.scan import FileFacts, Lines, Numbers, blocks, decompressed, w
 MAX_ROWS = 500_000  # of all files of a dataset
 MAX_TEXTS = 500_000  # distinct ones in a frame: what bounds its memory where nothing repeats
 _FEW_ROWS = 100
+_ROWS_THAT_SHOW_THE_FORM = 10_000
 _RECORDS_AT_ONCE = 50_000
 
 TIMESTAMP = (  # that exists, written as every reader takes it
@@ -34,6 +35,7 @@ TIMESTAMP = (  # that exists, written as every reader takes it
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
     r" (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
 )
+FORM_OF_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 DATE_OR_TIMESTAMP = TIMESTAMP.replace(" (?:", "(?: (?:").removesuffix("$") + ")?$"
 # ASCII digits, few enough for any reader; as the KPI jobs take them.
 NUMBER = r"^[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?$"
@@ -236,7 +238,10 @@ class Rows:
 
 
 def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
-    """Read all rows of the stream files, or the same share from the head of each when they are too many."""
+    """Read all rows of the stream files, or the same share from the head of each when they are too many.
+
+    Those of a file of which most times are written in another form are left out: that is noted in its facts instead.
+    """
     rows = Rows(USER_STREAMS.needed, sum(facts.rows or 0 for _, facts in files))
     for file, facts in files:
         room = -(-(facts.rows or 0) * min(MAX_ROWS, rows.landed) // max(1, rows.landed))
@@ -244,12 +249,30 @@ def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
             room = min(room, _FEW_ROWS)
         before = rows.count
         for chunk in chunks(file, facts, USER_STREAMS, USER_STREAMS.needed) if room else ():
+            if rows.count == before and _note_times_of_another_form(chunk, facts, room):
+                break
             rows.add(facts.source_file, chunk, room - (rows.count - before))
             facts.rows_looked_at = min(rows.count - before + facts.corrupt_records, facts.rows or 0)
             if rows.count - before >= room or rows.are_full:
                 break
-        rows.looked_at += facts.rows_looked_at or 0
+        if facts.times_of_another_form:
+            rows.landed -= facts.rows or 0
+        else:
+            rows.looked_at += facts.rows_looked_at or 0
     return rows
+
+
+def _note_times_of_another_form(chunk: Chunk, facts: FileFacts, room: int) -> bool:
+    """Note which of the first times are not written as they should be, if most of them are not."""
+    has_form, first = re.compile(FORM_OF_TIMESTAMP).match, chunk.order[: min(room, _ROWS_THAT_SHOW_THE_FORM)].tolist()
+    times = {at: chunk.columns["listen_time"][at].strip(BLANKS) for at in first}
+    others = [at for at, time in times.items() if time and not has_form(time)]
+    if 2 * len(others) <= len(first):
+        return False
+    for at in others:
+        facts.note("times_of_another_form", times[at], int(chunk.lines[at]))
+    facts.rows_looked_at = len(first)
+    return True
 
 
 def stream_frame(rows: Rows, latest: datetime, found: Mapping[str, Mapping[str, str | None]]) -> pd.DataFrame:

@@ -47,6 +47,7 @@ class FileFacts:
 
     Attributes:
         line: The first line with a fault, of those faults that lie on lines.
+        unread: Why nobody can read the file.
         absence: What is wrong with a reference table that has not landed, or not once.
         bytes: After decompression.
         header: The first line as it stands, a byte order mark included, without its line end.
@@ -55,12 +56,14 @@ class FileFacts:
         rows: Records after the header, blank lines left out, counted as curation counts them.
         line_per_record: False when some line holds an odd number of quotes: a quoted line break, or a stray quote.
         rows_looked_at, corrupt_records: Rows that were read to be judged, and those that are none of these columns.
+        times_of_another_form: In a stream file, if most of its times are; 0 otherwise.
         examples: The first ones that a count counts, with their lines.
     """
 
     source_file: str
     dataset: str
     line: int | None = None
+    unread: str | None = None
     absence: str | None = None
     compression: str | None = None
     damage: str | None = None
@@ -82,6 +85,7 @@ class FileFacts:
     rows_looked_at: int | None = None
     line_per_record: bool = True
     corrupt_records: int = 0
+    times_of_another_form: int = 0
     misquoted_rows: int = 0
     rows_without_key: int = 0
     repeated_keys: int = 0

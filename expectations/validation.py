@@ -13,7 +13,16 @@ from great_expectations.core import ExpectationSuiteValidationResult
 from contract.datasets import DATASETS, SONGS, USER_STREAMS, USERS
 from contract.rejections import latest_listen_time
 from expectations.problems import problems_of_files, problems_of_rows, rows_shown
-from expectations.report import MAX_EXAMPLES, FileReport, Ignored, LandedFile, Problem, RowsReport, ValidationReport
+from expectations.report import (
+    MAX_EXAMPLES,
+    FileReport,
+    Ignored,
+    LandedFile,
+    Problem,
+    RowsReport,
+    UnreadFile,
+    ValidationReport,
+)
 from expectations.rows import read_table, shown, stream_frame, stream_rows
 from expectations.scan import FileFacts, scan
 from expectations.suites import COLUMNS, files_suite, songs_suite, user_streams_suite, users_suite
@@ -26,13 +35,18 @@ _SUITES = {SONGS.name: songs_suite, USERS.name: users_suite}
 
 
 def validate_files(
-    files: Sequence[LandedFile], *, batch_time: datetime, ignored: Sequence[Ignored] = ()
+    files: Sequence[LandedFile],
+    *,
+    batch_time: datetime,
+    unread: Sequence[UnreadFile] = (),
+    ignored: Sequence[Ignored] = (),
 ) -> ValidationReport:
     """Run the suites over all files of a batch and tell everything that is not as expected, in all of them.
 
     Args:
         files: songs.csv and users.csv, once each, and any number of stream files.
         batch_time: When the files were pinned, with a time zone; plays more than a day later are told of.
+        unread: Further ones, which are refused.
         ignored: What else lies below the landing prefix.
 
     Raises:
@@ -42,7 +56,7 @@ def validate_files(
     if batch_time.tzinfo is None:
         raise ValueError(f"batch_time {batch_time} has no time zone: give an aware datetime")
     batch_time = batch_time.astimezone(UTC)
-    facts = _scan(files)
+    facts = _scan(files, unread)
     whole = [(file, facts[file.name]) for file in files if file.name in facts and facts[file.name].has_rows_to_read]
     streams = stream_rows([(file, of_file) for file, of_file in whole if file.dataset == USER_STREAMS.name])
     rows, found = {USER_STREAMS.name: streams}, dict[str, Mapping[str, str | None]]()
@@ -77,17 +91,16 @@ def validate_files(
     )
 
 
-def _scan(files: Sequence[LandedFile]) -> dict[str, FileFacts]:
+def _scan(files: Sequence[LandedFile], unread: Sequence[UnreadFile]) -> dict[str, FileFacts]:
     """Scan each file, the reference tables first, even if they are missing."""
     streams = [file for file in files if file.dataset == USER_STREAMS.name]
     beside = {0: "", 1: " beside 1 new stream file"}.get(len(streams), f" beside {len(streams):,} new stream files")
-    facts = {}
+    facts = {file.name: FileFacts(file.name, file.dataset, unread=file.reason) for file in unread}
     for dataset in (SONGS, USERS):
         landed = [file for file in files if file.dataset == dataset.name]
         if len(landed) == 1:
             facts[landed[0].name] = scan(landed[0], dataset)
-        else:
-            name = f"{dataset.name}.csv"
+        elif (name := f"{dataset.name}.csv") not in facts:
             absence = f"has landed {len(landed)} times" if landed else f"is missing{beside}"
             facts[name] = FileFacts(name, dataset.name, absence=absence)
     return facts | {file.name: scan(file, USER_STREAMS) for file in streams}

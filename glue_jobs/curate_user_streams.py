@@ -14,9 +14,9 @@ from typing import Any
 
 from contract import layout
 from contract.bucket import Bucket
-from contract.jobs import CURATION_JOB
+from contract.jobs import CURATION_JOB, FAILS_AGAIN
 from contract.records import committed_batch, pending_batches
-from contract.rejections import latest_listen_time
+from contract.rejections import latest_listen_time, rate_that_allows
 from glue_jobs import stream_lines
 from glue_jobs.arguments import parse_arguments
 from glue_jobs.curation import Attempt, PiecesOfTask, Tally, judge, keep_new_events
@@ -88,7 +88,8 @@ def check_rows(job: Job, files: Sequence[Mapping[str, Any]]) -> None:
         )
         raise ValueError(
             f"batch {job.batch_id}: {named}{', …' if len(differing) > _SHOWN_FILES else ''}; nothing is committed. "
-            "Trigger a new run, which pins and validates anew; if it fails alike, the readers disagree: report it"
+            "Trigger a new run, which pins and validates anew; if it fails alike, the readers disagree: report it. "
+            f"{FAILS_AGAIN}"
         )
 
 
@@ -99,14 +100,16 @@ def check_reject_rate(counts: Mapping[str, Any], job: Job, kept_in: str) -> None
         ValueError: the share is above the limit.
     """
     rejected, read = counts["rows_rejected"], counts["rows_read"]
-    if rejected <= job.max_reject_rate * read:
+    if not read or rejected / read <= job.max_reject_rate:
         return
     about_it = {"batch_id": job.batch_id, "attempt": job.attempt, **counts, "max_reject_rate": job.max_reject_rate}
     job.bucket.write_json(job.folder.rejected_record, about_it)
+    enough = rate_that_allows(rejected, read)
+    lenient = f", or run with max_reject_rate {enough} to go on without these rows" if enough else ""
     raise ValueError(
         f"batch {job.batch_id}: {rejected:,} of {read:,} rows are rejected, more than max_reject_rate "
         f"{job.max_reject_rate} allows ({counts['rejected_by_reason']}); nothing is committed. See {kept_in}, "
-        "mend the files and run again, or run with a higher max_reject_rate"
+        f"mend the files where they landed and run again{lenient}. {FAILS_AGAIN}"
     )
 
 

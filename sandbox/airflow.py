@@ -349,6 +349,10 @@ class Client:
         run: dict[str, Any] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}")
         return run
 
+    def fail(self, run_id: str) -> None:
+        """End a run with all its tasks as failed."""
+        self.call("PATCH", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", json={"state": "failed"})
+
     def tasks(self, run_id: str) -> list[TaskState]:
         """The run's tasks as they are now."""
         path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances"

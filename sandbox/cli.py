@@ -5,12 +5,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
+from music_streams.removal import NotRemovedError, remove_landed_file
 from redshift_connector.error import Error
 
-from sandbox import airflow, docs_site, environment, pipeline_run, warehouse
+from contract.bucket import Bucket, RefusedError
+from sandbox import airflow, docs_site, environment, pipeline_run, quarantine, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
+from sandbox.settings import BUCKET
 
 
 def argument(name: str) -> str | None:
@@ -21,6 +26,48 @@ def argument(name: str) -> str | None:
 def run(sandbox: Sandbox) -> int:
     """Run the pipeline once."""
     return pipeline_run.run(sandbox, data=argument("DATA"), params=argument("PARAMS"))
+
+
+def cancel(sandbox: Sandbox) -> int:
+    """Give up the DAG run that is under way."""
+    sandbox.start()
+    given_up = pipeline_run.give_up(sandbox.airflow)
+    for run_id in given_up:
+        print(f"Gave up DAG run {run_id}. Nothing is lost: what it has not loaded, the next run takes in")
+    if not given_up:
+        print("No DAG run is under way")
+    return 0
+
+
+def remove(sandbox: Sandbox) -> int:
+    """Move a landed file to quarantine."""
+    name = argument("FILE")
+    if name is None:
+        raise SandboxError("no file given: make remove FILE=user_streams/NAME.csv")
+    sandbox.start({Part.AWS})
+    bucket = Bucket(BUCKET, sandbox.aws.s3)
+    try:
+        moved = remove_landed_file(bucket, name, datetime.now(UTC))
+    except (NotRemovedError, RefusedError) as error:
+        raise SandboxError(str(error)) from error
+    print(f"{name} lies in {bucket.url(moved)} now, and no run takes it in")
+    return 0
+
+
+def show_quarantine(sandbox: Sandbox) -> int:
+    """Show what the pipeline has not taken, or write rejected rows as files to mend."""
+    batch, folder = argument("BATCH"), argument("FOLDER")
+    if folder and not batch:
+        raise SandboxError("FOLDER without BATCH: `make quarantine` lists the batches that have left something")
+    sandbox.start({Part.AWS})
+    bucket = Bucket(BUCKET, sandbox.aws.s3)
+    if batch and folder:
+        lines = quarantine.write_to_mend(bucket, batch, Path(folder).expanduser())
+    else:
+        lines = quarantine.shown(bucket, batch) if batch else quarantine.overview(bucket)
+    for line in lines:
+        print(line)
+    return 0
 
 
 def query(sandbox: Sandbox) -> int:
@@ -86,6 +133,9 @@ def clean(sandbox: Sandbox) -> int:
 
 COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "run": run,
+    "cancel": cancel,
+    "remove": remove,
+    "quarantine": show_quarantine,
     "query": query,
     "env": env,
     "airflow": open_airflow,

@@ -1,15 +1,17 @@
 """The files that `make run` lands: the user's, or the next day of sample data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from boto3.s3.transfer import TransferConfig
 from music_streams.batches import STREAM_ENDINGS
 
 from contract import layout
+from contract.bucket import Bucket
 from sandbox import sample_events
 from sandbox.home import Home, SandboxError
 from sandbox.settings import BUCKET
@@ -21,7 +23,9 @@ SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
 EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/**/*.csv"
 IN_ONE_PART = TransferConfig(multipart_threshold=5 * 1024**3)
 SAMPLE_DAYS = "sample-days"
+LAST_FOLDER = "last-folder"  # of the user's, for commands that land it again
 MOST_LEFT_OUT_SHOWN = 20
+MOST_WAITING_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,38 @@ def sentences(left_out: Mapping[str, str]) -> list[str]:
     lines = [f"{path}: {reason}" for path, reason in left_out.items()]
     more = len(lines) - MOST_LEFT_OUT_SHOWN
     return lines if more <= 0 else [*lines[:MOST_LEFT_OUT_SHOWN], f"and {more:,} more"]
+
+
+def waiting(bucket: Bucket) -> list[str]:
+    """Names of the stream files that the next run takes in, as they lie in the landing prefix."""
+    keys = (found.key for found in bucket.objects(f"{layout.USER_STREAMS}/"))
+    return sorted(key.removeprefix(f"{layout.ROOT}/") for key in keys if key.lower().endswith(STREAM_ENDINGS))
+
+
+def taken_in_besides(waited: Sequence[str], delivery: Delivery | None) -> list[str]:
+    """What the run takes in that is not of the delivery just landed, with the command for what is not wanted.
+
+    Args:
+        waited: The names of the stream files that waited before the delivery landed.
+        delivery: What has landed; None when nothing has.
+    """
+    landed = delivery.files if delivery else {}
+    others = [name for name in waited if f"{layout.ROOT}/{name}" not in landed]
+    if not others:
+        return []
+    many = f"{len(others):,} files wait" if len(others) > 1 else "1 file waits"
+    more = len(others) - MOST_WAITING_SHOWN
+    return [
+        f"{many} from before in the landing prefix, and the run takes {'them' if len(others) > 1 else 'it'} in, too:",
+        *(f"  {name}" for name in others[:MOST_WAITING_SHOWN]),
+        *([f"  and {more:,} more"] if more > 0 else []),
+        f"  not wanted?  {remove_command(others[0])}",
+    ]
+
+
+def remove_command(name: str) -> str:
+    """The command that moves a landed file aside, ready to paste."""
+    return f"make remove FILE={quote(name)}"
 
 
 def sample_day(home: Home) -> Delivery:

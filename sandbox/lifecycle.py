@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import cached_property
 
-from sandbox import airflow, dbt_project, dbt_server, warehouse
+from sandbox import airflow, dbt_project, dbt_server, idle, warehouse
 from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
@@ -82,8 +82,9 @@ class Sandbox:
         Raises:
             SandboxError: a server ended or did not become ready; the message holds the end of its log.
         """
-        wanted = set(parts)
+        wanted, idle_minutes = set(parts), idle.minutes_until_stop()
         with self._lock(), chosen_ports(self.home, self._listening()) as ports:
+            idle.note_use(self.home)
             for address in ("airflow", "aws"):  # may have moved
                 self.__dict__.pop(address, None)
             servers = [server for part, server in self._base_servers(ports).items() if part in wanted]
@@ -98,6 +99,11 @@ class Sandbox:
             if Part.AIRFLOW in wanted:
                 self.processes.wait(self._airflow_servers(ports), started, self._announce)
                 self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
+            if idle_minutes:
+                self.processes.start([idle.server(self.home, idle_minutes, {"PYTHONPATH": str(REPOSITORY)})])
+            elif idle.NAME in self.processes.running():
+                self.processes.stop([idle.NAME])
+            idle.note_use(self.home)  # a start may take minutes
 
     def stop(self) -> None:
         """End all processes of the sandbox."""

@@ -2,16 +2,22 @@
 
 import json
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from music_streams.batches import unknown_params
 from rich.console import Console
 
+from contract.bucket import Bucket
 from sandbox import failure, landing, summary
+from sandbox.airflow import Client
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
 from sandbox.lifecycle import Sandbox, say
 from sandbox.progress import Progress
+from sandbox.settings import BUCKET
 
 POLL_SECONDS = 0.5
 WIDTH = 120
@@ -20,7 +26,8 @@ WIDTH = 120
 def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     """Run the pipeline once; returns the exit status.
 
-    Without `data` the next day of sample data lands, or nothing when there are `params` (DAG params as JSON).
+    Without `data` the next day of sample data lands; or nothing, when there are `params` (DAG params as JSON), or files
+    that an earlier run has not taken in.
 
     Raises:
         SandboxError: the data or the params are none, or the sandbox does not work.
@@ -34,15 +41,22 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
             raise SandboxError(f"PARAMS={params}: {strange}")
         sandbox.airflow.unpause()
         wait_for_quiet(sandbox)
-        if delivery is None and params is None:
+        waiting = landing.waiting(Bucket(BUCKET, sandbox.aws.s3))
+        if delivery is None and params is None and not waiting:
             delivery = landing.sample_day(sandbox.home)
         if delivery:
             console.print(f"Landing {delivery.title}")
             for line in landing.sentences(delivery.left_out):
                 console.print(f"  not landed: {line}", markup=False)
             delivery.land(sandbox.aws.s3)
-            if not data:
+            if data:
+                sandbox.home.remember(landing.LAST_FOLDER, str(Path(data).expanduser().absolute()))
+            else:
                 landing.next_sample_day(sandbox.home)
+        elif params is None:
+            console.print("No new day of sample data lands before what waits is taken in or removed")
+        for line in landing.taken_in_besides(waiting, delivery):
+            console.print(line, markup=False, soft_wrap=True)
         started = sandbox.airflow.trigger(conf)
         console.print(f"DAG run {started['dag_run_id']}")
         try:
@@ -50,7 +64,8 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
                 finished = follow(sandbox.airflow, started, progress.show)
         except KeyboardInterrupt:
             say(
-                "\nThe run goes on in the sandbox. `make airflow` shows where to watch it, `make stop` ends everything."
+                "\nThe run goes on in the sandbox. `make run` waits for its end, `make cancel` gives it up, "
+                "`make airflow` shows where to watch it, `make stop` ends everything."
             )
             raise
     return report(sandbox, finished, console)
@@ -94,10 +109,38 @@ def wait_for_quiet(sandbox: Sandbox) -> None:
     told: set[str] = set()
     while True:
         due = sandbox.airflow.scheduled_run_is_due()
-        runs = {run["dag_run_id"] for run in sandbox.airflow.active_runs()}
+        runs = {run["dag_run_id"]: run for run in sandbox.airflow.active_runs()}
         if not (due or runs):
             return
-        for run_id in runs - told:
-            say(f"Waiting for the end of DAG run {run_id}")
-        told |= runs
+        for run_id in runs.keys() - told:
+            say(reason_to_wait(runs[run_id]))
+        told |= runs.keys()
         time.sleep(POLL_SECONDS)
+
+
+def reason_to_wait(run: Mapping[str, Any]) -> str:
+    """What an active run is, and what may be done about it.
+
+    Args:
+        run: As Airflow's API describes it.
+    """
+    if run["run_type"] == "scheduled":
+        return (
+            f"Airflow begins the daily run that is due ({run['dag_run_id']}), as at each first start of a day: waiting "
+            "for its end, some seconds unless files wait"
+        )
+    began = run["start_date"] or run["queued_at"] or run["run_after"]
+    moment = datetime.fromisoformat(began).astimezone(UTC)
+    return (
+        f"DAG run {run['dag_run_id']}, begun at {moment:%H:%M} UTC, goes on, though nobody waits for it: "
+        "an interrupted `make run` has left it, or it was started in Airflow. Waiting for its end. To give it up, "
+        "press Ctrl-C, then:  make cancel"
+    )
+
+
+def give_up(client: Client) -> list[str]:
+    """End the active runs as failed; returns their ids. What they have not loaded is the next run's."""
+    runs = [run["dag_run_id"] for run in client.active_runs()]
+    for run_id in runs:
+        client.fail(run_id)
+    return runs

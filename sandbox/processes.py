@@ -84,6 +84,11 @@ class Processes:
         """Whether the server runs, as it would be started now."""
         return self._find(server.name) is not None and self._state()[server.name]["fingerprint"] == server.fingerprint()
 
+    def footprint(self) -> tuple[int, int]:
+        """How many processes the servers are with all that they started, and the bytes of memory that these take."""
+        family = {member for server in self.running().values() for member in (server, *children_of(server))}
+        return len(family), sum(map(memory_of, family))
+
     def start(self, servers: Iterable[Server]) -> list[Server]:
         """Start those that are down or run with other settings; returns them without waiting until they serve."""
         stale = [server for server in servers if not self.up_to_date(server)]
@@ -240,6 +245,14 @@ def children_of(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def memory_of(process: psutil.Process) -> int:
+    """The bytes of memory that a process takes; of what it shares with others its part. 0 if it has ended."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:  # ended, or another user's
+        return 0
 
 
 def signal_all(processes: Iterable[psutil.Process], signal: Callable[[psutil.Process], None]) -> None:

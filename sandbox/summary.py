@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from music_streams.batches import batch_id
+from music_streams.new_tables import new_tables
 from rich import box
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -15,18 +17,17 @@ from rich.text import Text
 
 from contract import layout
 from contract.bucket import Bucket
-from sandbox import warehouse
+from sandbox import landing, quarantine, warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
+from sandbox.idle import minutes_until_stop
 from sandbox.lifecycle import Sandbox
 from sandbox.settings import BUCKET
+from sandbox.ways_out import run_command, ways_out
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-VALIDATION = "validate_datasets"
-SET_ASIDE = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
 
 MARTS = ("genre_level_kpis", "hourly_kpis")
 FIRST_ROWS = 5
@@ -72,6 +73,10 @@ def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     if record is not None:
         console.print(timeline(steps(run.tasks)))
         console.print(*results(sandbox, record), sep="\n")
+    if new := new_tables(Bucket(BUCKET, sandbox.aws.s3)):
+        console.print(new.sentence())
+        if new.params():
+            console.print(f"  {'to apply to all':<18}  {run_command(new.params())}", markup=False, soft_wrap=True)
     show_places(console, sandbox, run, batch)
 
 
@@ -83,11 +88,12 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
     for cause in failures[:1]:
         title = f"[bold red]{cause.task_id} failed[/]"
         console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
-        console.print(f"  its log            {cause.log}", soft_wrap=True)
-        if cause.task_id == VALIDATION:
-            console.print(f"  to go on without   {SET_ASIDE}", soft_wrap=True)
+        console.print(f"  its log             {cause.log}", soft_wrap=True)
+    data, to_blame = sandbox.home.recall(landing.LAST_FOLDER), failures[0].task_id if failures else None
+    for way in ways_out(Bucket(BUCKET, sandbox.aws.s3), batch_of(run), to_blame, Path(data) if data else None):
+        console.print(f"  {way.purpose:<18}  {way.command}", markup=False, soft_wrap=True)
     if len(failures) > 1:
-        console.print(f"  failed too         {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
+        console.print(f"  failed too          {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
     show_places(console, sandbox, run, batch_of(run))
 
 
@@ -278,12 +284,8 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
     results = (entry.key for entry in Bucket(BUCKET, s3).objects(f"{folder.validation}/"))
     if pages := [key for key in results if key.endswith("index.html")]:
         places["validation pages"] = f"{ports.aws_endpoint}/{BUCKET}/{quote(min(pages, key=len))}"
-    for name, prefix in (
-        ("rejected rows", f"{layout.QUARANTINED_ROWS}/batch_id={batch}/"),
-        ("refused files", f"{folder.quarantined_files}/"),
-    ):
-        if any(True for _ in Bucket(BUCKET, s3).objects(prefix)):
-            places[name] = f"s3://{BUCKET}/{prefix}"
+    if quarantine.has_left(Bucket(BUCKET, s3), batch):
+        places["what was not taken"] = quarantine.command(batch)
     places |= {
         "Airflow": f"{ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}  (`make airflow` prints the login)",
         "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
@@ -291,7 +293,16 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
     }
     if any(True for _ in Bucket(BUCKET, s3).objects(layout.DBT_DOCS_PAGE)):
         places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{layout.DBT_DOCS_PAGE}"
-    if run.succeeded:
+        # There are tables: a run was whole once.
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
+    places["the sandbox"] = footprint(*sandbox.processes.footprint(), minutes_until_stop())
     for name, place in places.items():
-        console.print(f"  [dim]{name:<17}[/]  {place}", soft_wrap=True)
+        console.print(f"  [dim]{name:<18}[/]  {place}", soft_wrap=True)
+
+
+def footprint(processes: int, memory: int, idle_minutes: float) -> str:
+    """What stays when the command has ended, for how long, and how it ends at once."""
+    stays = f"{processes} processes with {memory / 1024**3:.1f} GB stay for the next command"
+    if not idle_minutes:
+        return f"{stays}; `make stop` ends them"
+    return f"{stays}, until {idle_minutes:g} minutes without use are over; `make stop` ends them now"

@@ -14,6 +14,7 @@ from contract import layout
 from contract.bucket import (
     Bucket,
     GoneError,
+    RefusedError,
     ReplacedError,
     StoredObject,
     in_parallel,
@@ -107,6 +108,31 @@ class Pin:
         }
 
 
+@dataclass(frozen=True)
+class Uncopied:
+    """A landed file that S3 does not let us copy: it must be restored first, say, or its key is not ours.
+
+    Attributes:
+        reason: The rest of a sentence that begins with the file's name, the way out included.
+    """
+
+    key: str
+    reason: str
+
+    @classmethod
+    def of(cls, bucket: Bucket, landed: StoredObject, error: RefusedError) -> "Uncopied":
+        """Make it from S3's refusal."""
+        return cls(landed.key, str(error).removeprefix(f"{bucket.url(landed.key)} "))
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What became of landed files that are still there: the others were withdrawn."""
+
+    pins: tuple[Pin, ...]
+    uncopied: tuple[Uncopied, ...]
+
+
 def unknown_params(given: Iterable[str] | None, known: Iterable[str]) -> str:
     """One sentence on the params that somebody gave and the DAG does not have; empty when it has all of them."""
     names = list(known)
@@ -148,36 +174,42 @@ def list_landed(bucket: Bucket) -> Landed:
     return Landed(songs, users, tuple(streams), tuple(left))
 
 
-def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:
-    """Copy the landed stream files into the batch's folder; files withdrawn meanwhile are left out.
+def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> Pinned:
+    """Copy the landed stream files into the batch's folder; one that cannot be copied does not stop the others.
 
     Raises:
         LandingUnstableError: a file was replaced during each of several attempts.
     """
     folder = layout.BatchFolder(batch)
 
-    def pin(numbered: tuple[int, StoredObject]) -> Pin | None:
+    def pin(numbered: tuple[int, StoredObject]) -> Pin | Uncopied | None:
         number, landed = numbered
         # The ETag in the name keeps two attempts at one batch from overwriting each other's versions.
-        return pin_version(bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{_safe_name(version)}")
+        return pin_version(bucket, landed, lambda version: f"{folder.pins}/{number:05d}-{safe_name(version)}")
 
-    pins = [pin for pin in in_parallel(pin, list(enumerate(streams, start=1))) if pin]
-    if len(pins) < len(streams):
-        log.warning("%d stream files were withdrawn before they were pinned", len(streams) - len(pins))
-    return pins
+    pinned = _pinned(in_parallel(pin, list(enumerate(streams, start=1))))
+    if withdrawn := len(streams) - len(pinned.pins) - len(pinned.uncopied):
+        log.warning("%d stream files were withdrawn before they were pinned", withdrawn)
+    return pinned
 
 
-def pin_table(bucket: Bucket, batch: str, table: StoredObject) -> Pin | None:
-    """Copy a reference table into the batch's folder; None when it was withdrawn meanwhile.
+def pin_tables(bucket: Bucket, batch: str, tables: Sequence[StoredObject]) -> Pinned:
+    """Copy the reference tables into the batch's folder.
 
     Raises:
-        LandingUnstableError: it was replaced during each of several attempts.
+        LandingUnstableError: one was replaced during each of several attempts.
     """
     folder = layout.BatchFolder(batch)
-    return pin_version(bucket, table, lambda version: f"{folder.pins}/reference-{_safe_name(version)}")
+
+    def name_copy(version: StoredObject) -> str:
+        return f"{folder.pins}/reference-{safe_name(version)}"
+
+    return _pinned([pin_version(bucket, table, name_copy) for table in tables])
 
 
-def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[StoredObject], str]) -> Pin | None:
+def pin_version(
+    bucket: Bucket, landed: StoredObject, name_copy: Callable[[StoredObject], str]
+) -> Pin | Uncopied | None:
     """Copy a landed file, taking its newest version when the listed one was replaced; None when it was withdrawn."""
     for _ in range(PIN_ATTEMPTS):
         try:
@@ -187,8 +219,12 @@ def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[Store
                 landed = bucket.head(landed.key)
             except GoneError:
                 return None
+            except RefusedError as error:
+                return Uncopied.of(bucket, landed, error)
         except GoneError:
             return None
+        except RefusedError as error:
+            return Uncopied.of(bucket, landed, error)
     msg = (
         f"s3://{bucket.name}/{landed.key} was replaced {PIN_ATTEMPTS} times while it was being copied: "
         "nothing was taken in; the task tries again, and succeeds once its producer rests"
@@ -196,23 +232,36 @@ def pin_version(bucket: Bucket, landed: StoredObject, name_copy: Callable[[Store
     raise LandingUnstableError(msg)
 
 
+def _pinned(found: Iterable[Pin | Uncopied | None]) -> Pinned:
+    files = list(found)
+    return Pinned(
+        tuple(file for file in files if isinstance(file, Pin)),
+        tuple(file for file in files if isinstance(file, Uncopied)),
+    )
+
+
+def safe_name(version: StoredObject) -> str:
+    """A name for a copy of an object: safe on any machine, not too long, and another one for each version."""
+    name = PurePosixPath(version.key).name
+    ending = next((ending for ending in STREAM_ENDINGS if name.lower().endswith(ending)), "")
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: len(name) - len(ending)])[:NAME_LIMIT]
+    etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
+    return f"{etag}-{stem}{ending}"
+
+
+def has_name_too_long(key: str) -> bool:
+    """Whether a landed stream file could not be archived under its name."""
+    return len(key.removeprefix(f"{layout.USER_STREAMS}/").encode()) > LANDED_NAME_LIMIT
+
+
 def _refuse_long_names(bucket: Bucket, streams: Sequence[StoredObject]) -> None:
-    folder = f"{layout.USER_STREAMS}/"
-    too_long = [stream.key for stream in streams if len(stream.key.removeprefix(folder).encode()) > LANDED_NAME_LIMIT]
+    too_long = [stream.key for stream in streams if has_name_too_long(stream.key)]
     if too_long:
         msg = (
             f"{bucket.url(too_long[0])}: the name has more than {LANDED_NAME_LIMIT} bytes, too many for the keys of "
             f"archive and quarantine ({len(too_long)} such files); nothing is taken in before it has a shorter name"
         )
         raise NamesRefusedError(msg)
-
-
-def _safe_name(version: StoredObject) -> str:
-    name = PurePosixPath(version.key).name
-    ending = next(ending for ending in STREAM_ENDINGS if name.lower().endswith(ending))
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: -len(ending)])[:NAME_LIMIT]
-    etag = re.sub(r"[^A-Za-z0-9]", "", version.etag)[:8]
-    return f"{etag}-{stem}{ending}"
 
 
 def _iso_date(param: str, value: str) -> date:

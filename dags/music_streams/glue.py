@@ -7,6 +7,8 @@ import boto3
 from airflow.sdk import BaseSensorOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
+from contract.jobs import FAILS_AGAIN
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from mypy_boto3_glue import GlueClient
@@ -29,8 +31,8 @@ def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, remedy:
     state = run["JobRunState"]
     if state in FAILED_STATES:
         reason = run.get("ErrorMessage") or "Glue gives no reason; see the run's logs"
-        msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}\n{remedy}"
-        raise GlueRunFailedError(msg)
+        msg = f"Glue job {job_name}, run {run_id}, ended {state}: {reason}"
+        raise GlueRunFailedError(msg if FAILS_AGAIN in reason else f"{msg}\n{remedy}")
     return bool(state == SUCCEEDED)
 
 

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -15,7 +16,8 @@ from contract.bucket import (
     in_parallel,
 )
 from contract.records import pending_batches
-from music_streams.batches import DateRange, Landed, LeftLying, Pin, list_landed, pin_streams, pin_table
+from music_streams.batches import DateRange, Landed, LeftLying, Pin, Uncopied, list_landed, pin_streams, pin_tables
+from music_streams.new_tables import new_tables
 
 if TYPE_CHECKING:
     from expectations.report import FileReport, ValidationReport
@@ -60,24 +62,26 @@ def ingest_batch(
     landed = list_landed(bucket)
     pending = pending_batches(bucket, besides=batch_id)
     if not (landed.streams or pending or recompute):
-        return _result("nothing_to_do", batch_id, landed)
+        return _nothing_to_do(bucket, batch_id, landed)
 
     bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
     batch_time = datetime.now(UTC)
-    pins = _pin(bucket, batch_id, landed)
-    report = _validate(bucket, pins, landed.left, batch_time)
+    pins, uncopied = _pin(bucket, batch_id, landed)
+    report = _validate(bucket, pins, uncopied, landed.left, batch_time)
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]
     may_go_on = on_invalid_stream_file == "quarantine" and len(refused) == len(refused_streams)
+    report = replace(report, moves_refused=may_go_on)
     _write_results(bucket, batch_id, report)
     if refused and not may_go_on:
         raise DatasetsRefusedError(report.summary())
     write_verdict(bucket, batch_id, passed=True, message=report.summary())
 
-    _quarantine(bucket, batch_id, [(pins[file.name], file) for file in refused_streams])
+    moved = [(pins[file.name], file) for file in refused_streams if file.name in pins]
+    _quarantine(bucket, batch_id, moved)
     accepted = [file for file in report.files if file.dataset == "user_streams" and file.passed]
     if not (accepted or pending or recompute):
-        return _result("nothing_to_do", batch_id, landed, quarantined_files=len(refused))
+        return _nothing_to_do(bucket, batch_id, landed, quarantined_files=len(moved))
     for name, reference in (("songs.csv", layout.REFERENCE_SONGS), ("users.csv", layout.REFERENCE_USERS)):
         bucket.copy(pins[name].copy, reference)
     manifest: dict[str, Any] = {
@@ -89,7 +93,7 @@ def ingest_batch(
     if not bucket.create_json(folder.manifest, manifest):
         log.warning("Another attempt at batch %s was first: its pins stand", batch_id)
         manifest = bucket.read_json(folder.manifest) or manifest
-    return _result("compute", batch_id, landed, stream_files=len(manifest["files"]), quarantined_files=len(refused))
+    return _result("compute", batch_id, landed, stream_files=len(manifest["files"]), quarantined_files=len(moved))
 
 
 def write_verdict(bucket: Bucket, batch_id: str, *, passed: bool, message: str) -> None:
@@ -103,21 +107,26 @@ def refusal(bucket: Bucket, batch_id: str) -> str | None:
     return None if verdict is None or verdict["passed"] else str(verdict["message"])
 
 
-def _pin(bucket: Bucket, batch_id: str, landed: Landed) -> dict[str, Pin]:
-    tables = [pin_table(bucket, batch_id, table) for table in (landed.songs, landed.users) if table]
+def _pin(bucket: Bucket, batch_id: str, landed: Landed) -> tuple[dict[str, Pin], dict[str, Uncopied]]:
+    tables = pin_tables(bucket, batch_id, [table for table in (landed.songs, landed.users) if table])
     streams = pin_streams(bucket, batch_id, landed.streams)
-    return {_name(pin): pin for pin in (*tables, *streams) if pin}
+    pins = {_name(pin.landed.key): pin for pin in (*tables.pins, *streams.pins)}
+    return pins, {_name(file.key): file for file in (*tables.uncopied, *streams.uncopied)}
 
 
-def _name(pin: Pin) -> str:
-    return pin.landed.key.removeprefix(f"{layout.ROOT}/")
+def _name(key: str) -> str:
+    return key.removeprefix(f"{layout.ROOT}/")
 
 
 def _validate(
-    bucket: Bucket, pins: dict[str, Pin], left: Sequence[LeftLying], batch_time: datetime
+    bucket: Bucket,
+    pins: dict[str, Pin],
+    uncopied: dict[str, Uncopied],
+    left: Sequence[LeftLying],
+    batch_time: datetime,
 ) -> "ValidationReport":
     # Great Expectations takes seconds to import: here, never while the DAG is parsed.
-    from expectations.report import Ignored, LandedFile  # noqa: PLC0415
+    from expectations.report import Ignored, LandedFile, UnreadFile  # noqa: PLC0415
     from expectations.validation import validate_files  # noqa: PLC0415
 
     def opener(pin: Pin) -> Callable[[], BinaryIO]:
@@ -131,7 +140,10 @@ def _validate(
         LandedFile(dataset=_DATASETS.get(name, "user_streams"), name=name, open=opener(pin))
         for name, pin in pins.items()
     ]
-    return validate_files(files, batch_time=batch_time, ignored=[Ignored(item.key, item.reason) for item in left])
+    unread = [UnreadFile(_DATASETS.get(name, "user_streams"), name, file.reason) for name, file in uncopied.items()]
+    return validate_files(
+        files, batch_time=batch_time, unread=unread, ignored=[Ignored(item.key, item.reason) for item in left]
+    )
 
 
 _DATASETS = {"songs.csv": "songs", "users.csv": "users"}
@@ -161,7 +173,7 @@ def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "Fil
             "etag": pin.landed.etag,
             "size": pin.landed.size,
             "reasons": [
-                {"expectation": problem.expectation, "message": problem.message, "examples": list(problem.examples)}
+                {"expectation": problem.expectation, "message": problem.finding, "examples": list(problem.examples)}
                 for problem in file.errors
             ],
         }
@@ -174,7 +186,7 @@ def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "Fil
 
     in_parallel(move, refused)
     for pin, file in refused:
-        log.warning("Quarantined %s: %s", pin.landed.key, "; ".join(problem.message for problem in file.errors))
+        log.warning("Quarantined %s: %s", pin.landed.key, "; ".join(problem.finding for problem in file.errors))
 
 
 def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
@@ -186,6 +198,12 @@ def _manifest_entry(pin: Pin, file: "FileReport") -> dict[str, Any]:
         "rows": file.rows,
         "compression": file.compression,
     }
+
+
+def _nothing_to_do(bucket: Bucket, batch_id: str, landed: Landed, *, quarantined_files: int = 0) -> dict[str, Any]:
+    if new := new_tables(bucket):
+        log.warning("%s (params recompute_from and recompute_to)", new.sentence())
+    return _result("nothing_to_do", batch_id, landed, quarantined_files=quarantined_files)
 
 
 def _result(

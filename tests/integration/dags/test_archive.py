@@ -18,7 +18,7 @@ BATCH = "20240626T000000Z-1a2b3c4d"
 
 def commit(lake: Lake, batch: str, covers: list[str] | None = None) -> list[dict[str, Any]]:
     """Pin what has landed and commit it, as validation and curation would."""
-    pins = pin_streams(Bucket(lake.bucket, lake.s3), batch, list_landed(Bucket(lake.bucket, lake.s3)).streams)
+    pins = pin_streams(Bucket(lake.bucket, lake.s3), batch, list_landed(Bucket(lake.bucket, lake.s3)).streams).pins
     files = [pin.as_record() for pin in pins]
     record = {"batch_id": batch, "files": files, "covers": covers or []}
     Bucket(lake.bucket, lake.s3).write_json(layout.BatchFolder(batch).curation_record, record)

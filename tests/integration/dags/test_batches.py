@@ -53,7 +53,7 @@ def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(
     for key in (
         f"{layout.BatchFolder(BATCH).archive}/{longest}",
         f"{layout.BatchFolder(BATCH).quarantined_files}/{longest}.reason.json",
-        pin_streams(Bucket(lake.bucket, lake.s3), BATCH, [stream])[0].copy.key,
+        pin_streams(Bucket(lake.bucket, lake.s3), BATCH, [stream]).pins[0].copy.key,
     ):
         assert len(key.encode()) <= MAX_KEY_BYTES
 
@@ -69,7 +69,7 @@ def test_a_name_too_long_for_the_archive_is_refused_before_anything_is_taken_in(
 def test_any_name_can_be_pinned_under_a_plain_one(lake: Lake, name: str) -> None:
     lake.put(f"{STREAMS}/{name}", name)
 
-    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
+    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams).pins
 
     assert pin.landed.key == f"{STREAMS}/{name}"
     assert lake.get(pin.copy.key) == name.encode()
@@ -88,7 +88,7 @@ def test_a_file_replaced_between_listing_and_pinning_is_pinned_as_it_is_then(lak
     landed = list_landed(Bucket(lake.bucket, lake.s3)).streams
     newer = lake.put(f"{STREAMS}/a.csv", "newer")
 
-    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed)
+    (pin,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed).pins
 
     assert lake.get(pin.copy.key) == b"newer"
     assert (pin.landed.etag, pin.landed.size) == (newer, 5)
@@ -100,7 +100,9 @@ def test_a_file_withdrawn_between_listing_and_pinning_is_left_out(lake: Lake) ->
     landed = list_landed(Bucket(lake.bucket, lake.s3)).streams
     lake.remove(f"{STREAMS}/a.csv")
 
-    assert [pin.landed.key for pin in pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed)] == [f"{STREAMS}/b.csv"]
+    assert [pin.landed.key for pin in pin_streams(Bucket(lake.bucket, lake.s3), BATCH, landed).pins] == [
+        f"{STREAMS}/b.csv"
+    ]
 
 
 def test_a_file_that_never_rests_fails_the_attempt_with_its_name(lake: Lake) -> None:
@@ -114,10 +116,12 @@ def test_a_file_that_never_rests_fails_the_attempt_with_its_name(lake: Lake) -> 
 
 def test_a_late_attempt_at_a_batch_leaves_the_pins_of_another_alone(lake: Lake) -> None:
     lake.put(f"{STREAMS}/a.csv", "validated")
-    (validated,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
+    (validated,) = pin_streams(
+        Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams
+    ).pins
     lake.put(f"{STREAMS}/a.csv", "replaced")
 
-    (late,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams)
+    (late,) = pin_streams(Bucket(lake.bucket, lake.s3), BATCH, list_landed(Bucket(lake.bucket, lake.s3)).streams).pins
 
     assert lake.get(validated.copy.key) == b"validated"
     assert lake.get(late.copy.key) == b"replaced"

@@ -2,11 +2,15 @@
 
 import gzip
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from music_streams.batches import DateRange
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal
+from urllib3 import HTTPResponse
 
 from contract import layout
 from contract.bucket import Bucket
@@ -250,6 +254,81 @@ def test_bad_files_move_to_quarantine_with_the_reason_and_the_rest_goes_on(landi
     reason = landing.record(bad_reason)
     assert reason["file"] == f"{STREAMS}/bad file.csv"
     assert any("listen_time" in entry["message"] for entry in reason["reasons"])
+
+
+def lock_away(lake: Lake, key: str, content: str) -> str:
+    """Land something that must be restored before it can be copied."""
+    answer = lake.producer.put_object(Bucket=lake.bucket, Key=key, Body=content.encode(), StorageClass="GLACIER")
+    return str(answer["ETag"])
+
+
+RESTORE = (
+    "cannot be copied: its storage class must be restored first (aws s3api restore-object); restore it, or delete it "
+    "(aws s3 rm), and run again"
+)
+
+
+def test_files_that_cannot_be_copied_are_all_named_beside_whatever_else_is_wrong(landing: Lake) -> None:
+    for name in ("a.csv", "b.csv"):
+        lock_away(landing, f"{STREAMS}/{name}", GOOD)
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+
+    with pytest.raises(DatasetsRefusedError) as refused:
+        ingest(landing)
+
+    lines = str(refused.value).splitlines()
+    assert f"ERROR   user_streams/a.csv {RESTORE}" in lines
+    assert f"ERROR   user_streams/b.csv {RESTORE}" in lines
+    assert any("user_streams/bad.csv: column 'listen_time' is missing" in line for line in lines)
+
+
+def test_quarantine_passes_over_what_cannot_be_copied_and_the_rest_goes_on(landing: Lake) -> None:
+    lock_away(landing, f"{STREAMS}/locked.csv", GOOD)
+    landing.put(f"{STREAMS}/bad.csv", BAD)
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+
+    assert ingest(landing, "quarantine") == computes(1, quarantined=1)
+
+    assert landing.keys(STREAMS) == [f"{STREAMS}/good.csv", f"{STREAMS}/locked.csv"]
+    assert quarantined(landing) == [BAD.encode()]
+    summary = landing.record(f"{FOLDER.validation}/summary.json")
+    assert f"refused user_streams/locked.csv {RESTORE}" in summary["message"].splitlines()
+
+
+@pytest.mark.parametrize("policy", ["fail", "quarantine"])
+def test_a_reference_table_that_cannot_be_copied_fails_whatever_the_policy(
+    landing: Lake, policy: OnInvalidStreamFile
+) -> None:
+    lock_away(landing, layout.SONGS, SONGS)
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+
+    with pytest.raises(DatasetsRefusedError, match=r"1 error in 1 file.*\nERROR   songs\.csv cannot be copied"):
+        ingest(landing, policy)
+
+
+def test_an_object_with_a_foreign_key_is_passed_over(landing: Lake) -> None:
+    """S3 answers a copy of it with 403, as it does where a role may not use the key."""
+    landing.put(f"{STREAMS}/foreign.csv", GOOD)
+    landing.put(f"{STREAMS}/good.csv", GOOD)
+
+    def deny(request: Any, **_: object) -> Any:
+        foreign = b"foreign.csv" in request.headers.get("x-amz-copy-source", b"")
+        body = b"<Error><Code>AccessDenied</Code><Message>kms:Decrypt is not allowed</Message></Error>"
+        return (
+            AWSResponse(request.url, 403, HTTPHeaders(), HTTPResponse(BytesIO(body), preload_content=False))
+            if foreign
+            else None
+        )
+
+    landing.s3.meta.events.register("before-send.s3.CopyObject", deny)
+
+    assert ingest(landing, "quarantine") == computes(1)
+
+    (refused,) = [file for file in landing.record(f"{FOLDER.validation}/summary.json")["files"] if not file["passed"]]
+    (problem,) = refused["problems"]
+    assert problem["message"].startswith("user_streams/foreign.csv cannot be copied: ")
+    assert "Let the role of this task have the object and the key that encrypts it" in problem["message"]
+    assert landing.get(f"{STREAMS}/foreign.csv") == GOOD.encode()
 
 
 def test_when_all_files_are_quarantined_nothing_is_left_to_do(landing: Lake) -> None:

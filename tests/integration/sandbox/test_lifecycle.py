@@ -26,6 +26,7 @@ SERVERS = {
     "airflow-dag-processor",
     "airflow-triggerer",
     "dbt",
+    "idle",
 }
 
 
@@ -186,7 +187,7 @@ def test_two_commands_at_once_start_one_sandbox(own: Sandbox) -> None:
     answers = [command.communicate()[0] for command in commands]
 
     assert answers[0] == answers[1] != ""
-    assert set(own.processes.running()) == {Part.AWS, Part.REDSHIFT}
+    assert set(own.processes.running()) == {Part.AWS, Part.REDSHIFT, "idle"}
     assert sum(process.cmdline()[1:3] == ["-m", "sandbox.redshift"] for process in family(own)) == 1
 
 

@@ -163,3 +163,16 @@ def test_ctrl_c_leaves_the_run_going_and_the_next_command_waits_for_it(
     assert pipeline_run.run(sandbox.sandbox, data=None, params="{}") == 0
 
     assert sandbox.sandbox.airflow.run(interrupted["dag_run_id"])["state"] in follow.FINISHED_RUN
+
+
+def test_a_run_that_was_left_can_be_given_up_and_the_next_one_makes_up_for_it(sandbox: RunningSandbox) -> None:
+    sandbox.empty()
+    sandbox.land({"songs.csv": SONGS, "users.csv": USERS, "user_streams/a.csv": STREAMS})
+    left = sandbox.trigger({"max_reject_rate": 0.5})
+
+    assert pipeline_run.give_up(sandbox.sandbox.airflow) == [left]
+
+    assert sandbox.sandbox.airflow.run(left)["state"] == "failed"
+    run = sandbox.run({"max_reject_rate": 0.5})
+    assert run.state == "success", run.errors
+    assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]

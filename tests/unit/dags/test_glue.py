@@ -5,6 +5,8 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 from music_streams.glue import GlueRunFailedError, GlueRunSensor, run_has_succeeded
 
+from contract.jobs import FAILS_AGAIN
+
 
 class Glue:
     """A client that knows one run."""
@@ -54,6 +56,12 @@ def wait(monkeypatch: pytest.MonkeyPatch, client: object) -> bool:
 def test_the_wait_for_a_lost_run_is_not_retried_and_names_the_task_to_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowFailException, match="clear trigger_curation with what follows it"):
         wait(monkeypatch, Glue("FAILED", "OutOfMemory"))
+
+
+def test_where_clearing_the_task_does_not_help_nobody_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowFailException) as failed:
+        wait(monkeypatch, Glue("FAILED", f"ValueError: 5 of 5 rows are rejected. {FAILS_AGAIN}"))
+    assert "clear trigger_curation" not in str(failed.value)
 
 
 def test_an_error_of_the_api_is_left_to_the_retries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import NoReturn
 
@@ -109,10 +110,48 @@ def test_the_summary_for_people_tells_errors_first_and_the_way_out(report: Valid
     lines = report.summary().splitlines()
 
     kinds = [line.split()[0] for line in lines]
-    assert lines[0].startswith("Validation of 7 files failed: 2 errors in 1 file, ")
+    assert lines[0].startswith("Validation of 7 files failed: 1 error in 1 file, ")
     assert kinds[1:-1] == sorted(kinds[1:-1], key=["ERROR", "warning", "left"].index)
     assert kinds[1] == "ERROR"
     assert lines[-1].startswith("Way out: ")
+
+
+def test_a_run_that_moved_the_refused_files_aside_has_passed_and_says_so() -> None:
+    bad = stream(b"", "user_streams/empty.csv")
+    report = replace(validate(stream(STREAM), bad), moves_refused=True)
+
+    page = Page(documents(report)["index.html"][0].partition(b"<body>")[2]).text
+    summary = report.summary()
+
+    assert json.loads(documents(report)["summary.json"][0])["passed"] is True
+    assert "passed Validation of" in page
+    assert "without what was refused: 1 of 4 files." in page
+    assert "user_streams/empty.csv is empty" in page
+    assert summary.startswith("Validation of 4 files passed, but for 1 refused file: 1 error in 1 file, 0 warnings\n")
+    assert "refused user_streams/empty.csv is empty" in summary
+    for misleading in ("failed", "land it", "Way out"):
+        assert misleading not in page + summary
+
+
+def test_plays_before_the_sign_up_are_a_number_in_the_results_and_hide_no_warning() -> None:
+    rows = b"1,track-1,2023-06-25 17:43:13\n" * 5 + b"nobody,track-1,2024-06-25 17:43:13\n"
+    report = validate(stream(b"user_id,track_id,listen_time\n" + rows))
+
+    page = Page(documents(report)["index.html"][0]).text
+
+    assert "before the user's created_at" not in report.summary()
+    assert "1 warning\n" in report.summary()
+    assert page.index("nobody") < page.index("before the user's created_at in 5 of 6 rows")
+
+
+def test_a_file_that_lacks_many_columns_is_told_of_in_one_sentence() -> None:
+    report = validate(stream(STREAM), songs=b"track;artists\n1;A\n")
+
+    (problem,) = report.problems
+    assert problem.message == (
+        "songs.csv: columns 'track_id', 'artists', 'track_name', 'duration_ms' and 'track_genre' are missing "
+        "(has: track;artists): it is separated by semicolons, CSV takes commas"
+    )
 
 
 def test_a_summary_of_very_many_problems_stays_readable() -> None:

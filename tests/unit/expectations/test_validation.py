@@ -10,7 +10,17 @@ from expectations import rows as rows_module
 from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, Ignored, LandedFile, ValidationReport
 from expectations.validation import validate_files
 from tests.integration.glue_jobs.malformed_input import FILES, ROWS, SONG_ROWS, USER_ROWS, Case, cases
-from tests.unit.expectations.landed import SONGS, STREAM, USERS, Trickle, file_report, landed, stream, validate
+from tests.unit.expectations.landed import (
+    SONGS,
+    STREAM,
+    USERS,
+    Trickle,
+    file_report,
+    landed,
+    only_stream,
+    stream,
+    validate,
+)
 
 HEADER = b"user_id,track_id,listen_time\n"
 TIME = "2024-06-25 10:00:00"
@@ -35,7 +45,8 @@ def stream_of(*rows: str) -> bytes:
 def of_the_page() -> ValidationReport:
     """One run with every malformed file and row of docs/malformed_input.md, but for whole reference files."""
     files = [stream(case.content(TIME=TIME), f"user_streams/{n}.csv") for n, case in enumerate(cases(FILES))]
-    rows = [stream(HEADER + case.content(TIME=TIME), f"user_streams/row-{n}.csv") for n, case in enumerate(cases(ROWS))]
+    good = stream_of(*[f"u1,t1,{TIME}"] * 2)
+    rows = [stream(good + case.content(TIME=TIME), f"user_streams/row-{n}.csv") for n, case in enumerate(cases(ROWS))]
     songs = [case.content(TRACK=f"k{n}", GENRE=f"g{n}") for n, case in enumerate(cases(SONG_ROWS))]
     users = [case.content(USER=f"k{n}") for n, case in enumerate(cases(USER_ROWS))]
     return validate(
@@ -119,6 +130,28 @@ def mixed() -> ValidationReport:
         songs=SONGS + b"0, track-1,A,T,1,1,pop\n",
         users=USERS + b",,,,\r\n,,\r\n",
     )
+
+
+def test_a_file_with_dates_of_a_spreadsheet_is_one_message_and_its_rows_are_told_of_nowhere_else() -> None:
+    report = validate(
+        stream(stream_of(*(f"nobody,no-track,7/{day}/2024 17:43" for day in range(1, 6))), "user_streams/excel.csv"),
+        stream(STREAM),
+    )
+    assert [problem.message for problem in report.problems] == [
+        (
+            "user_streams/excel.csv: listen_time is not written like 2024-06-25 17:43:13 in 5 of 5 rows: "
+            "'7/1/2024 17:43' (line 2), '7/2/2024 17:43' (line 3), '7/3/2024 17:43' (line 4), …; "
+            "write it so, land the file and run again"
+        )
+    ]
+    assert (report.stream_rows.judged, report.stream_rows.landed) == (3, 3)
+
+
+def test_the_first_rows_of_a_large_file_show_how_its_times_are_written() -> None:
+    good, odd = ["1,track-1,2024-06-25 17:43:13"] * 5_000, ["1,track-1,7/1/2024 17:43"] * 5_001
+
+    assert not only_stream(validate(stream_of(*good[1:], *odd, *good, *good))).passed
+    assert only_stream(validate(stream_of(*good, *odd))).passed
 
 
 def test_files_as_they_should_be_pass_without_a_word(mixed: ValidationReport) -> None:
@@ -245,7 +278,7 @@ def test_reference_tables_that_are_not_there_or_not_once_are_errors(streams: int
 def test_a_broken_table_keeps_no_other_file_from_being_checked() -> None:
     report = validate(
         stream(b"user_id,track_id\n1,track-1\n", "user_streams/a.csv"),
-        stream(stream_of("1,no-track,never"), "user_streams/c.csv"),
+        stream(stream_of("1,no-track,never", f"1,no-track,{TIME}"), "user_streams/c.csv"),
         users=USERS.replace(b"created_at", b"since"),
         songs=b"\0\0\0",
     )

@@ -78,6 +78,26 @@ def test_of_many_files_that_do_not_land_the_first_are_named_and_the_others_count
     assert (len(lines), lines[0], lines[-1]) == (21, "0000.txt: why", "and 1,000 more")
 
 
+def test_files_that_wait_from_before_are_told_beside_the_folder_with_the_command_that_takes_one_away(
+    tmp_path: Path,
+) -> None:
+    delivery = landing.from_folder(str(folder_with(tmp_path, "user_streams/a.csv")))
+
+    assert landing.taken_in_besides(["user_streams/a.csv"], delivery) == []
+    assert landing.taken_in_besides(["user_streams/a.csv", "user_streams/it's evil.csv"], delivery) == [
+        "1 file waits from before in the landing prefix, and the run takes it in, too:",
+        "  user_streams/it's evil.csv",
+        """  not wanted?  make remove FILE='user_streams/it'"'"'s evil.csv'""",
+    ]
+
+
+def test_of_many_files_that_wait_the_first_are_named(tmp_path: Path) -> None:
+    lines = landing.taken_in_besides([f"user_streams/{number:04}.csv" for number in range(1_005)], None)
+
+    assert lines[0].startswith("1,005 files wait from before")
+    assert (len(lines), lines[-2]) == (8, "  and 1,000 more")
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "misssing"
 

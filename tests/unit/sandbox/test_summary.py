@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sandbox.airflow import TaskState
 from sandbox.follow import FinishedRun
-from sandbox.summary import batch_of, cell, main_date, nothing_done, reasons, rejections, sparkline, steps
+from sandbox.summary import batch_of, cell, footprint, main_date, nothing_done, reasons, rejections, sparkline, steps
 
 START = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -82,6 +82,14 @@ def test_values_are_written_for_people() -> None:
 def test_the_course_of_a_day_is_scaled_to_its_peak() -> None:
     assert sparkline([0, 5, 10]) == "▁▅█"
     assert sparkline([0, 0]) == "▁▁"
+
+
+def test_what_stays_after_a_run_is_told_with_the_ways_to_end_it() -> None:
+    assert footprint(21, 2 * 1024**3, 60) == (
+        "21 processes with 2.0 GB stay for the next command, until 60 minutes without use are over; "
+        "`make stop` ends them now"
+    )
+    assert footprint(21, 2 * 1024**3, 0).endswith("stay for the next command; `make stop` ends them")
 
 
 def test_the_batch_follows_from_the_run() -> None:

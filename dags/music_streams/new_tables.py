@@ -1,0 +1,57 @@
+"""songs.csv and users.csv that have landed since a run last took them in, and the dates that know nothing of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contract import layout
+from contract.bucket import Bucket
+
+TABLES = {layout.SONGS: layout.REFERENCE_SONGS, layout.USERS: layout.REFERENCE_USERS}
+
+
+@dataclass(frozen=True)
+class NewTables:
+    """Tables that no date was computed from yet.
+
+    Attributes:
+        names: `songs.csv`, `users.csv`, or both.
+        first, last: The first and the last date (ISO) that the store has events of; None when it has none.
+    """
+
+    names: tuple[str, ...]
+    first: str | None
+    last: str | None
+
+    def sentence(self) -> str:
+        """From when on they count, and for which dates they do not."""
+        have, they = ("have", "they count") if len(self.names) > 1 else ("has", "it counts")
+        told = f"{' and '.join(self.names)} {have} landed anew: {they} from the next run on that computes dates"
+        if self.first is None:
+            return told
+        return f"{told}, for the dates that it computes. All others stay as they are until they are recomputed"
+
+    def params(self) -> dict[str, Any]:
+        """The DAG params that apply the tables to all dates; none where there are none."""
+        return {"recompute_from": self.first, "recompute_to": self.last} if self.first else {}
+
+
+def new_tables(bucket: Bucket) -> NewTables | None:
+    """The tables that were replaced since a run last took them in; None when neither was.
+
+    A copy's ETag may differ from its source's, so what counts is when both were written; that both are the same is the
+    case of a table that has landed once more as it was.
+    """
+    names = [key.removeprefix(f"{layout.ROOT}/") for key in TABLES if _is_new(bucket, key)]
+    if not names:
+        return None
+    folders = bucket.level(f"{layout.CURATED}/")[1]
+    dates = sorted(folder.rstrip("/").rpartition("listen_date=")[2] for folder in folders)
+    return NewTables(tuple(names), dates[0] if dates else None, dates[-1] if dates else None)
+
+
+def _is_new(bucket: Bucket, key: str) -> bool:
+    landed, taken_in = bucket.written(key), bucket.written(TABLES[key])
+    if landed is None or taken_in is None:
+        return landed is not None
+    (version, landed_at), (copy, taken_in_at) = landed, taken_in
+    return version.etag != copy.etag and landed_at >= taken_in_at
