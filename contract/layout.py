@@ -21,12 +21,22 @@ DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
 
+# Folders beside songs.csv and users.csv; all others are none of ours.
+FOLDERS = frozenset(
+    prefix.split("/")[1]
+    for prefix in (
+        *(USER_STREAMS, BATCHES, REFERENCE, CURATED, QUARANTINED_ROWS, QUARANTINED_FILES),
+        *(OUTPUT, ARCHIVE, DBT_DOCS),
+    )
+)
+
 # Names inside a batch's folder.
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
-# Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
+RUN_RECORD = "run.json"
+# Cut at this letter a batch's folder is listed as six names, however many files it holds, and records keep apart.
 RECORD_CUT = "n"
 
 
@@ -54,6 +64,11 @@ class BatchFolder:
         return f"{self.validation}/verdict.json"
 
     @property
+    def validation_summary(self) -> str:
+        """Each file with its problems, and whether it passed."""
+        return f"{self.validation}/summary.json"
+
+    @property
     def manifest(self) -> str:
         return f"{self.root}/{MANIFEST}"
 
@@ -69,6 +84,11 @@ class BatchFolder:
     @property
     def loaded_record(self) -> str:
         return f"{self.root}/{LOADED_RECORD}"
+
+    @property
+    def run_record(self) -> str:
+        """What came of the run: the last record of a batch, and the only one of a run that had nothing to do."""
+        return f"{self.root}/{RUN_RECORD}"
 
     @property
     def archive(self) -> str:

@@ -172,6 +172,7 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
         **counts,
         "max_reject_rate": job.max_reject_rate,
         "rows_accepted": accepted_by_date.total(),
+        "rows_late": sum(result.get("late", 0) for result in found),
         "rows_duplicate": counts["rows_read"] - counts["rows_rejected"] - accepted_by_date.total(),
         "accepted_by_date": dict(sorted(accepted_by_date.items())),
         "dates": sorted(own_dates | pending_dates | recompute_dates(job.bucket, manifest["recompute"])),

@@ -42,6 +42,7 @@ REACH = {
         f"{ALL.validation}/*",
         ALL.manifest,
         ALL.loaded_record,
+        ALL.run_record,
     },
     ("airflow", "DeleteStaleVerdict"): {ALL.verdict},
     ("airflow", "WriteReferenceTablesAndQuarantine"): {f"{layout.REFERENCE}/*", f"{layout.QUARANTINED_FILES}/*"},
