@@ -61,9 +61,21 @@ def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: Pipeline
     lake.ingest(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["rows_accepted"], record["rows_duplicate"]) == (3, 1, 2)
+    assert record["rows_late"] == 0, "no earlier batch had events of the 26th"
     # Duplicates count as touched: a reader of the record sees every date that the batch speaks of.
     assert record["dates"] == ["2024-06-25", "2024-06-26"]
     assert record["covers"] == [FIRST]
+
+
+def test_events_are_late_when_an_earlier_batch_had_events_of_their_date(lake: Pipeline) -> None:
+    lake.land("monday.csv", stream("u1,t1,2024-06-24 10:00:00"))
+    lake.ingest(FIRST)
+    assert lake.curate(FIRST)["rows_late"] == 0
+    lake.land("a.csv", stream("u1,t1,2024-06-23 10:00:00", "u1,t1,2024-06-24 11:00:00", "u2,t1,2024-06-24 12:00:00"))
+    lake.ingest(SECOND)
+    assert lake.curate(SECOND)["rows_late"] == 2, (
+        "nothing came of the 23rd before, and the first event of the 24th is old"
+    )
 
 
 def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:

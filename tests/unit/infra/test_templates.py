@@ -3,9 +3,10 @@
 import json
 import re
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from music_streams.alerts import Outcome, metrics_of
 
 from contract import layout
 from contract.kpi_tables import KPI_TABLES, kpi_table
@@ -229,6 +230,32 @@ def test_a_day_without_a_successful_run_is_an_alarm_two_hours_later() -> None:
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
     assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_producers_are_silent_after_the_hours_of_the_parameter_whether_runs_say_so_or_nothing() -> None:
+    alarm = template("alerts")["Resources"]["ProducersSilent"]["Properties"]
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, {"Ref": "SilentHours"})
+    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("EventsAccepted", "Sum", 1)
+    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("LessThanThreshold", "breaching")
+    longest = template("alerts")["Parameters"]["SilentHours"]["MaxValue"]
+    assert longest * 3600 <= 7 * 86400, "CloudWatch looks back a week at most"
+
+
+def test_alarms_and_dashboard_show_metrics_that_the_dag_puts() -> None:
+    record = {"events_landed": 1, "accepted": 0, "rejected": {"x": 1}, "late_events": 0}
+    data = metrics_of({**record, "refused_files": [], "left_lying": []})
+    put = {datum["MetricName"] for datum in data} | set(get_args(Outcome))
+    alarms = {name: alarm["Properties"]["MetricName"] for _, name, alarm in resources("AWS::CloudWatch::Alarm")}
+    assert set(alarms.values()) <= put
+
+    body = text(template("alerts")["Resources"]["Dashboard"]["Properties"]["DashboardBody"])
+    alarm_list, *graphs = json.loads(body.replace("${RejectRateLimit}", "0.01"))["widgets"]
+    assert alarm_list["properties"]["alarms"] == [f"${{{name}.Arn}}" for name in alarms]
+    shown = {
+        name for graph in graphs for name in re.findall(r"\w+", str(graph["properties"]["metrics"])) if name in put
+    }
+    assert shown == put
 
 
 def test_airflow_looks_up_connections_where_its_role_may_read() -> None:
