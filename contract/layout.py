@@ -11,6 +11,7 @@ USER_STREAMS = f"{ROOT}/user_streams"
 BATCHES = f"{ROOT}/batches"
 REFERENCE = f"{ROOT}/reference"
 CURATED = f"{ROOT}/curated/user_streams"
+EVENT_LISTS = f"{ROOT}/events"
 QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
 QUARANTINED_FILES = f"{ROOT}/quarantine/files"
 OUTPUT = f"{ROOT}/output"
@@ -25,7 +26,7 @@ REFERENCE_USERS = f"{REFERENCE}/users.csv"
 FOLDERS = frozenset(
     prefix.split("/")[1]
     for prefix in (
-        *(USER_STREAMS, BATCHES, REFERENCE, CURATED, QUARANTINED_ROWS, QUARANTINED_FILES),
+        *(USER_STREAMS, BATCHES, REFERENCE, CURATED, EVENT_LISTS, QUARANTINED_ROWS, QUARANTINED_FILES),
         *(OUTPUT, ARCHIVE, DBT_DOCS),
     )
 )
@@ -111,6 +112,11 @@ def curated_date(listen_date: str) -> str:
 def curated_folder(listen_date: str, batch_id: str, attempt: str) -> str:
     """Where an attempt at a batch's curation writes its events of a date."""
     return f"{curated_date(listen_date)}/batch_id={batch_id}/attempt={attempt}"
+
+
+def event_list(listen_date: str, batch_id: str) -> str:
+    """The addresses of a batch's committed files of a date, for Athena."""
+    return f"{EVENT_LISTS}/listen_date={listen_date}/{batch_id}.txt"
 
 
 def batch_of_curated_file(key: str) -> str:

@@ -36,7 +36,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
         deployment = Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
-        for part in ("warehouse", "alerts", "airflow"):
+        for part in ("events", "warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)
         yield endpoint
 
