@@ -1,7 +1,7 @@
 """How SQL finds single events: lists of the committed files, one for each date and batch, written after the commit.
 
-A list is a text of S3 addresses, one a line, below a folder of its date: what Hive calls symlinks. Athena reads the files
-that the lists name, and no others (docs/lake.md).
+A list is a text of S3 addresses, one a line, below a folder of its date: what Hive calls symlinks. Athena reads the
+files that the lists name, and no others (docs/lake.md).
 """
 
 from collections import defaultdict

@@ -59,7 +59,7 @@ def write_csv(bucket: Bucket, objects: pa.fs.FileSystem, sql: str, output: TextI
 
 @contextmanager
 def connection(bucket: Bucket, objects: pa.fs.FileSystem) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the table `events`; a query opens only files of dates that its conditions on `listen_date` allow."""
+    """A database with the table `events`; a query opens only files of the dates that it asks for by `listen_date`."""
     files = listed_files(bucket)
     events = pa.dataset.FileSystemDataset.from_paths(
         [f"{bucket.name}/{file.key}" for file in files],

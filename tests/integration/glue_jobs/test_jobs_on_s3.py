@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from contract import layout
 from contract.kpi_tables import kpi_table
 from contract.records import committed_files
 from glue_jobs.distribution import Distribution, KernelError
+from sandbox import events
+from sandbox.home import SandboxError
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
 from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
@@ -96,6 +99,62 @@ def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) 
         lake.s3.copy_object(Bucket=lake.bucket.name, Key=left, CopySource={"Bucket": lake.bucket.name, "Key": stored})
     counts = {row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute_all(FIRST)["hourly_kpis"]))}
     assert counts == {"1"}
+
+
+def sql_on_events(lake: Pipeline, sql: str) -> list[str]:
+    """The rows of a statement on `events`, as `make events` prints them."""
+    text = io.StringIO()
+    places = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    events.write_csv(lake.bucket, events.store(*(os.environ[place] for place in places)), sql, text)
+    return text.getvalue().splitlines()[1:]
+
+
+def test_sql_on_events_sees_what_the_kpis_count_and_nothing_else(lake: Pipeline) -> None:
+    assert sql_on_events(lake, "select * from events") == []
+    lake.land("monday.csv", stream("u1,t1,2024-06-24 10:00:00", "u2,t2,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    lake.curate(FIRST)
+    lake.land("tuesday.csv", stream("u2,t2,2024-06-25 10:00:00", "ü9,t9,2024-06-25 10:59:59", "u1,t1,yesterday"))
+    lake.ingest(SECOND)
+    record = lake.curate(SECOND, max_reject_rate=1)
+    stored = record["curated_files"][0]["key"]
+    crashed = stored.replace("attempt=", "attempt=crashed-")
+    lake.s3.copy_object(Bucket=lake.bucket.name, Key=crashed, CopySource={"Bucket": lake.bucket.name, "Key": stored})
+
+    plays = "select listen_date, hour(listen_time), count(*) from events group by all order by all"
+    hours = csv.DictReader(io.StringIO(lake.compute_all(SECOND)["hourly_kpis"]))
+    counted = [f"{row['listen_date']},{row['listen_hour']},{row['listen_count']}" for row in hours]
+    assert sql_on_events(lake, plays) == counted == ["2024-06-24,10,1", "2024-06-25,10,2"]
+    assert sql_on_events(lake, "select * from events where listen_date = date '2024-06-25' order by listen_time") == [
+        "u2,t2,2024-06-25 10:00:00,2024-06-25",
+        "ü9,t9,2024-06-25 10:59:59,2024-06-25",
+    ]
+    with pytest.raises(SandboxError, match='column "user" not found'):
+        sql_on_events(lake, "select user from events where user = 1")
+
+
+def test_sql_on_events_opens_only_the_files_of_the_dates_that_it_asks_for(lake: Pipeline) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-24 10:00:00", "u1,t1,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    monday, _ = lake.curate(FIRST)["curated_files"]
+    lake.put(monday["key"], b"is not read")
+    assert sql_on_events(lake, "select user_id from events where listen_date = date '2024-06-25'") == ["u1"]
+    with pytest.raises(SandboxError, match=r"listen_date=2024-06-24"):
+        sql_on_events(lake, "select user_id from events")
+
+
+def test_lists_that_a_dead_job_did_not_write_are_written_by_its_repetition_or_by_the_next_batch(lake: Pipeline) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-24 10:00:00", "u1,t1,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    lake.curate(FIRST)
+    lists = lake.keys(layout.EVENT_LISTS)
+    assert lists == [layout.event_list(date, FIRST) for date in ("2024-06-24", "2024-06-25")]
+    for batch_id in (FIRST, SECOND):
+        for key in lists:
+            lake.s3.delete_object(Bucket=lake.bucket.name, Key=key)
+        lake.ingest(batch_id)
+        lake.curate(batch_id)
+        assert lake.keys(layout.EVENT_LISTS) == lists
 
 
 def test_rejected_rows_keep_reason_file_and_raw_line(lake: Pipeline) -> None:

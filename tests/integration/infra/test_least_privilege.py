@@ -196,6 +196,8 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
         (AIRFLOW_ROLE, "delete_object", FOLDER.curation_record),
         (AIRFLOW_ROLE, "delete_object", f"{FOLDER.archive}/monday.csv"),
         (AIRFLOW_ROLE, "put_object", "artifacts/mwaa/dags/forged.py"),
+        (AIRFLOW_ROLE, "put_object", layout.event_list("2024-06-25", BATCH)),
+        (GLUE_ROLE, "put_object", FOLDER.run_record),
         (GLUE_ROLE, "put_object", f"{layout.USER_STREAMS}/forged.csv"),
         (GLUE_ROLE, "delete_object", f"{layout.USER_STREAMS}/monday.csv"),
         (GLUE_ROLE, "put_object", FOLDER.loaded_record),
