@@ -47,7 +47,15 @@ def test_the_kpi_page_describes_the_columns_of_the_contract_in_their_order(mart:
 
 def test_the_lake_page_names_every_prefix() -> None:
     page = text("docs/lake.md")
-    keys = [layout.SONGS, layout.USERS, layout.USER_STREAMS, layout.BATCHES, layout.REFERENCE, layout.CURATED]
+    keys = [
+        layout.SONGS,
+        layout.USERS,
+        layout.USER_STREAMS,
+        layout.BATCHES,
+        layout.REFERENCE,
+        layout.CURATED,
+        layout.EVENT_LISTS,
+    ]
     keys += [
         layout.QUARANTINED_ROWS,
         layout.QUARANTINED_FILES,
