@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
+from music_streams.run_record import write_run_record
 from music_streams.validation import ingest_batch
 
 from contract import layout
@@ -100,7 +101,8 @@ def ingest() -> Any:
 
 def finish() -> Any:
     """What the task move_files does."""
-    return finish_batch(Bucket(BUCKET, s3_client()), BATCH)
+    finish_batch(Bucket(BUCKET, s3_client()), BATCH)
+    return write_run_record(Bucket(BUCKET, s3_client()), BATCH, "a run")
 
 
 def as_if_loaded(endpoint: AwsEndpoint) -> None:
@@ -152,6 +154,7 @@ def test_validation_fails_without_any_of_its_permissions(landed: AwsEndpoint, si
     ("sid", "action"),
     [
         ("Archive", "s3:PutObject"),
+        ("WritePinsAndRecords", "s3:PutObject"),
         ("ClearWhatLanded", "s3:DeleteObject"),
         ("ReadKpiManifests", "s3:GetObject"),
     ],
