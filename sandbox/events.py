@@ -25,6 +25,8 @@ COLUMNS = pa.schema(
         ("listen_date", pa.date32()),
     ]
 )
+# A condition on the time itself would reach pyarrow, which refuses it on files of Spark's: their times have a zone, UTC.
+VIEW = "create view events as select * replace (make_timestamp(epoch_us(listen_time)) as listen_time) from event_files"
 ROWS_AT_ONCE = 10_000
 
 
@@ -71,5 +73,6 @@ def connection(bucket: Bucket, objects: pa.fs.FileSystem) -> Iterator[duckdb.Duc
         ],
     )
     with duckdb.connect() as database:
-        database.register("events", events)
+        database.register("event_files", events)
+        database.execute(VIEW)
         yield database

@@ -134,7 +134,7 @@ class Alarm(_Resource):
     def has_cfn_attr(cls, attr: str) -> bool:
         return attr == "Arn"
 
-    def get_cfn_attribute(self, attribute: str) -> str:
+    def get_cfn_attribute(self, attribute: str) -> str:  # noqa: ARG002  there is but one
         return f"arn:{PARTITION}:cloudwatch:{self._place}:alarm:{self.physical_resource_id}"
 
     @classmethod

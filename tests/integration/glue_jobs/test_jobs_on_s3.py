@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from contract import layout
 from contract.kpi_tables import kpi_table
 from contract.records import committed_files
 from glue_jobs.distribution import Distribution, KernelError
-from sandbox import events
 from sandbox.home import SandboxError
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
@@ -101,16 +99,8 @@ def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) 
     assert counts == {"1"}
 
 
-def sql_on_events(lake: Pipeline, sql: str) -> list[str]:
-    """The rows of a statement on `events`, as `make events` prints them."""
-    text = io.StringIO()
-    places = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    events.write_csv(lake.bucket, events.store(*(os.environ[place] for place in places)), sql, text)
-    return text.getvalue().splitlines()[1:]
-
-
 def test_sql_on_events_sees_what_the_kpis_count_and_nothing_else(lake: Pipeline) -> None:
-    assert sql_on_events(lake, "select * from events") == []
+    assert lake.sql_on_events("select * from events") == []
     lake.land("monday.csv", stream("u1,t1,2024-06-24 10:00:00", "u2,t2,2024-06-25 10:00:00"))
     lake.ingest(FIRST)
     lake.curate(FIRST)
@@ -124,13 +114,13 @@ def test_sql_on_events_sees_what_the_kpis_count_and_nothing_else(lake: Pipeline)
     plays = "select listen_date, hour(listen_time), count(*) from events group by all order by all"
     hours = csv.DictReader(io.StringIO(lake.compute_all(SECOND)["hourly_kpis"]))
     counted = [f"{row['listen_date']},{row['listen_hour']},{row['listen_count']}" for row in hours]
-    assert sql_on_events(lake, plays) == counted == ["2024-06-24,10,1", "2024-06-25,10,2"]
-    assert sql_on_events(lake, "select * from events where listen_date = date '2024-06-25' order by listen_time") == [
+    assert lake.sql_on_events(plays) == counted == ["2024-06-24,10,1", "2024-06-25,10,2"]
+    assert lake.sql_on_events("select * from events where listen_date = date '2024-06-25' order by listen_time") == [
         "u2,t2,2024-06-25 10:00:00,2024-06-25",
         "ü9,t9,2024-06-25 10:59:59,2024-06-25",
     ]
     with pytest.raises(SandboxError, match='column "user" not found'):
-        sql_on_events(lake, "select user from events where user = 1")
+        lake.sql_on_events("select user from events where user = 1")
 
 
 def test_sql_on_events_opens_only_the_files_of_the_dates_that_it_asks_for(lake: Pipeline) -> None:
@@ -138,9 +128,9 @@ def test_sql_on_events_opens_only_the_files_of_the_dates_that_it_asks_for(lake: 
     lake.ingest(FIRST)
     monday, _ = lake.curate(FIRST)["curated_files"]
     lake.put(monday["key"], b"is not read")
-    assert sql_on_events(lake, "select user_id from events where listen_date = date '2024-06-25'") == ["u1"]
+    assert lake.sql_on_events("select user_id from events where listen_date = date '2024-06-25'") == ["u1"]
     with pytest.raises(SandboxError, match=r"listen_date=2024-06-24"):
-        sql_on_events(lake, "select user_id from events")
+        lake.sql_on_events("select user_id from events")
 
 
 def test_lists_that_a_dead_job_did_not_write_are_written_by_its_repetition_or_by_the_next_batch(lake: Pipeline) -> None:
