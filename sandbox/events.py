@@ -26,7 +26,11 @@ COLUMNS = pa.schema(
     ]
 )
 # A condition on the time itself would reach pyarrow, which refuses it on files of Spark's: their times have a zone, UTC.
-VIEW = "create view events as select * replace (make_timestamp(epoch_us(listen_time)) as listen_time) from event_files"
+VIEW = """
+create view events as
+select * replace (make_timestamp(epoch_us(listen_time)) as listen_time)
+from event_files
+"""
 ROWS_AT_ONCE = 10_000
 
 
