@@ -25,7 +25,7 @@ COLUMNS = pa.schema(
         ("listen_date", pa.date32()),
     ]
 )
-# A condition on the time itself would reach pyarrow, which refuses it on files of Spark's: their times have a zone, UTC.
+# Without it a condition on the time would reach pyarrow, which refuses that for Spark's files: their times have a zone.
 VIEW = """
 create view events as
 select * replace (make_timestamp(epoch_us(listen_time)) as listen_time)
