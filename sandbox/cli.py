@@ -12,7 +12,7 @@ from music_streams.removal import NotRemovedError, remove_landed_file
 from redshift_connector.error import Error
 
 from contract.bucket import Bucket, RefusedError
-from sandbox import airflow, docs_site, environment, pipeline_run, quarantine, warehouse
+from sandbox import airflow, docs_site, environment, events, pipeline_run, quarantine, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
 from sandbox.settings import BUCKET
@@ -84,6 +84,20 @@ def query(sandbox: Sandbox) -> int:
     return 0
 
 
+def query_events(sandbox: Sandbox) -> int:
+    """Run one statement on the events of the lake."""
+    sql = argument("SQL")
+    if sql is None or not sql.strip():
+        example = "select * from events where listen_date = date '2024-06-25' limit 10"
+        raise SandboxError(f'no statement given: make events SQL="{example}"')
+    sandbox.start({Part.AWS})
+    secrets = sandbox.home.secrets()
+    objects = events.store(sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key)
+    events.write_csv(Bucket(BUCKET, sandbox.aws.s3), objects, sql, sys.stdout)
+    sys.stdout.flush()
+    return 0
+
+
 def env(sandbox: Sandbox) -> int:
     """Print the variables that lead to the sandbox."""
     sandbox.start({Part.REDSHIFT, Part.AWS})
@@ -137,6 +151,7 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "remove": remove,
     "quarantine": show_quarantine,
     "query": query,
+    "events": query_events,
     "env": env,
     "airflow": open_airflow,
     "docs": docs,

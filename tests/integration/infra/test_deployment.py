@@ -9,7 +9,7 @@ from contract import layout
 from tests.integration.infra.conftest import Account
 
 BUCKET = "music-streams-dev-123456789012-us-east-1"
-STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "warehouse", "alerts", "airflow")]
+STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "events", "warehouse", "alerts", "airflow")]
 JOBS = ["curate-user-streams", "genre_level_kpis", "hourly-kpis"]
 
 
