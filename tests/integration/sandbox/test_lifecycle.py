@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contract.jobs import CURATION_JOB
+from contract.kpi_tables import KPI_TABLES
 from sandbox.home import REPOSITORY, VARIABLE, Home
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.processes import MARKER, has_ended
@@ -73,7 +75,7 @@ def test_all_servers_serve_after_a_start(started: Sandbox) -> None:
     assert set(started.processes.running()) == SERVERS
     assert select(started.home, started.ports, "select 1 as one") == [{"one": 1}]
     assert {job["Name"]: job["ExecutionProperty"] for job in started.aws.glue.get_jobs()["Jobs"]} == {
-        name: {"MaxConcurrentRuns": 1} for name in ("curate-user-streams", "genre_level_kpis", "hourly-kpis")
+        name: {"MaxConcurrentRuns": 1} for name in (CURATION_JOB, *(table.glue_job for table in KPI_TABLES))
     }
 
 
