@@ -154,13 +154,18 @@
 {%- endmacro %}
 
 
-{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. -#}
+{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. Null before the first load. -#}
 {% macro last_computed_at(kpis) -%}
 
-    select max(computed_at) from {{ api.Relation.create(
+    {%- set staged = adapter.get_relation(
         database=target.dbname,
         schema=generate_schema_name('staging', none) | trim,
         identifier='stg_' ~ kpis.identifier
-    ) }}
+    ) -%}
+    {%- if staged -%}
+        select max(computed_at) from {{ staged }}
+    {%- else -%}
+        select null::timestamp
+    {%- endif -%}
 
 {%- endmacro %}
