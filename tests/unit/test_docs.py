@@ -51,7 +51,7 @@ def test_the_lake_page_names_every_prefix() -> None:
     keys += [
         layout.QUARANTINED_ROWS,
         layout.QUARANTINED_FILES,
-        *(table.output for table in KPI_TABLES),
+        layout.OUTPUT,
         layout.ARCHIVE,
     ]
     assert [key for key in keys if f"`{key.removeprefix(layout.ROOT + '/')}" not in page] == []
