@@ -14,6 +14,7 @@
     {%- do required_bucket() -%}
 
     {#- Whatever reads the catalogue takes a snapshot, so it is done with before the transaction that loads. -#}
+    {%- do assert_loadable(target_relation, target_relation) -%}
     {%- set outdated = existing and not has_the_contracts_columns(existing) -%}
     {%- if outdated -%}
         {%- do refuse_while_views_depend_on(existing) -%}
