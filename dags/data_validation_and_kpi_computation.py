@@ -10,7 +10,6 @@ from airflow.providers.standard.operators.python import BranchPythonOperator, Py
 from airflow.sdk import DAG, Param
 from cosmos import (
     DbtBuildLocalOperator,
-    DbtSourceLocalOperator,
     DbtTaskGroup,
     ExecutionConfig,
     ExecutionMode,
@@ -22,6 +21,7 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
+from cosmos.operators.local import DbtSourceLocalOperator
 from music_streams import alerts, tasks
 from music_streams.batches import batch_id, unknown_params
 from music_streams.dbt import PublishDbtDocs, publish_freshness, raise_what_dbt_found
