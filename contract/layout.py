@@ -16,8 +16,8 @@ QUARANTINED_FILES = f"{ROOT}/quarantine/files"
 OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
+DBT_SOURCES = f"{DBT_DOCS}/sources.json"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
-DBT_SOURCES = f"{DBT_DOCS}/sources.json"  # and of this
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"

@@ -1,4 +1,4 @@
-"""What becomes of a dbt task that failed, and what of dbt's artifacts is published."""
+"""What becomes of a dbt task that failed, and which docs are published."""
 
 import json
 import logging
@@ -9,7 +9,6 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos.operators.local import DbtDocsS3LocalOperator
 
 from contract import layout
-from contract.bucket import Bucket
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_RESULTS = Path("target") / "run_results.json"
-SOURCES = Path("target") / "sources.json"
 
 
 class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos has no types
@@ -57,37 +55,6 @@ def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa:
         raise AirflowFailException("\n".join(["dbt tests failed, and are not retried:", *failed, *broken]))
     if broken:
         raise AirflowException("\n".join(["dbt failed:", *broken]))
-
-
-def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None:  # noqa: ARG001
-    """Cosmos calls this after `dbt source freshness`. Old sources are warnings in the log; the result goes to the docs.
-
-    Raises:
-        AirflowException: dbt could not ask for some source's age; the last result stays published.
-    """
-    file = Path(project_dir) / SOURCES
-    if not file.exists():
-        return  # dbt came to no results, and Cosmos raises for its exit status
-    content = file.read_bytes()
-    results = json.loads(content)["results"]
-    unknown = [f"{result['unique_id']}: {result['error']}" for result in results if result["status"] == "runtime error"]
-    if unknown:
-        raise AirflowException("\n".join(["dbt cannot tell how fresh sources are:", *unknown]))
-    for result in results:
-        if result["status"] != "pass":
-            log.warning(_staleness(result))
-    Bucket(bucket).write(layout.DBT_SOURCES, content)
-
-
-def _staleness(result: dict[str, Any]) -> str:
-    name = result["unique_id"].split(".")[-1]
-    if result["max_loaded_at"].startswith("0001-"):  # what dbt makes of null
-        return f"source {name}: staging holds nothing of it"
-    limit = result["criteria"]["warn_after"]
-    return (
-        f"source {name}: the newest KPIs were computed at {result['max_loaded_at']}, more than {limit['count']} "
-        f"{limit['period']}s ago: does the DAG run daily, do files land, and do runs succeed?"
-    )
 
 
 def _sentence(result: dict[str, str]) -> str:
