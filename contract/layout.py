@@ -18,6 +18,7 @@ REMOVED_FILES = f"{QUARANTINED_FILES}/removed"  # by hand; those that validation
 OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
+DBT_SOURCES = f"{DBT_DOCS}/sources.json"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.kpi_tables import KPI_TABLES
 from sandbox import landing, quarantine, warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
@@ -30,7 +31,7 @@ from sandbox.ways_out import run_command, ways_out
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-MARTS = ("genre_level_kpis", "hourly_kpis")
+MARTS = tuple(table.name for table in KPI_TABLES)
 FIRST_ROWS = 5
 DATES_SHOWN = 4
 NAMES_SHOWN = 10
@@ -41,11 +42,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 STEPS = (
     ("validate", ("validate_datasets", "check_validation", "end_dag")),
     ("curate user streams (Glue)", ("curate_user_streams",)),
-    ("compute genre_level_kpis (Glue)", ("spark_genre_level_kpis",)),
-    ("compute hourly_kpis (Glue)", ("spark_hourly_kpis",)),
-    ("load genre_level_kpis (dbt)", ("write_genre_level_kpis_to_redshift",)),
-    ("load hourly_kpis (dbt)", ("write_hourly_kpis_to_redshift",)),
+    *((f"compute {mart} (Glue)", (f"spark_{mart}_job",)) for mart in MARTS),
+    *((f"load {mart} (dbt)", (f"write_{mart}_to_redshift",)) for mart in MARTS),
     ("test that the tables agree (dbt)", ("test_kpis_reconcile",)),
+    ("check how old the KPIs are (dbt)", ("check_source_freshness",)),
     ("archive", ("move_files",)),
     ("publish the docs (dbt)", ("publish_dbt_docs",)),
 )

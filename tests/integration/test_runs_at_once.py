@@ -1,14 +1,19 @@
 """Runs that meet: DAG runs at work at once, Glue runs that outlive their tasks, old runs that are repeated."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from contract import layout
 from contract.bucket import Bucket
 from contract.records import pending_batches
+from sandbox import warehouse
 from sandbox.sample_events import FIRST_DAY
+from sandbox.settings import SCHEMA_PREFIX
 from tests.integration.conftest import RunningSandbox, kill
 from tests.integration.exact_tables import SMALL, TABLES, History, day, streams, table
 from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD, TRIGGER, WAIT
@@ -20,13 +25,46 @@ STAMPS = frozenset({"batch_id", "computed_at", "loaded_at"})
 
 @dataclass(frozen=True)
 class Meeting:
-    """Three DAG runs that were at work at once, and one that followed them."""
+    """Three DAG runs that were at work at once, and one that followed them while analysts held transactions open.
+
+    What the analysts read in these transactions, before the newest run and after it, is the same in both lists if their
+    tables stayed as they were.
+    """
 
     history: History
     first: str
     backfill: str
     queued: str
     newest: str
+    read_before_newest: list[Any]
+    read_after_newest: list[Any]
+
+
+@contextmanager
+def analysts_on_every_table(sandbox: RunningSandbox) -> Iterator[Callable[[], list[Any]]]:
+    """A view on each staging table and mart, and a session that has read it in a transaction which stays open.
+
+    Yields what these sessions read when asked again: the number of rows of each table.
+    """
+    tables = [
+        *(f"{SCHEMA_PREFIX}_staging.stg_{name}" for name in TABLES),
+        *(f"{SCHEMA_PREFIX}_reporting.{name}" for name in TABLES),
+    ]
+    with ExitStack() as sessions:
+        cursors = []
+        for number, name in enumerate(tables):
+            sandbox.query(f"create view public.view_{number} as select * from {name}")
+            sessions.callback(sandbox.query, f"drop view public.view_{number}")
+            connection = warehouse.connection(sandbox.sandbox.home, sandbox.sandbox.ports)
+            cursors.append(sessions.enter_context(connection).cursor())
+            cursors[-1].execute("begin")
+
+        def read() -> list[Any]:
+            for cursor, name in zip(cursors, tables, strict=True):
+                cursor.execute(f"select count(*) from {name}")
+            return [cursor.fetchall() for cursor in cursors]
+
+        yield read
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +99,20 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
         assert sandbox.end_of(first).state == "success"
 
     history.land(streams(days[2]))
-    newest = sandbox.run()
-    assert newest.state == "success", newest.errors
-    return Meeting(history, first, backfill, queued, newest.run_id)
+    with analysts_on_every_table(sandbox) as read:
+        before = read()
+        newest = sandbox.run()
+        assert newest.state == "success", newest.errors
+        return Meeting(history, first, backfill, queued, newest.run_id, before, read())
 
 
 def test_one_more_run_after_runs_at_once_makes_all_tables_exact(meeting: Meeting) -> None:
     meeting.history.assert_exact()
     meeting.history.assert_all_archived()
+
+
+def test_analysts_with_open_transactions_stop_no_run_and_go_on_to_see_the_same_rows(meeting: Meeting) -> None:
+    assert meeting.read_before_newest == meeting.read_after_newest
 
 
 def test_the_runs_of_a_glue_job_follow_each_other(sandbox: RunningSandbox, meeting: Meeting) -> None:
