@@ -17,6 +17,8 @@ OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
+KPI_REPORT = f"{ROOT}/report"
+KPI_REPORT_PAGE = f"{KPI_REPORT}/index.html"
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
@@ -26,6 +28,7 @@ MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
+RUN_RECORD = "run.json"
 # Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
 RECORD_CUT = "n"
 
@@ -69,6 +72,11 @@ class BatchFolder:
     @property
     def loaded_record(self) -> str:
         return f"{self.root}/{LOADED_RECORD}"
+
+    @property
+    def run_record(self) -> str:
+        """What came of the run: the last record of a batch, and the only one of a run that had nothing to do."""
+        return f"{self.root}/{RUN_RECORD}"
 
     @property
     def archive(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cosmos.settings
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Asset, Param
 from cosmos import (
     DbtBuildLocalOperator,
     DbtTaskGroup,
@@ -55,10 +55,11 @@ DBT_PROJECT = ProjectConfig(
     install_dbt_deps=False,
     env_vars=DBT_ENVIRONMENT,
 )
+DBT_PROFILES = SETTINGS.dbt_profiles_dir / "profiles.yml"
 DBT_PROFILE = ProfileConfig(
     profile_name="music_streams",
     target_name=SETTINGS.dbt_target,
-    profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
+    profiles_yml_filepath=DBT_PROFILES,
 )
 # Cosmos caches dbt's partial parsing for its task groups only; other operators would parse the whole project each time.
 DBT_CACHE = Path(cosmos.settings.cache_dir) / Path(__file__).stem
@@ -74,7 +75,7 @@ with DAG(
     dag_id=Path(__file__).stem,
     description="Validate the landed streams, compute their KPIs on Glue, load them into Redshift, archive them",
     doc_md=__doc__,
-    schedule="@daily",
+    schedule=SETTINGS.schedule,
     start_date=datetime(2024, 6, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -168,7 +169,8 @@ with DAG(
         execution_timeout=GLUE_WAIT_LIMIT,
     )
 
-    # Reports are views: made by the first run, and by one whose release has changed them.
+    # Reports are views: made by the first run, and by one whose release has changed them. The marts' assets are updated
+    # by this task and none before it: then each is tested, and they agree.
     test_kpis_reconcile = DbtBuildLocalOperator(
         task_id="test_kpis_reconcile",
         project_dir=SETTINGS.dbt_project_dir,
@@ -180,6 +182,7 @@ with DAG(
         env=DBT_ENVIRONMENT,
         install_deps=False,
         emit_datasets=False,
+        outlets=[Asset(table.name) for table in KPI_TABLES],
         callback=raise_what_dbt_found,
         execution_timeout=timedelta(hours=1),
     )
@@ -202,6 +205,12 @@ with DAG(
         env=DBT_ENVIRONMENT,
         install_deps=False,
         emit_datasets=False,
+    )
+
+    publish_kpi_report = PythonOperator(
+        task_id="publish_kpi_report",
+        python_callable=tasks.publish_kpi_report,
+        op_kwargs={"bucket": SETTINGS.bucket, "profiles": str(DBT_PROFILES), "target": SETTINGS.dbt_target},
     )
 
     for table in KPI_TABLES:
@@ -243,4 +252,4 @@ with DAG(
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]
     trigger_curation >> wait_for_curation
-    test_kpis_reconcile >> move_files >> publish_dbt_docs
+    test_kpis_reconcile >> move_files >> [publish_dbt_docs, publish_kpi_report]

@@ -27,11 +27,13 @@ TRIES_ON_LOCKED_DATABASE = 5
 DATABASE_SECONDS = 240
 GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
 
-# What the DAG publishes, as an entry in the menu of Airflow's UI.
-DBT_DOCS = {
-    "name": "dbt docs",
-    "dir": f"s3://{BUCKET}/{layout.DBT_DOCS}",
-    "index": PurePosixPath(layout.DBT_DOCS_PAGE).name,
+# What the DAG publishes, as entries in the menu of Airflow's UI.
+PUBLISHED = {
+    name: {"name": title, "dir": f"s3://{BUCKET}/{PurePosixPath(page).parent}", "index": PurePosixPath(page).name}
+    for name, title, page in (
+        ("music_streams", "dbt docs", layout.DBT_DOCS_PAGE),
+        ("kpi_report", "KPI report", layout.KPI_REPORT_PAGE),
+    )
 }
 
 API_SERVER = "airflow-api-server"
@@ -81,7 +83,7 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "COSMOS__ENABLE_TELEMETRY": False,
         "COSMOS__CACHE_DIR": folder / "cosmos",
         "COSMOS__ENABLE_DAG_VERSIONING": False,
-        "COSMOS__DBT_DOCS_PROJECTS": json.dumps({"music_streams": DBT_DOCS}),
+        "COSMOS__DBT_DOCS_PROJECTS": json.dumps(PUBLISHED),
     }
     return {
         "AIRFLOW_HOME": str(folder),
