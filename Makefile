@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test test-all test-redshift soak benchmark query env airflow docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run test test-all test-redshift soak benchmark query env airflow report docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -41,7 +41,7 @@ OTHER_TESTS := \
 	tests/integration/sandbox
 WORKERS ?= auto
 PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
-CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
+CODE := benchmarks contract dags expectations glue_jobs infra report sandbox tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2} /^#: /{print "                     " substr($$0, 4)}' Makefile
@@ -90,6 +90,9 @@ env: ## Print the variables that point dbt, boto3 and aws at the sandbox: eval "
 
 airflow: ## Start the sandbox and print where Airflow's UI is
 	$(SANDBOX) airflow
+
+report: ## Open the page of charts, or print its address where there is no browser
+	$(SANDBOX) report
 
 docs: ## Generate the dbt docs and serve them until Ctrl-C
 	$(SANDBOX) docs

@@ -24,7 +24,10 @@ WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 # Colours for the largest genres, told apart by most colour-blind readers on white and on black; the others' follow the
 # golden angle, so that no two neighbours in the ranking look alike.
-FIRST_COLOURS = ("#4c8bd6", "#e0802b", "#3d9e6a", "#c95fa6", "#b3902a", "#36a3b5", "#d6604d", "#8d74cf", "#7f9a3e", "#9c7a63")
+FIRST_COLOURS = (
+    *("#4c8bd6", "#e0802b", "#3d9e6a", "#c95fa6", "#b3902a"),
+    *("#36a3b5", "#d6604d", "#8d74cf", "#7f9a3e", "#9c7a63"),
+)
 GOLDEN_ANGLE = 137.508
 NEUTRAL = "#6b8cae"
 UNKNOWN_COLOUR = "#8a8f98"
@@ -86,7 +89,7 @@ def plays() -> alt.Chart:
 
 
 def listeners() -> alt.LayerChart:
-    """Listeners per day: of the chosen genre, or, since genres and hours share listeners, of all in the busiest hour."""
+    """Listeners per day of the chosen genre; or, since genres and hours share listeners, of all in the busiest hour."""
     of_all = (
         alt.Chart(HOURS)
         .transform_filter(f"{ALL_GENRES} && {CHOSEN_DATES}")
@@ -113,7 +116,7 @@ def genres(colours: Mapping[str, str]) -> alt.LayerChart:
         .transform_filter(f"datum.place <= {FEW_GENRES} || {CHOSEN_GENRE}")
         .transform_calculate(share="datum.now / datum.all", change="datum.before ? datum.now / datum.before - 1 : null")
         .transform_calculate(
-            change_text="datum.change === null ? 'new' : (datum.change < 0 ? '▼ ' : '▲ ') + format(abs(datum.change), '.1%')"
+            moved="datum.change === null ? 'new' : (datum.change < 0 ? '▼ ' : '▲ ') + format(abs(datum.change), '.1%')"
         )
     )
     y = alt.Y("track_genre:N", title=None, sort=alt.EncodingSortField("place", op="min"), axis=alt.Axis(labelLimit=140))
@@ -133,7 +136,7 @@ def genres(colours: Mapping[str, str]) -> alt.LayerChart:
             alt.Tooltip("change:Q", title="Change", format="+.1%"),
         ],
     )
-    changes = shares.mark_text(align="left", dx=5).encode(x=x, y=y, text="change_text:N")
+    changes = shares.mark_text(align="left", dx=5).encode(x=x, y=y, text="moved:N")
     return alt.layer(bars, changes, height=alt.Step(21), description="Genres by share of plays")
 
 
@@ -154,7 +157,7 @@ def weekdays() -> alt.Chart:
             tooltip=[
                 alt.Tooltip("weekday:O", title="Weekday"),
                 alt.Tooltip("listen_hour:O", title="Hour (UTC)"),
-                alt.Tooltip("mean:Q", title="Plays per day", format=",.1f"),
+                alt.Tooltip("mean:Q", title="Mean plays per day", format=",.1f"),
                 alt.Tooltip("days:Q", title="Days"),
             ],
         )
@@ -189,9 +192,7 @@ def ages(age_groups: Iterable[str]) -> alt.Chart:
         .transform_filter("datum.most_engaged_age_group !== null")
         .transform_aggregate(led="count()", groupby=["listen_hour", "most_engaged_age_group"])
         .transform_joinaggregate(days="sum(led)", groupby=["listen_hour"])
-        .transform_calculate(
-            share="datum.led / datum.days", order=f"indexof({ordered}, datum.most_engaged_age_group)"
-        )
+        .transform_calculate(share="datum.led / datum.days", order=f"indexof({ordered}, datum.most_engaged_age_group)")
         .mark_bar()
         .encode(
             x=hours(),
@@ -252,7 +253,7 @@ def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip]) -> list[alt.C
     x = dates("day:T")
     return [
         days.mark_line(stroke=alt.expr("colour"), strokeWidth=2, opacity=0.6).encode(x=x, y=y, detail="stretch:N"),
-        days.mark_point(fill=alt.expr("colour"), stroke=alt.expr("colour")).encode(
+        days.mark_point(fill=alt.expr("colour"), stroke=alt.expr("colour"), opacity=1).encode(
             x=x,
             y=y,
             fillOpacity=alt.condition("datum.listen_date > newest", alt.value(1), alt.value(0.15)),
@@ -264,7 +265,9 @@ def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip]) -> list[alt.C
 
 def dates(shorthand: str) -> alt.X:
     """The axis of dates."""
-    axis = alt.Axis(format="%-d %b", labelOverlap=True, tickCount={"interval": "day", "step": 1}, grid=False, ticks=False)
+    axis = alt.Axis(
+        format="%-d %b", labelOverlap=True, tickCount={"interval": "day", "step": 1}, grid=False, ticks=False
+    )
     return alt.X(shorthand, title="Date (UTC)", scale=alt.Scale(type="utc"), axis=axis)
 
 
@@ -280,4 +283,4 @@ def hours() -> alt.X:
 
 def date_tooltip() -> alt.Tooltip:
     """The date, as text: no time zone can move it."""
-    return alt.Tooltip("listen_date:N", title="Date (UTC)")
+    return alt.Tooltip("listen_date:N", title="Day (UTC)")

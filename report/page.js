@@ -69,7 +69,18 @@ async function draw() {
   document.documentElement.dataset.drawn = "yes";
 }
 
+// What is chosen stands in the address, so that a link to it can be sent.
+function choose(fragment) {
+  for (const name of ["first", "last", "genre"]) {
+    const value = new URLSearchParams(fragment).get(name);
+    if (value !== null) input(name).value = value;
+  }
+  if (input("genre").selectedIndex < 0) input("genre").selectedIndex = 0;
+}
+
 async function follow() {
+  const { first, last, genre } = chosen();
+  history.replaceState(null, "", "#" + new URLSearchParams({ first, last, ...(genre === null ? {} : { genre }) }));
   for (const { view } of views) {
     for (const [name, value] of Object.entries(chosen())) view.signal(name, value);
     await view.runAsync();
@@ -89,6 +100,7 @@ input("all").addEventListener("click", () => {
   follow();
 });
 input("scheme").addEventListener("click", () => setScheme(scheme() === "dark" ? "light" : "dark"));
+choose(location.hash.slice(1));
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => setScheme(dark.matches ? "dark" : "light"));
 setScheme(dark.matches ? "dark" : "light");

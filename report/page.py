@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent
 # Below each chart's title: what it shows.
 SHOWN = {
     "plays": "Plays per day, of the genre chosen. The newest 7 days are strong.",
-    "listeners": "Distinct users per day of the genre chosen. Of all genres together: distinct users in the day's busiest "
-    "hour, as users of several genres or hours would count twice. The newest 7 days are filled.",
+    "listeners": "Distinct users per day of the genre chosen. Of all genres together: distinct users in the day's "
+    "busiest hour, as users of several genres or hours would count twice. The newest 7 days are filled.",
     "genres": "Share of all plays in the 7 days up to the last date chosen; ▲ and ▼: change on the 7 days before.",
     "weekdays": "Mean plays per day in each hour of the week, of all genres.",
     "diversity": "Distinct tracks per play: the mean of the day's hours, weighted by plays, of all genres.",
@@ -81,7 +81,11 @@ def headline(figures: Figures) -> str:
         ("plays-of-the-day", number(of_day), f"plays on {day(newest)}"),
         ("genres-of-the-week", number(genres), "genres played in 7 days"),
     ]
-    return "<dl>" + "".join(f"<div><dd id={name}>{value}</dd><dt>{text}</dt></div>" for name, value, text in tiles) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<div><dd id={name}>{value}</dd><dt>{text}</dt></div>" for name, value, text in tiles)
+        + "</dl>"
+    )
 
 
 def figure(name: str, title: str) -> str:
@@ -97,9 +101,7 @@ def table_of_runs(runs: Sequence[Mapping[str, Any]]) -> str:
     if not runs:
         return ""
     heads = ("Ended (UTC)", "Landed", "Accepted", "Rejected", "Late", "Files refused", "Files left lying", "Batch")
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells_of_run(run))}</tr>" for run in runs
-    )
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells_of_run(run))}</tr>" for run in runs)
     return (
         "<section><h2>What the last runs took in</h2><div class=wide><table><thead><tr>"
         f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{rows}</tbody></table></div></section>"
@@ -125,7 +127,9 @@ def libraries() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the versions that Altair draws for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     # Airflow's plugin of Cosmos puts a script before each </head>; one stands in a text of Vega-Embed's.
-    return vl_convert.javascript_bundle(vl_version=version).replace("</head", r"<\/head").replace("</script", r"<\/script")
+    return (
+        vl_convert.javascript_bundle(vl_version=version).replace("</head", r"<\/head").replace("</script", r"<\/script")
+    )
 
 
 def script_json(content: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from redshift_connector.error import Error
 
-from sandbox import airflow, docs_site, environment, pipeline_run, warehouse
+from sandbox import airflow, docs_site, environment, kpi_report, pipeline_run, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
 
@@ -56,6 +56,13 @@ def open_airflow(sandbox: Sandbox) -> int:
     return 0
 
 
+def report(sandbox: Sandbox) -> int:
+    """Open the page of charts, or print its address where there is no browser."""
+    sandbox.start({Part.AWS})
+    kpi_report.show(sandbox)
+    return 0
+
+
 def docs(sandbox: Sandbox) -> int:
     """Generate the dbt docs and serve them until Ctrl-C."""
     sandbox.start({Part.REDSHIFT})
@@ -89,6 +96,7 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "query": query,
     "env": env,
     "airflow": open_airflow,
+    "report": report,
     "docs": docs,
     "start": start,
     "stop": stop,

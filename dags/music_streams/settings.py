@@ -8,6 +8,8 @@ from pathlib import Path
 
 from croniter import croniter
 
+# On MWAA the environment's configuration option `music_streams.schedule`.
+SCHEDULE = "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -74,12 +76,11 @@ class Settings:
 
 
 def _schedule(environment: Mapping[str, str]) -> str | None:
-    """Airflow itself would say of a wrong one only that the DAG is broken, and would take some for a time table's name."""
-    schedule = environment.get("MUSIC_STREAMS_SCHEDULE") or "@daily"
+    schedule = environment.get(SCHEDULE) or "@daily"
     if schedule == "none":
         return None
     if schedule not in PRESETS and not croniter.is_valid(schedule):
-        msg = f"MUSIC_STREAMS_SCHEDULE is {schedule!r}: set it to a cron expression, {', '.join(PRESETS)} or none"
+        msg = f"{SCHEDULE} is {schedule!r}: set it to a cron expression, {', '.join(PRESETS)} or none"
         raise SettingError(msg)
     return schedule
 

@@ -13,12 +13,16 @@ import pytest
 from music_streams.alerts import keep_error, put_metrics, send_message
 from music_streams.dbt import raise_what_dbt_found
 
+from contract.kpi_tables import KPI_TABLES
 from tests.unit.dags.conftest import DAG_ID, REPOSITORY
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-HEAVY = {"dbt", "expectations", "great_expectations", "pandas", "pyspark", "sandbox", "glue_jobs"}
+HEAVY = {
+    *("altair", "dbt", "expectations", "glue_jobs", "great_expectations", "pandas", "pyspark", "redshift_connector"),
+    *("report", "sandbox", "vl_convert"),
+}
 CURATION = ["trigger_spark_curate_user_streams_job_task", "wait_for_spark_curate_user_streams_job_completion_task"]
 GENRE = ["trigger_spark_genre_level_kpis_job_task", "wait_for_spark_genre_level_kpis_job_completion_task"]
 HOURLY = ["trigger_spark_hourly_kpis_job_task", "wait_for_spark_hourly_kpis_job_completion_task"]
@@ -72,6 +76,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
         "test_kpis_reconcile",
         "move_files",
         "publish_dbt_docs",
+        "publish_kpi_report",
     }
     assert set(dag.task_group.children) - outside_groups == {GENRE_GROUP, HOURLY_GROUP}
     assert upstream_of(dag, "validate_datasets") == set()
@@ -83,7 +88,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
     assert upstream_of(dag, GENRE[1]) == {GENRE[0]}
     assert upstream_of(dag, HOURLY[1]) == {HOURLY[0]}
     assert upstream_of(dag, "move_files") == {"test_kpis_reconcile"}
-    assert upstream_of(dag, "publish_dbt_docs") == {"move_files"}
+    assert upstream_of(dag, "publish_dbt_docs") == upstream_of(dag, "publish_kpi_report") == {"move_files"}
 
 
 def test_each_mart_is_written_after_its_own_job_only(dag: "DAG") -> None:
@@ -158,6 +163,11 @@ def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
 def test_the_reconciliation_runs_its_tests_and_makes_the_reports(dag: "DAG") -> None:
     task: Any = dag.get_task("test_kpis_reconcile")
     assert (task.base_cmd, task.select) == (["build"], "tag:reconciliation tag:reports")
+
+
+def test_the_marts_assets_are_updated_once_all_marts_are_tested_and_agree_and_not_before(dag: "DAG") -> None:
+    updated = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets}
+    assert updated == {"test_kpis_reconcile": [table.name for table in KPI_TABLES]}
 
 
 def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:
