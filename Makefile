@@ -37,6 +37,7 @@ OTHER_TESTS := \
 	tests/integration/test_refused_files.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
+	tests/integration/report \
 	tests/integration/dbt_project \
 	tests/integration/sandbox
 WORKERS ?= auto

@@ -15,12 +15,12 @@ WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturd
 
 
 def findings(figures: Figures) -> dict[str, str]:
-    """A sentence for each chart, by the chart's name."""
+    """A sentence for each chart, by the chart's name, in the order of the page."""
     sentences: dict[str, Callable[[Figures], str]] = {
         "plays": plays,
-        "listeners": listeners,
-        "weekdays": weekdays,
         "genres": genres,
+        "weekdays": weekdays,
+        "listeners": listeners,
         "diversity": diversity,
         "ages": ages,
         "artists": artists,
@@ -72,7 +72,7 @@ def genres(figures: Figures) -> str:
     gains = {genre: count - before.get(genre, 0) for genre, count in known.items()}
     gainer = max(gains, key=lambda genre: (gains[genre], genre))
     if before and gains[gainer] > 0:
-        sentence += f"; {gainer} gained most, {number(gains[gainer])} plays"
+        sentence += f"; {'it' if gainer == first else gainer} gained most, {number(gains[gainer])} plays"
     return sentence
 
 

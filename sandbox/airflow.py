@@ -74,6 +74,9 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # then a task whose process was killed is tried again
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # how long an ended task may keep its slot
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [bundle("dags-folder"), bundle("yours", path=str(home.dags))]
+        ),
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
@@ -89,6 +92,12 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "AIRFLOW_HOME": str(folder),
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
     }
+
+
+def bundle(name: str, **arguments: str) -> dict[str, Any]:
+    """A folder of DAGs, as Airflow's setting describes it; without a path it is CORE__DAGS_FOLDER."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": classpath, "kwargs": arguments}
 
 
 # Airflow imports it in each of its processes. The scheduler's workers are forked from it, and each task from a worker:

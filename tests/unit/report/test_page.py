@@ -86,9 +86,9 @@ def test_one_day_of_one_genre_makes_a_page() -> None:
     found = Page(page(figures(1, ["unknown"]), [], MADE))
     assert found.titles == [
         "1,000 plays in the 7 days to 30 June 2024",
-        "Most listen at 23:00 UTC on 30 June 2024: 63 in one hour",
-        "Sundays at 23:00 UTC are busiest: 50 plays a day",
         "No genre is known of what was played in the 7 days to 30 June 2024",
+        "Sundays at 23:00 UTC are busiest: 50 plays a day",
+        "Most listen at 23:00 UTC on 30 June 2024: 63 in one hour",
         "Diversity was 0.615 on 30 June 2024",
         "Ages <18 led 17% of the hours",
         "artist 9 led most hours: 2 of 24",
