@@ -23,7 +23,7 @@ from cosmos import (
 )
 from music_streams import alerts, tasks
 from music_streams.batches import batch_id, unknown_params
-from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
+from music_streams.dbt import PublishDbtDocs, keep_run_results, raise_what_dbt_found
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -70,6 +70,7 @@ DBT_EXECUTION = ExecutionConfig(
     dbt_executable_path=SETTINGS.dbt_executable,
     test_indirect_selection=TestIndirectSelection.BUILDABLE,
 )
+AFTER_DBT = [partial(keep_run_results, SETTINGS.bucket), raise_what_dbt_found]
 
 with DAG(
     dag_id=Path(__file__).stem,
@@ -183,7 +184,7 @@ with DAG(
         install_deps=False,
         emit_datasets=False,
         outlets=[Asset(table.name) for table in KPI_TABLES],
-        callback=raise_what_dbt_found,
+        callback=AFTER_DBT,
         execution_timeout=timedelta(hours=1),
     )
 
@@ -246,7 +247,7 @@ with DAG(
                 exclude=["tag:reconciliation"],
                 emit_datasets=False,
             ),
-            operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
+            operator_args={"callback": AFTER_DBT, "execution_timeout": timedelta(hours=1)},
         )
         wait_for_curation >> trigger_kpi_job >> wait_for_kpi_job >> write_kpis >> test_kpis_reconcile
 

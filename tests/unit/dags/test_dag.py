@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from music_streams.alerts import keep_error, put_metrics, send_message
-from music_streams.dbt import raise_what_dbt_found
+from music_streams.dbt import keep_run_results, raise_what_dbt_found
 
 from contract.kpi_tables import KPI_TABLES
 from tests.unit.dags.conftest import DAG_ID, REPOSITORY
@@ -131,7 +131,9 @@ def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
         }
         assert not task.vars
         assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
-        assert task.callback is raise_what_dbt_found
+        keeps, raises = task.callback
+        assert (keeps.func, keeps.args) == (keep_run_results, ("music-lake",))
+        assert raises is raise_what_dbt_found, "last: what it raises ends the task"
 
 
 def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
