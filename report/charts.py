@@ -97,7 +97,7 @@ def listeners() -> alt.LayerChart:
     )
     of_genre = alt.Chart(GENRES).transform_filter(f"{CHOSEN_GENRE} && {CHOSEN_DATES}")
     tooltip = [date_tooltip(), alt.Tooltip("listeners:Q", title="Listeners", format=",")]
-    y = alt.Y("listeners:Q", title="Listeners", axis=alt.Axis(format="~s", tickCount=5))
+    y = alt.Y("listeners:Q", title="Listeners (distinct users)", axis=alt.Axis(format="~s", tickCount=5))
     layers = [layer for table in (of_all, of_genre) for layer in course(table, y, tooltip)]
     return alt.layer(*layers, height=220, description="Listeners per day")
 

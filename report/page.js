@@ -19,10 +19,12 @@ function rows(columns) {
 
 function chosen() {
   const genre = input("genre").selectedIndex > 0 ? input("genre").value : null;
+  // Whichever of the two was given first.
+  const [first, last] = [input("first").value || input("first").min, input("last").value || input("last").max].sort();
   const neutral = scheme() === "dark" ? "#7da7d0" : "#4a7fb5";
   return {
-    first: input("first").value || input("first").min,
-    last: input("last").value || input("last").max,
+    first,
+    last,
     genre,
     newest: content.newest,
     colour: genre === null ? neutral : content.colours[genre],
