@@ -98,7 +98,7 @@ def listeners() -> alt.LayerChart:
     of_genre = alt.Chart(GENRES).transform_filter(f"{CHOSEN_GENRE} && {CHOSEN_DATES}")
     tooltip = [date_tooltip(), alt.Tooltip("listeners:Q", title="Listeners", format=",")]
     y = alt.Y("listeners:Q", title="Listeners (distinct users)", axis=alt.Axis(format="~s", tickCount=5))
-    layers = [layer for table in (of_all, of_genre) for layer in course(table, y, tooltip)]
+    layers = [layer for table in (of_all, of_genre) for layer in course(table, y, tooltip, alt.expr("colour"))]
     return alt.layer(*layers, height=220, description="Listeners per day")
 
 
@@ -242,7 +242,7 @@ def artists() -> alt.Chart:
     )
 
 
-def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip]) -> list[alt.Chart]:
+def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip], colour: Any = NEUTRAL) -> list[alt.Chart]:
     """A line over the dates, broken where days are missing, and a point on each day; the newest days' are filled."""
     days = (
         table.transform_calculate(day=DAY)
@@ -252,8 +252,8 @@ def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip]) -> list[alt.C
     )
     x = dates("day:T")
     return [
-        days.mark_line(stroke=alt.expr("colour"), strokeWidth=2, opacity=0.6).encode(x=x, y=y, detail="stretch:N"),
-        days.mark_point(fill=alt.expr("colour"), stroke=alt.expr("colour"), opacity=1).encode(
+        days.mark_line(stroke=colour, strokeWidth=2, opacity=0.6).encode(x=x, y=y, detail="stretch:N"),
+        days.mark_point(fill=colour, stroke=colour, opacity=1).encode(
             x=x,
             y=y,
             fillOpacity=alt.condition("datum.listen_date > newest", alt.value(1), alt.value(0.15)),
