@@ -72,7 +72,7 @@ def genre_colours(names: Iterable[str]) -> dict[str, str]:
 
 def plays() -> alt.Chart:
     """Plays per day: of all genres, or of the chosen one."""
-    return (
+    chart: alt.Chart = (
         alt.Chart(GENRES, height=220, description="Plays per day")
         .transform_filter(CHOSEN_DATES)
         .transform_filter(f"{ALL_GENRES} || {CHOSEN_GENRE}")
@@ -86,6 +86,7 @@ def plays() -> alt.Chart:
             tooltip=[date_tooltip(), alt.Tooltip("plays:Q", title="Plays", format=",")],
         )
     )
+    return chart
 
 
 def listeners() -> alt.LayerChart:
@@ -99,7 +100,7 @@ def listeners() -> alt.LayerChart:
     tooltip = [date_tooltip(), alt.Tooltip("listeners:Q", title="Listeners", format=",")]
     y = alt.Y("listeners:Q", title="Listeners (distinct users)", axis=alt.Axis(format="~s", tickCount=5))
     layers = [layer for table in (of_all, of_genre) for layer in course(table, y, tooltip, alt.expr("colour"))]
-    return alt.layer(*layers, height=220, description="Listeners per day")
+    return alt.LayerChart(layer=[*layers], height=220, description="Listeners per day")
 
 
 def genres(colours: Mapping[str, str]) -> alt.LayerChart:
@@ -137,12 +138,12 @@ def genres(colours: Mapping[str, str]) -> alt.LayerChart:
         ],
     )
     changes = shares.mark_text(align="left", dx=5).encode(x=x, y=y, text="moved:N")
-    return alt.layer(bars, changes, height=alt.Step(21), description="Genres by share of plays")
+    return alt.LayerChart(layer=[bars, changes], height=alt.Step(21), description="Genres by share of plays")
 
 
 def weekdays() -> alt.Chart:
     """Plays per day in each hour of the week; a weekday's dates count in hours without plays, too."""
-    return (
+    chart: alt.Chart = (
         alt.Chart(HOURS, height=alt.Step(25), description="Plays by weekday and hour")
         .transform_filter(CHOSEN_DATES)
         .transform_calculate(weekday=f"{WEEKDAYS}[(utcday({DAY}) + 6) % 7]")
@@ -162,6 +163,7 @@ def weekdays() -> alt.Chart:
             ],
         )
     )
+    return chart
 
 
 def diversity() -> alt.LayerChart:
@@ -180,13 +182,13 @@ def diversity() -> alt.LayerChart:
         axis=alt.Axis(format=".2~f", tickCount=5),
     )
     tooltip = [date_tooltip(), alt.Tooltip("diversity:Q", title="Diversity", format=".3f")]
-    return alt.layer(*course(days, y, tooltip), height=220, description="Diversity over time")
+    return alt.LayerChart(layer=[*course(days, y, tooltip)], height=220, description="Diversity over time")
 
 
 def ages(age_groups: Iterable[str]) -> alt.Chart:
     """How often each age group was the one with most plays, by hour."""
     ordered = sorted(age_groups, key=lambda group: (not group.startswith("<"), int(re.findall(r"\d+", group)[0])))
-    return (
+    chart: alt.Chart = (
         alt.Chart(HOURS, height=220, description="Age groups by hour")
         .transform_filter(CHOSEN_DATES)
         .transform_filter("datum.most_engaged_age_group !== null")
@@ -213,11 +215,12 @@ def ages(age_groups: Iterable[str]) -> alt.Chart:
             ],
         )
     )
+    return chart
 
 
 def artists() -> alt.Chart:
     """The artists that had most plays in most hours."""
-    return (
+    chart: alt.Chart = (
         alt.Chart(HOURS, height=alt.Step(21), description="Artists that led most hours")
         .transform_filter(CHOSEN_DATES)
         .transform_filter("datum.top_artist !== null")
@@ -240,6 +243,7 @@ def artists() -> alt.Chart:
             ],
         )
     )
+    return chart
 
 
 def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip], colour: Any = NEUTRAL) -> list[alt.Chart]:

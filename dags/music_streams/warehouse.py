@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import redshift_connector
 import yaml
+from redshift_connector.core import Connection
 
 from music_streams.settings import SettingError
 
@@ -66,7 +67,7 @@ class Warehouse:
         }
 
     @contextmanager
-    def session(self) -> Iterator[redshift_connector.Connection]:
+    def session(self) -> Iterator[Connection]:
         """A session in one transaction that reads only: all its questions meet one state of the tables."""
         connection = redshift_connector.connect(**self.login, timeout=CONNECT_SECONDS)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 from airflow.sdk import Context
 from cosmos import ProfileConfig
@@ -22,11 +22,8 @@ FOLDER = f"{DBT_RUNS}/{batch_id(RUN_AFTER, RUN_ID)}"
 
 def context(task_id: str = "publish_dbt_docs") -> Context:
     """What Airflow tells a callback of its run."""
-    told: Any = {
-        "dag_run": SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID),
-        "ti": SimpleNamespace(task_id=task_id),
-    }
-    return told
+    run, task = SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID), SimpleNamespace(task_id=task_id)
+    return cast("Context", {"dag_run": run, "ti": task})
 
 
 RUN = context()
