@@ -126,10 +126,9 @@ def cells_of_run(run: Mapping[str, Any]) -> Iterable[str]:
 def libraries() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the versions that Altair draws for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    bundle: str = vl_convert.javascript_bundle(vl_version=version)
     # Airflow's plugin of Cosmos puts a script before each </head>; one stands in a text of Vega-Embed's.
-    return (
-        vl_convert.javascript_bundle(vl_version=version).replace("</head", r"<\/head").replace("</script", r"<\/script")
-    )
+    return bundle.replace("</head", r"<\/head").replace("</script", r"<\/script")
 
 
 def script_json(content: Any) -> str:
