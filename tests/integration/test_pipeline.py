@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contract import layout
+from contract.bucket import Bucket
 from sandbox.home import REPOSITORY
 from tests.integration.conftest import RunningSandbox
 from tests.integration.exact_tables import assert_exact, sample_day, streams
@@ -34,7 +35,18 @@ def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox,
         Path(name).name for name in streams(files)
     }
     assert_the_report_shows_the_tables(sandbox)
+    assert_catalogues_find_what_dbt_did(sandbox, run.batch_id)
     assert_no_secret_is_kept(sandbox.sandbox.home, run.batch_id)
+
+
+def assert_catalogues_find_what_dbt_did(sandbox: RunningSandbox, batch_id: str) -> None:
+    """The artifacts of dbt lie beside the docs and among those of the run, with the results of all its commands."""
+    lake = Bucket(sandbox.bucket, sandbox.s3)
+    for name in ("manifest.json", "catalog.json", "run_results.json"):
+        assert lake.read_json(f"{layout.DBT_DOCS}/{name}") == lake.read_json(f"{layout.DBT_RUNS}/{batch_id}/{name}")
+    manifest, results = (lake.read_json(f"{layout.DBT_DOCS}/{name}.json") or {} for name in ("manifest", "run_results"))
+    reported = {result["unique_id"] for result in results["results"]}
+    assert reported == {name for name, node in manifest["nodes"].items() if node["resource_type"] in ("model", "test")}
 
 
 @contextmanager
