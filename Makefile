@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query events env airflow docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query events env airflow report docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -39,11 +39,12 @@ OTHER_TESTS := \
 	tests/integration/test_refused_files.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
+	tests/integration/report \
 	tests/integration/dbt_project \
 	tests/integration/sandbox
 WORKERS ?= auto
 PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --tb short --durations 15
-CODE := benchmarks contract dags expectations glue_jobs infra sandbox tests
+CODE := benchmarks contract dags expectations glue_jobs infra report sandbox tests
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2} /^#: /{print "                     " substr($$0, 4)}' Makefile
@@ -106,6 +107,9 @@ env: ## Print the variables that point dbt, boto3 and aws at the sandbox: eval "
 
 airflow: ## Start the sandbox and print where Airflow's UI is
 	$(SANDBOX) airflow
+
+report: ## Open the page of charts, or print its address where there is no browser
+	$(SANDBOX) report
 
 docs: ## Generate the dbt docs and serve them until Ctrl-C
 	$(SANDBOX) docs

@@ -20,6 +20,9 @@ ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
 DBT_SOURCES = f"{DBT_DOCS}/sources.json"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
+DBT_RUNS = f"{DBT_DOCS}/runs"  # below it a folder per batch, with dbt's artifacts of its run
+KPI_REPORT = f"{ROOT}/report"
+KPI_REPORT_PAGE = f"{KPI_REPORT}/index.html"
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 import cosmos.settings
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Asset, Param
 from cosmos import (
     DbtBuildLocalOperator,
     DbtTaskGroup,
@@ -24,7 +24,7 @@ from cosmos import (
 from cosmos.operators.local import DbtSourceLocalOperator
 from music_streams import alerts, tasks
 from music_streams.batches import batch_id, unknown_params
-from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
+from music_streams.dbt import PublishDbtDocs, keep_run_results, raise_what_dbt_found
 from music_streams.freshness import publish_freshness
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
@@ -58,10 +58,11 @@ DBT_PROJECT = ProjectConfig(
     install_dbt_deps=False,
     env_vars=DBT_ENVIRONMENT,
 )
+DBT_PROFILES = SETTINGS.dbt_profiles_dir / "profiles.yml"
 DBT_PROFILE = ProfileConfig(
     profile_name="music_streams",
     target_name=SETTINGS.dbt_target,
-    profiles_yml_filepath=SETTINGS.dbt_profiles_dir / "profiles.yml",
+    profiles_yml_filepath=DBT_PROFILES,
 )
 # Cosmos caches dbt's partial parsing for its task groups only; other operators would parse the whole project each time.
 DBT_CACHE = Path(cosmos.settings.cache_dir) / Path(__file__).stem
@@ -72,12 +73,13 @@ DBT_EXECUTION = ExecutionConfig(
     dbt_executable_path=SETTINGS.dbt_executable,
     test_indirect_selection=TestIndirectSelection.BUILDABLE,
 )
+AFTER_DBT = [partial(keep_run_results, SETTINGS.bucket), raise_what_dbt_found]
 
 with DAG(
     dag_id=Path(__file__).stem,
     description="Validate the landed streams, compute their KPIs on Glue, load them into Redshift, archive them",
     doc_md=__doc__,
-    schedule="@daily",
+    schedule=SETTINGS.schedule,
     start_date=datetime(2024, 6, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -171,7 +173,8 @@ with DAG(
         execution_timeout=GLUE_WAIT_LIMIT,
     )
 
-    # Reports are views: made by the first run, and by one whose release has changed them.
+    # Reports are views: made by the first run, and by one whose release has changed them. The marts' assets are updated
+    # by this task and none before it: then each is tested, and they agree.
     test_kpis_reconcile = DbtBuildLocalOperator(
         task_id="test_kpis_reconcile",
         project_dir=SETTINGS.dbt_project_dir,
@@ -183,7 +186,8 @@ with DAG(
         env=DBT_ENVIRONMENT,
         install_deps=False,
         emit_datasets=False,
-        callback=raise_what_dbt_found,
+        outlets=[Asset(table.name) for table in KPI_TABLES],
+        callback=AFTER_DBT,
         execution_timeout=timedelta(hours=1),
     )
 
@@ -223,6 +227,12 @@ with DAG(
         emit_datasets=False,
     )
 
+    publish_kpi_report = PythonOperator(
+        task_id="publish_kpi_report",
+        python_callable=tasks.publish_kpi_report,
+        op_kwargs={"bucket": SETTINGS.bucket, "profiles": str(DBT_PROFILES), "target": SETTINGS.dbt_target},
+    )
+
     for table in KPI_TABLES:
         trigger_kpi_job = GlueJobOperator(
             task_id=f"trigger_spark_{table.name}_job_task",
@@ -256,11 +266,11 @@ with DAG(
                 exclude=["tag:reconciliation"],
                 emit_datasets=False,
             ),
-            operator_args={"callback": raise_what_dbt_found, "execution_timeout": timedelta(hours=1)},
+            operator_args={"callback": AFTER_DBT, "execution_timeout": timedelta(hours=1)},
         )
         wait_for_curation >> trigger_kpi_job >> wait_for_kpi_job >> write_kpis >> test_kpis_reconcile
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]
     trigger_curation >> wait_for_curation
     [end_dag, test_kpis_reconcile] >> check_source_freshness
-    test_kpis_reconcile >> move_files >> publish_dbt_docs
+    test_kpis_reconcile >> move_files >> [publish_dbt_docs, publish_kpi_report]

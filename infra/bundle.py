@@ -73,6 +73,7 @@ def build_dags(folder: Path) -> None:
         REPOSITORY / "dags": "",
         REPOSITORY / "contract": "contract",
         REPOSITORY / "expectations": "expectations",
+        REPOSITORY / "report": "report",
         REPOSITORY / "dbt_project": "dbt/dbt_project",
     }.items():
         caches = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "*~")

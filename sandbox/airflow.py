@@ -27,11 +27,13 @@ TRIES_ON_LOCKED_DATABASE = 5
 DATABASE_SECONDS = 240
 GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
 
-# What the DAG publishes, as an entry in the menu of Airflow's UI.
-DBT_DOCS = {
-    "name": "dbt docs",
-    "dir": f"s3://{BUCKET}/{layout.DBT_DOCS}",
-    "index": PurePosixPath(layout.DBT_DOCS_PAGE).name,
+# What the DAG publishes, as entries in the menu of Airflow's UI.
+PUBLISHED = {
+    name: {"name": title, "dir": f"s3://{BUCKET}/{PurePosixPath(page).parent}", "index": PurePosixPath(page).name}
+    for name, title, page in (
+        ("music_streams", "dbt docs", layout.DBT_DOCS_PAGE),
+        ("kpi_report", "KPI report", layout.KPI_REPORT_PAGE),
+    )
 }
 
 API_SERVER = "airflow-api-server"
@@ -72,6 +74,9 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # then a task whose process was killed is tried again
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # how long an ended task may keep its slot
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [bundle("dags-folder"), bundle("yours", path=str(home.dags))]
+        ),
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
@@ -81,12 +86,18 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "COSMOS__ENABLE_TELEMETRY": False,
         "COSMOS__CACHE_DIR": folder / "cosmos",
         "COSMOS__ENABLE_DAG_VERSIONING": False,
-        "COSMOS__DBT_DOCS_PROJECTS": json.dumps({"music_streams": DBT_DOCS}),
+        "COSMOS__DBT_DOCS_PROJECTS": json.dumps(PUBLISHED),
     }
     return {
         "AIRFLOW_HOME": str(folder),
         **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
     }
+
+
+def bundle(name: str, **arguments: str) -> dict[str, Any]:
+    """A folder of DAGs, as Airflow's setting describes it; without a path it is CORE__DAGS_FOLDER."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": classpath, "kwargs": arguments}
 
 
 # Airflow imports it in each of its processes. The scheduler's workers are forked from it, and each task from a worker:

@@ -30,6 +30,7 @@ PAGES_ARE_PUBLIC = {
     "Resource": [
         f"arn:aws:s3:::{BUCKET}/{layout.BatchFolder('*').validation}/*",
         f"arn:aws:s3:::{BUCKET}/{layout.DBT_DOCS_PAGE}",
+        f"arn:aws:s3:::{BUCKET}/{layout.KPI_REPORT_PAGE}",
     ],
 }
 

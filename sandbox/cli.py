@@ -12,7 +12,7 @@ from music_streams.removal import NotRemovedError, remove_landed_file
 from redshift_connector.error import Error
 
 from contract.bucket import Bucket, RefusedError
-from sandbox import airflow, docs_site, environment, events, pipeline_run, quarantine, warehouse
+from sandbox import airflow, docs_site, environment, events, kpi_report, pipeline_run, quarantine, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
 from sandbox.settings import BUCKET
@@ -117,6 +117,13 @@ def open_airflow(sandbox: Sandbox) -> int:
     return 0
 
 
+def report(sandbox: Sandbox) -> int:
+    """Open the page of charts, or print its address where there is no browser."""
+    sandbox.start({Part.AWS})
+    kpi_report.show(sandbox)
+    return 0
+
+
 def docs(sandbox: Sandbox) -> int:
     """Generate the dbt docs and serve them until Ctrl-C."""
     sandbox.start({Part.REDSHIFT})
@@ -154,6 +161,7 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "events": query_events,
     "env": env,
     "airflow": open_airflow,
+    "report": report,
     "docs": docs,
     "start": start,
     "stop": stop,

@@ -98,6 +98,11 @@ class Home:
         return self.folder("airflow")
 
     @property
+    def dags(self) -> Path:
+        """DAGs of the user's own, which Airflow runs beside the pipeline's."""
+        return self.folder("dags")
+
+    @property
     def dbt(self) -> Path:
         """The profile and the prebuilt manifest."""
         return self.folder("dbt")

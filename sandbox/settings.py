@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from contract import layout
 from infra.deployment import Stage
 from sandbox.home import REPOSITORY, Home
 
@@ -148,6 +149,7 @@ def client_variables(home: Home, ports: Ports) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "MUSIC_STREAMS_BUCKET": BUCKET,
+        "MUSIC_STREAMS_REPORT_URL": f"{ports.aws_endpoint}/{BUCKET}/{layout.KPI_REPORT_PAGE}",
         "REDSHIFT_HOST": HOST,
         "REDSHIFT_PORT": str(ports.redshift),
         "REDSHIFT_DATABASE": DATABASE,

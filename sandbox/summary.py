@@ -48,6 +48,7 @@ STEPS = (
     ("check how old the KPIs are (dbt)", ("check_source_freshness",)),
     ("archive", ("move_files",)),
     ("publish the docs (dbt)", ("publish_dbt_docs",)),
+    ("publish the page of charts", ("publish_kpi_report",)),
 )
 
 
@@ -310,9 +311,10 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
         "logs of tasks": str(task_logs(sandbox.home) / f"dag_id={DAG_ID}" / f"run_id={run.run_id}"),
         "logs of Glue runs": str(sandbox.home.aws / "glue-runs"),
     }
-    if any(True for _ in Bucket(BUCKET, s3).objects(layout.DBT_DOCS_PAGE)):
-        places["dbt docs"] = f"{ports.aws_endpoint}/{BUCKET}/{layout.DBT_DOCS_PAGE}"
-        # There are tables: a run was whole once.
+    for name, page in {"dbt docs": layout.DBT_DOCS_PAGE, "page of charts": layout.KPI_REPORT_PAGE}.items():
+        if any(True for _ in Bucket(BUCKET, s3).objects(page)):
+            places[name] = f"{ports.aws_endpoint}/{BUCKET}/{page}"
+    if "dbt docs" in places:  # there are tables: a run was whole once
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     places["the sandbox"] = footprint(*sandbox.processes.footprint(), minutes_until_stop())
     for name, place in places.items():

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
 
+from croniter import croniter
+
+# On MWAA the environment's configuration option `music_streams.schedule`.
+SCHEDULE = "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
+PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -19,6 +24,7 @@ class Settings:
 
     Attributes:
         bucket: the lake.
+        schedule: of the DAG: a cron expression or one of Airflow's presets; None for runs that somebody triggers.
         dbt_executable: on MWAA dbt has a virtual environment of its own.
         dbt_project_dir: holds `dbt_project.yml`.
         dbt_manifest: made by `dbt parse` before the DAG is deployed, so that parsing the DAG runs no dbt.
@@ -31,6 +37,7 @@ class Settings:
     """
 
     bucket: str
+    schedule: str | None
     dbt_executable: str
     dbt_project_dir: Path
     dbt_manifest: Path
@@ -55,6 +62,7 @@ class Settings:
         project = Path(environment.get("MUSIC_STREAMS_DBT_PROJECT_DIR") or REPOSITORY)
         return cls(
             bucket=bucket,
+            schedule=_schedule(environment),
             dbt_executable=environment.get("MUSIC_STREAMS_DBT_EXECUTABLE") or "dbt",
             dbt_project_dir=project,
             dbt_manifest=Path(environment.get("MUSIC_STREAMS_DBT_MANIFEST") or project / "target" / "manifest.json"),
@@ -65,6 +73,16 @@ class Settings:
             stage=environment.get("MUSIC_STREAMS_STAGE", ""),
             alert_topic_arn=environment.get("MUSIC_STREAMS_ALERT_TOPIC_ARN", ""),
         )
+
+
+def _schedule(environment: Mapping[str, str]) -> str | None:
+    schedule = environment.get(SCHEDULE) or "@daily"
+    if schedule == "none":
+        return None
+    if schedule not in PRESETS and not croniter.is_valid(schedule):
+        msg = f"{SCHEDULE} is {schedule!r}: set it to a cron expression, {', '.join(PRESETS)} or none"
+        raise SettingError(msg)
+    return schedule
 
 
 def _seconds(environment: Mapping[str, str], name: str, *, default: str) -> float:

@@ -1,6 +1,7 @@
 """The callables of the DAG's Python tasks: other modules do the work, this one turns errors into Airflow's."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -68,3 +69,10 @@ def move_files(bucket: str, batch_id: str, run_id: str) -> dict[str, Any]:
         raise AirflowFailException(str(error)) from error
     write_run_record(lake, batch_id, run_id)
     return moved
+
+
+def publish_kpi_report(bucket: str, profiles: str, target: str) -> None:
+    """Publish the page of charts, of the warehouse as it now stands."""
+    from music_streams.kpi_report import publish  # noqa: PLC0415 - imports Altair
+
+    publish(Bucket(bucket), Path(profiles), target)

@@ -148,6 +148,28 @@ class RunningSandbox:
         """The batch that a DAG run takes in."""
         return batch_id(datetime.fromisoformat(self.sandbox.airflow.run(run_id)["run_after"]), run_id)
 
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Wait until Airflow has found a DAG of the user's own, and let it run."""
+
+        def found() -> bool:
+            return bool(self.sandbox.airflow.call("GET", "/api/v2/dags", params={"dag_id_pattern": dag_id})["dags"])
+
+        wait_for(f"Airflow to find the DAG {dag_id}", found)
+        self.pause(dag_id, is_paused=False)
+
+    def pause(self, dag_id: str, *, is_paused: bool = True) -> None:
+        """Keep the scheduler from running a DAG of the user's own, or let it."""
+        self.sandbox.airflow.call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": is_paused})
+
+    def ended_runs_of(self, dag_id: str, *, number: int) -> list[dict[str, Any]]:
+        """The runs of a DAG of the user's own, once so many have ended."""
+
+        def ended() -> list[dict[str, Any]]:
+            runs = self.sandbox.airflow.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
+            return [run for run in runs if run["state"] in {"success", "failed"}][number - 1 :] and runs
+
+        return wait_for(f"{number} runs of {dag_id}", ended)
+
     def task(self, run_id: str, task_id: str) -> Mapping[str, Any]:
         """A task as Airflow's API describes it: `state`, `try_number`, `start_date`, `end_date`, …"""
         path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}"

@@ -1,23 +1,34 @@
 """The whole pipeline on the whole sandbox: files land, the scheduler runs the DAG, and the tables are exact."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from contract import layout
 from contract.bucket import Bucket
 from sandbox import events
+from sandbox.home import REPOSITORY
 from tests.integration.conftest import DagRunResult, RunningSandbox
 from tests.integration.exact_tables import assert_exact, sample_day, streams
 from tests.integration.secrets_search import assert_no_secret_is_kept
 from tests.oracle import Expected
+from tests.unit.report.made_up import Page
 
 
 def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.empty()
     files = sample_day(tmp_path, 0)
     sandbox.land(files)
-    run = sandbox.run()
-    assert run.state == "success", run.errors
+    with a_dag_that_waits_for_the_tables(sandbox) as waiting:
+        run_id = sandbox.trigger()
+        sandbox.wait_for_dag(waiting)
+        run = sandbox.end_of(run_id)
+        assert run.state == "success", run.errors
+        (followed,) = sandbox.ended_runs_of(waiting, number=1)
+        assert followed["state"] == "success"
+        assert followed["run_type"] == "asset_triggered"
     expected = assert_exact(sandbox, files)
     assert len(expected.accepted_by_date) > 1
     assert expected.duplicates > 0
@@ -30,6 +41,8 @@ def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox,
     assert {Path(key).name for key in sandbox.keys(f"user-streams-archived/{run.batch_id}/")} == {
         Path(name).name for name in streams(files)
     }
+    assert_the_report_shows_the_tables(sandbox)
+    assert_catalogues_find_what_dbt_did(sandbox, run.batch_id)
     assert_no_secret_is_kept(sandbox.sandbox.home, run.batch_id)
 
 
@@ -55,3 +68,51 @@ def assert_recorded(sandbox: RunningSandbox, run: DagRunResult, expected: Expect
     assert record["rejected"] == dict(expected.rejected)
     assert record["events_by_date"] == {day.isoformat(): n for day, n in expected.accepted_by_date.items()}
     assert (record["refused_files"], record["left_lying"], record["late_events"]) == ([], [], 0)
+
+
+def assert_catalogues_find_what_dbt_did(sandbox: RunningSandbox, batch_id: str) -> None:
+    """The artifacts of dbt lie beside the docs and among those of the run, with the results of all its commands."""
+    lake = Bucket(sandbox.bucket, sandbox.s3)
+    for name in ("manifest.json", "catalog.json", "run_results.json"):
+        assert lake.read_json(f"{layout.DBT_DOCS}/{name}") == lake.read_json(f"{layout.DBT_RUNS}/{batch_id}/{name}")
+    manifest, results = (lake.read_json(f"{layout.DBT_DOCS}/{name}.json") or {} for name in ("manifest", "run_results"))
+    reported = {result["unique_id"] for result in results["results"]}
+    assert reported == {name for name, node in manifest["nodes"].items() if node["resource_type"] in ("model", "test")}
+
+
+@contextmanager
+def a_dag_that_waits_for_the_tables(sandbox: RunningSandbox) -> Iterator[str]:
+    """The DAG of docs/kpis.md stands beside the pipeline's; gives its id."""
+    (source,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "kpis.md").read_text(), re.DOTALL)
+    file = sandbox.sandbox.home.dags / "after_new_kpis.py"
+    file.write_text(source)
+    try:
+        yield file.stem
+    finally:
+        file.unlink()
+        sandbox.pause(file.stem)
+
+
+def assert_the_report_shows_the_tables(sandbox: RunningSandbox) -> None:
+    """The published page holds the warehouse's figures, each as it stands in the KPI tables."""
+    answer = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=layout.KPI_REPORT_PAGE)
+    assert answer["ContentType"] == "text/html; charset=utf-8"
+    page = Page(answer["Body"].read().decode())
+
+    genres = sandbox.query("select listen_date, track_genre, listen_count, unique_listeners from genre_level_kpis")
+    assert {tuple(row.values()) for row in page.rows("genres")} == {
+        (str(row["listen_date"]), row["track_genre"], row["listen_count"], row["unique_listeners"]) for row in genres
+    }
+    hours = sandbox.query(
+        "select listen_date, listen_hour, listen_count, unique_listeners, diversity_index, top_artist,"
+        " most_engaged_age_group from hourly_kpis"
+    )
+    assert {tuple(row.values()) for row in page.rows("hours")} == {
+        (str(row["listen_date"]), *list(row.values())[1:4], round(row["diversity_index"], 4), *list(row.values())[5:])
+        for row in hours
+    }
+    (of_day,) = sandbox.query(
+        "select sum(listen_count)::bigint as plays from hourly_kpis"
+        " where listen_date = (select max(listen_date) from hourly_kpis)"
+    )
+    assert page.texts["plays-of-the-day"] == f"{of_day['plays']:,}"

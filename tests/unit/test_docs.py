@@ -61,7 +61,7 @@ def test_the_lake_page_names_every_prefix() -> None:
         layout.QUARANTINED_ROWS,
         layout.QUARANTINED_FILES,
         layout.OUTPUT,
-        layout.ARCHIVE,
+        *(layout.ARCHIVE, layout.DBT_DOCS_PAGE, layout.DBT_RUNS, layout.KPI_REPORT_PAGE),
     ]
     assert [key for key in keys if f"`{key.removeprefix(layout.ROOT + '/')}" not in page] == []
 

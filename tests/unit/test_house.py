@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "expectations": {"contract"},
     "glue_jobs": {"contract"},
     "infra": {"contract"},
-    "dags": {"contract", "expectations"},
+    "report": {"contract"},
+    "dags": {"contract", "expectations", "report"},
     "sandbox": {"contract", "dags", "infra"},
     "benchmarks": {"contract", "dags", "glue_jobs", "infra", "sandbox", "tests"},
 }

@@ -1,15 +1,32 @@
-"""The published dbt docs are those of the last run that could finish them."""
+"""The published dbt docs and artifacts are those of the last run that could finish them."""
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+from airflow.sdk import Context
 from cosmos import ProfileConfig
-from music_streams.dbt import PublishDbtDocs
+from music_streams.batches import batch_id
+from music_streams.dbt import PublishDbtDocs, keep_run_results
 
-from contract.layout import DBT_DOCS_PAGE
+from contract.layout import DBT_DOCS, DBT_DOCS_PAGE, DBT_RUNS
 from tests.integration.dags.conftest import Lake
 from tests.unit.dags.conftest import REPOSITORY
+
+RUN_AFTER, RUN_ID = datetime(2024, 6, 26, tzinfo=UTC), "manual__1"
+FOLDER = f"{DBT_RUNS}/{batch_id(RUN_AFTER, RUN_ID)}"
+
+
+def context(task_id: str = "publish_dbt_docs") -> Context:
+    """What Airflow tells a callback of its run."""
+    run, task = SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID), SimpleNamespace(task_id=task_id)
+    return cast("Context", {"dag_run": run, "ti": task})
+
+
+RUN = context()
 
 
 def publish(lake: Lake, project: Path, page: str, errors: list[str] | None) -> None:
@@ -17,25 +34,62 @@ def publish(lake: Lake, project: Path, page: str, errors: list[str] | None) -> N
     (project / "target").mkdir(exist_ok=True)
     (project / "target" / "static_index.html").write_text(page)
     (project / "target" / "catalog.json").write_text(json.dumps({"nodes": {}, "errors": errors}))
-    callback_of(lake)(str(project))
+    (project / "target" / "manifest.json").write_text(json.dumps({"page": page}))
+    callback_of(lake)(str(project), context=RUN)
 
 
-def callback_of(lake: Lake) -> Callable[[str], None]:
+def callback_of(lake: Lake) -> Callable[..., None]:
     profile = ProfileConfig(
         profile_name="music_streams", target_name="prod", profiles_yml_filepath=REPOSITORY / "profiles.yml.example"
     )
     task = PublishDbtDocs(task_id="docs", project_dir=REPOSITORY, profile_config=profile, bucket_name=lake.bucket)
-    callback: Callable[[str], None] = task.callback
+    callback: Callable[..., None] = task.callback
     return callback
 
 
 def test_a_page_is_replaced_only_by_one_that_dbt_could_finish(lake: Lake, tmp_path: Path) -> None:
     publish(lake, tmp_path, "first", errors=None)
     assert lake.get(DBT_DOCS_PAGE) == b"first"
+    assert lake.record(f"{DBT_DOCS}/manifest.json") == {"page": "first"}
 
     publish(lake, tmp_path, "half", errors=["the warehouse went away"])
-    callback_of(lake)(str(tmp_path / "where dbt left nothing"))
+    callback_of(lake)(str(tmp_path / "where dbt left nothing"), context=RUN)
     assert lake.get(DBT_DOCS_PAGE) == b"first"
 
     publish(lake, tmp_path, "second", errors=None)
     assert lake.get(DBT_DOCS_PAGE) == b"second"
+
+
+def ran(lake: Lake, project: Path, task_id: str, minute: int, *results: str) -> None:
+    """What Cosmos does when dbt has left these results of a task."""
+    (project / "target").mkdir(exist_ok=True)
+    content = {
+        "metadata": {"generated_at": f"2024-06-26T00:{minute:02}:00Z", "env": {}},
+        "results": [{"unique_id": result, "status": "pass"} for result in results],
+        "elapsed_time": 1.5,
+        "args": {"which": "build"},
+    }
+    (project / "target" / "run_results.json").write_text(json.dumps(content))
+    keep_run_results(lake.bucket, str(project), context(task_id))
+
+
+def test_the_results_of_all_tasks_of_a_run_are_published_as_one_for_the_run_and_as_the_latest(
+    lake: Lake, tmp_path: Path
+) -> None:
+    ran(lake, tmp_path, "test_kpis_reconcile", 9, "test.c")
+    ran(lake, tmp_path, "write.mart_build", 5, "model.a", "test.of_a_first_try")
+    ran(lake, tmp_path, "write.mart_build", 7, "model.a", "test.b")
+    keep_run_results(lake.bucket, str(tmp_path / "where dbt left nothing"), context("broken"))
+    publish(lake, tmp_path, "page", errors=None)
+
+    latest = lake.record(f"{DBT_DOCS}/run_results.json")
+    assert [result["unique_id"] for result in latest["results"]] == ["model.a", "test.b", "test.c"]
+    assert (latest["elapsed_time"], latest["metadata"]["generated_at"]) == (3.0, "2024-06-26T00:09:00Z")
+    assert latest["args"] == {"which": "build"}
+    for name in ("run_results.json", "manifest.json", "catalog.json"):
+        assert lake.record(f"{FOLDER}/{name}") == lake.record(f"{DBT_DOCS}/{name}")
+
+
+def test_a_page_of_a_run_without_results_leaves_the_last_ones(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path, "page", errors=None)
+    assert lake.keys(f"{DBT_DOCS}/run_results.json") == []

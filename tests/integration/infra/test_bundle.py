@@ -55,6 +55,7 @@ def test_the_folder_is_laid_out_as_mwaa_wants_it(dags: Path) -> None:
         "dbt",
         "contract",
         "expectations",
+        "report",
         "music_streams",
     }
     assert {str(path.relative_to(dags)) for path in (dags / "dbt").iterdir() if path.is_file()} == {
@@ -66,12 +67,15 @@ def test_the_folder_is_laid_out_as_mwaa_wants_it(dags: Path) -> None:
 
 def test_it_holds_all_sources_and_nothing_but_sources(dags: Path) -> None:
     found = set(content(dags))
-    sources = {name.removeprefix("dags/") for name in tracked("dags", "contract", "expectations")}
+    sources = {name.removeprefix("dags/") for name in tracked("dags", "contract", "expectations", "report")}
     sources |= {f"dbt/{name}" for name in tracked("dbt_project", "dbt_project.yml")}
     assert sources <= found
     others = {".airflowignore", "dbt/profiles.yml", "dbt/target/manifest.json"}
     # What is not tracked yet is a source all the same; a cache or a copy that an editor keeps is none.
-    assert {Path(name).suffix for name in found - others} == {".py", ".j2", ".sql", ".yml", ".md"}
+    assert {Path(name).suffix for name in found - others} == {
+        *(".css", ".html", ".j2", ".js"),
+        *(".md", ".py", ".sql", ".yml"),
+    }
     assert not [name for name in found - others if Path(name).name.startswith(".")]
 
 

@@ -152,7 +152,8 @@ def test_a_whole_run_on_mwaas_python_gives_exact_tables(
     # Tasks are forks of the scheduler, and have compiled what they imported.
     scheduler = sandbox.sandbox.processes.running()[airflow.SCHEDULER]
     assert scheduler.cmdline()[0] == str(container.programs / "python")
-    for package in ("music_streams", "expectations"):
+    assert layout.KPI_REPORT_PAGE.removeprefix(f"{layout.ROOT}/") in sandbox.keys("report/")
+    for package in ("music_streams", "expectations", "report"):
         compiled = [file.name for file in (container.dags / package / "__pycache__").iterdir()]
         assert compiled
         assert all(name.endswith(".cpython-312.pyc") for name in compiled)

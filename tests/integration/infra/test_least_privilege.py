@@ -173,6 +173,12 @@ CALLS: list[tuple[str, str, Callable[[], Any]]] = [
         lambda: boto3.client("glue").start_job_run(JobName="hourly-kpis", Arguments={"--none": "none"}),
     ),
     ("RunGlueJobs", "glue:GetJobRun", lambda: boto3.client("glue").get_job_run(JobName="hourly-kpis", RunId="none")),
+    (
+        "PublishAndShowTheKpiReport",
+        "s3:PutObject",
+        lambda: Bucket(BUCKET, s3_client()).write(layout.KPI_REPORT_PAGE, b"<html>"),
+    ),
+    ("PublishAndShowTheKpiReport", "s3:GetObject", lambda: Bucket(BUCKET, s3_client()).read(layout.KPI_REPORT_PAGE)),
     ("PublishFailures", "sns:Publish", lambda: boto3.client("sns").publish(TopicArn=TOPIC, Message="failed")),
     (
         "WriteMetrics",

@@ -31,15 +31,20 @@ STREAMS = b"""user_id,track_id,listen_time
 2,t2,2024-06-25 11:00:00
 2,,2024-06-25 12:00:00
 """
-DOCS_IN_AIRFLOW = "/cosmos/music_streams/dbt_docs_index.html"
+# What is in the menu of Airflow's UI, and a word of each page.
+IN_AIRFLOW = {"music_streams": "ng-app", "kpi_report": "How listening develops"}
 PLAYS = "select cast(listen_date as varchar) as day, sum(listen_count) as plays from {} group by 1 order by 1"
 
 
 def make_run(sandbox: RunningSandbox, **arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {VARIABLE: str(sandbox.sandbox.home.path)}
+    return make(sandbox, "run", **arguments)
+
+
+def make(sandbox: RunningSandbox, command: str, **arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {VARIABLE: str(sandbox.sandbox.home.path), "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     words = [f"{name}={value}" for name, value in arguments.items()]
     return subprocess.run(
-        ["make", "-s", "-C", str(REPOSITORY), "run", *words],
+        ["make", "-s", "-C", str(REPOSITORY), command, *words],
         env=environment,
         cwd="/",
         capture_output=True,
@@ -92,10 +97,13 @@ def test_a_run_of_the_users_data_tells_what_became_of_it(sandbox: RunningSandbox
         assert fact in told
     assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
     places = dict(re.findall(r"^  (\w[\w ]*\w)  +(http\S+)", result.stdout, re.MULTILINE))
-    assert set(places) == {"validation pages", "dbt docs", "Airflow"}
+    assert set(places) == {"validation pages", "dbt docs", "page of charts", "Airflow"}
     for link in places.values():
         requests.get(link, timeout=30).raise_for_status()
-    assert "ng-app" in requests.get(f"{sandbox.sandbox.ports.airflow_url}{DOCS_IN_AIRFLOW}", timeout=30).text
+    for name, word in IN_AIRFLOW.items():
+        page = f"{sandbox.sandbox.ports.airflow_url}/cosmos/{name}/dbt_docs_index.html"
+        assert word in requests.get(page, timeout=30).text
+    assert make(sandbox, "report").stdout == f"The page of charts is at {places['page of charts']}\n"
     (archived,) = sandbox.keys("user-streams-archived/")
     event_file = f"{sandbox.sandbox.ports.aws_endpoint}/{sandbox.bucket}/{layout.ROOT}/{archived}"
     assert requests.get(event_file, timeout=30).status_code == HTTPStatus.FORBIDDEN

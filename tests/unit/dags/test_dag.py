@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from music_streams.alerts import keep_error, put_metrics, send_message
-from music_streams.dbt import raise_what_dbt_found
+from music_streams.dbt import keep_run_results, raise_what_dbt_found
 from music_streams.freshness import publish_freshness
 
 from contract.jobs import CURATION_JOB
@@ -21,7 +21,10 @@ from tests.unit.dags.conftest import DAG_ID, REPOSITORY
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-HEAVY = {"dbt", "expectations", "great_expectations", "pandas", "pyspark", "sandbox", "glue_jobs"}
+HEAVY = {
+    *("altair", "dbt", "expectations", "glue_jobs", "great_expectations", "pandas", "pyspark", "redshift_connector"),
+    *("report", "sandbox", "vl_convert"),
+}
 CURATION = ["trigger_spark_curate_user_streams_job_task", "wait_for_spark_curate_user_streams_job_completion_task"]
 
 # The tasks of each KPI table: those that trigger its Glue job and wait for it, and the group that loads it.
@@ -82,6 +85,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
         "check_source_freshness",
         "move_files",
         "publish_dbt_docs",
+        "publish_kpi_report",
     }
     assert set(dag.task_group.children) - outside_groups == set(GROUP.values())
     assert upstream_of(dag, "validate_datasets") == set()
@@ -93,7 +97,7 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
         assert upstream_of(dag, TRIGGER[table]) == {CURATION[1]}
         assert upstream_of(dag, WAIT[table]) == {TRIGGER[table]}
     assert upstream_of(dag, "move_files") == {"test_kpis_reconcile"}
-    assert upstream_of(dag, "publish_dbt_docs") == {"move_files"}
+    assert upstream_of(dag, "publish_dbt_docs") == upstream_of(dag, "publish_kpi_report") == {"move_files"}
     assert upstream_of(dag, "check_source_freshness") == {"end_dag", "test_kpis_reconcile"}
 
 
@@ -128,7 +132,9 @@ def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
         }
         assert not task.vars
         assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
-        assert task.callback is raise_what_dbt_found
+        keeps, raises = task.callback
+        assert (keeps.func, keeps.args) == (keep_run_results, ("music-lake",))
+        assert raises is raise_what_dbt_found, "last: what it raises ends the task"
 
 
 def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
@@ -168,6 +174,11 @@ def test_the_freshness_of_the_sources_is_published_with_the_docs(dag: "DAG") -> 
     assert (task.callback, task.callback_args) == (publish_freshness, {"bucket": "music-lake"})
     assert task.env == dag.get_task("test_kpis_reconcile").env
     assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
+
+
+def test_the_marts_assets_are_updated_once_all_marts_are_tested_and_agree_and_not_before(dag: "DAG") -> None:
+    updated = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets}
+    assert updated == {"test_kpis_reconcile": [table.name for table in KPI_TABLES]}
 
 
 def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:

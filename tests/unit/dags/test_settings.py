@@ -1,12 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
-from music_streams.settings import REPOSITORY, SettingError, Settings
+from music_streams.settings import REPOSITORY, SCHEDULE, SettingError, Settings
 
 
 def test_only_the_bucket_has_to_be_set() -> None:
     assert Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake"}) == Settings(
         bucket="lake",
+        schedule="@daily",
         dbt_executable="dbt",
         dbt_project_dir=REPOSITORY,
         dbt_manifest=REPOSITORY / "target" / "manifest.json",
@@ -24,6 +26,7 @@ def test_every_setting_can_be_set() -> None:
     assert Settings.from_environment(
         {
             "MUSIC_STREAMS_BUCKET": "lake",
+            "AIRFLOW__MUSIC_STREAMS__SCHEDULE": "30 5 * * *",
             "MUSIC_STREAMS_DBT_EXECUTABLE": "/opt/dbt/bin/dbt",
             "MUSIC_STREAMS_DBT_PROJECT_DIR": "/opt/project",
             "MUSIC_STREAMS_DBT_MANIFEST": "/opt/manifest.json",
@@ -36,6 +39,7 @@ def test_every_setting_can_be_set() -> None:
         }
     ) == Settings(
         bucket="lake",
+        schedule="30 5 * * *",
         dbt_executable="/opt/dbt/bin/dbt",
         dbt_project_dir=Path("/opt/project"),
         dbt_manifest=Path("/opt/manifest.json"),
@@ -59,3 +63,15 @@ def test_without_a_bucket_the_error_says_what_to_set(bucket: dict[str, str]) -> 
 def test_an_interval_is_a_number_of_seconds(name: str, seconds: str) -> None:
     with pytest.raises(SettingError, match=f"{name} is '{seconds}'"):
         Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", name: seconds})
+
+
+def test_none_is_a_schedule_of_runs_that_somebody_triggers() -> None:
+    assert Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: "none"}).schedule is None
+
+
+@pytest.mark.parametrize("schedule", ["dayly", "@never", "5 30 * *", "every morning at five o'clock"])
+def test_a_schedule_that_airflow_would_not_take_is_named(schedule: str) -> None:
+    with pytest.raises(
+        SettingError, match=f"{SCHEDULE} is [\"']{re.escape(schedule)}[\"']: set it to a cron expression"
+    ):
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: schedule})

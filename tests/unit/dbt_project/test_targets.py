@@ -11,11 +11,13 @@ from dbt.adapters.redshift.connections import RedshiftCredentials, get_connectio
 from dbt.exceptions import DbtProfileError
 from dbt_common.exceptions import DbtRuntimeError
 from jinja2 import Environment
+from music_streams.settings import SettingError
+from music_streams.warehouse import Warehouse
 from redshift_connector.error import InterfaceError
 from redshift_connector.iam_helper import IamHelper
 from redshift_connector.redshift_property import RedshiftProperty
 
-from tests.dbt_profile import profile
+from tests.dbt_profile import PROFILES, profile
 from tests.unit.dbt_project.conftest import OURS, ROOT, Dbt
 
 SERVERLESS = "kpis.123456789012.eu-west-1.redshift-serverless.amazonaws.com"
@@ -106,6 +108,36 @@ def test_redshifts_own_name_of_a_serverless_host_holds_the_workgroup(
     with pytest.raises(InterfaceError):
         connect()
     assert [(of.serverless_work_group, of.is_cname) for of in asked] == [("kpis", False)]
+
+
+@pytest.mark.parametrize("target", NEEDED)
+def test_the_dag_logs_in_as_dbt_does(target: str, environment: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    environment.setattr(redshift_connector, "connect", lambda **options: asked.update(options) or redshift_connector)
+    get_connection_method(credentials(target, environment))()
+
+    ours = Warehouse(PROFILES, target, NEEDED[target]).login
+
+    assert asked.items() >= ours.items()
+    assert not any(asked[name] for name in asked.keys() - ours.keys()), (
+        "what dbt says besides is redshift_connector's own"
+    )
+
+
+@pytest.mark.parametrize(("target", "prefix"), [("prod", ""), ("sandbox", "dev_anna"), ("dev_password", "ci_7")])
+def test_the_dag_reads_the_schema_that_the_project_names(
+    target: str, prefix: str, environment: pytest.MonkeyPatch
+) -> None:
+    variables = NEEDED[target] | ({"MUSIC_STREAMS_SCHEMA_PREFIX": prefix} if prefix else {})
+    named = schema(target, prefix or "reporting", "reporting", exported=prefix)
+    assert Warehouse(PROFILES, target, variables).reporting == named
+
+
+def test_the_dag_names_the_variable_or_the_target_that_is_missing() -> None:
+    with pytest.raises(SettingError, match="REDSHIFT_DATABASE is not set"):
+        Warehouse(PROFILES, "prod", {"REDSHIFT_HOST": SERVERLESS, "AWS_REGION": "eu-west-1"})
+    with pytest.raises(SettingError, match="has no target 'dev': set DBT_TARGET to one of sandbox, prod"):
+        Warehouse(PROFILES, "dev", {})
 
 
 def test_every_target_is_tested() -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pyarrow as pa
 import pytest
 from music_streams.alerts import Outcome, metrics_of
+from music_streams.settings import SCHEDULE, Settings
 
 from contract import layout
 from contract.jobs import CURATION_JOB
@@ -17,6 +18,8 @@ from contract.rejections import latest_listen_time
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
 from sandbox import events
+from sandbox.airflow import PUBLISHED
+from sandbox.settings import BUCKET as BUCKET_OF_THE_SANDBOX
 from tests.unit.infra.cloudformation import Statement, listed, resources, statements, template, text
 
 DEPLOY_TIME_FACTS = {"Stage", "GlueRelease", "RequirementsVersion", "StartupScriptVersion"}
@@ -57,6 +60,7 @@ REACH = {
     ("airflow", "Archive"): {f"{layout.ARCHIVE}/*"},
     ("airflow", "ReadKpiManifests"): {table.copy_manifest("*").replace("batch_id=*", "*") for table in KPI_TABLES},
     ("airflow", "PublishAndShowTheDbtDocs"): {f"{layout.DBT_DOCS}/*"},
+    ("airflow", "PublishAndShowTheKpiReport"): {layout.KPI_REPORT_PAGE},
 }
 
 
@@ -306,10 +310,23 @@ def test_airflow_looks_up_connections_where_its_role_may_read() -> None:
     assert (secrets["variables_prefix"], secrets["config_prefix"]) == (None, None)
 
 
-def test_airflow_shows_the_dbt_docs_that_the_dag_publishes() -> None:
+def test_airflow_shows_what_the_dag_publishes_under_the_names_that_it_has_in_the_sandbox() -> None:
     options = template("airflow")["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
-    docs = json.loads(text(options["cosmos.dbt_docs_projects"]))["music_streams"]
-    assert f"{docs['dir']}/{docs['index']}" == f"s3://${{BucketName}}/{layout.DBT_DOCS_PAGE}"
+    shown = json.loads(text(options["cosmos.dbt_docs_projects"]).replace("${BucketName}", BUCKET_OF_THE_SANDBOX))
+    assert shown == PUBLISHED
+    assert {f"{page['dir']}/{page['index']}" for page in shown.values()} == {
+        f"s3://{BUCKET_OF_THE_SANDBOX}/{page}" for page in (layout.DBT_DOCS_PAGE, layout.KPI_REPORT_PAGE)
+    }
+
+
+def test_the_dags_schedule_is_a_parameter_that_takes_what_the_dag_takes() -> None:
+    airflow = template("airflow")
+    options = airflow["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
+    assert options["music_streams.schedule"] == {"Ref": "Schedule"}
+    assert SCHEDULE == "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
+    for schedule in ("@daily", "none", "30 5 * * 1-5", airflow["Parameters"]["Schedule"]["Default"]):
+        assert re.match(airflow["Parameters"]["Schedule"]["AllowedPattern"], schedule)
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: schedule})
 
 
 def test_airflow_finds_its_code_where_it_is_uploaded() -> None:

@@ -1,0 +1,91 @@
+"""Questions to the warehouse from the DAG itself, by the login that dbt has: a target of its profile."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import redshift_connector
+import yaml
+from redshift_connector.core import Connection
+
+from music_streams.settings import SettingError
+
+PROFILE = "music_streams"
+PRODUCTION = "prod"
+CONNECT_SECONDS = 60
+
+
+class Warehouse:
+    """The warehouse of a target of dbt's profile."""
+
+    def __init__(self, profiles: Path, target: str, environment: Mapping[str, str] = os.environ) -> None:
+        """Read the target; nothing is asked of the warehouse yet.
+
+        Raises:
+            SettingError: profiles.yml has no such target, or one of its variables is not set.
+        """
+        outputs: dict[str, dict[str, Any]] = yaml.safe_load(profiles.read_text())[PROFILE]["outputs"]
+        if target not in outputs:
+            raise SettingError(f"{profiles} has no target {target!r}: set DBT_TARGET to one of {', '.join(outputs)}")
+        self._name = target
+        self._target = {name: _rendered(value, environment) for name, value in outputs[target].items()}
+
+    @property
+    def reporting(self) -> str:
+        """The schema of the marts and reports, as dbt's macro `generate_schema_name` names it."""
+        return "reporting" if self._name == PRODUCTION else f"{self._target['schema']}_reporting"
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """What redshift_connector is to be told, as dbt-redshift tells it."""
+        of = self._target
+        is_serverless = "serverless" in of["host"] or of.get("is_serverless", False)
+        login = {
+            "host": of["host"],
+            "port": int(of["port"]),
+            "database": of["dbname"],
+            "region": of.get("region"),
+            "is_serverless": is_serverless,
+            "ssl": of["sslmode"] != "disable",
+            "sslmode": None if of["sslmode"] == "disable" else of["sslmode"],
+            "tcp_keepalive": True,
+        }
+        if of["method"] == "database":
+            return login | {"user": of["user"], "password": of["pass"]}
+        by_role = of["method"] == "iam_role"
+        return login | {
+            "iam": True,
+            "user": "",
+            "password": "",
+            "cluster_identifier": None if is_serverless else of["cluster_id"],
+            "serverless_work_group": of.get("serverless_work_group") if is_serverless else None,
+            "db_user": None if by_role else of["user"],
+            **({"group_federation": not is_serverless} if by_role else {}),
+        }
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A session in one transaction that reads only: all its questions meet one state of the tables."""
+        connection = redshift_connector.connect(**self.login, timeout=CONNECT_SECONDS)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _rendered(value: Any, environment: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        return value
+
+    def env_var(name: str, default: str | None = None) -> str:
+        found = environment.get(name, default)
+        if found is None:
+            raise SettingError(f"{name} is not set: the target of dbt's profile needs it")
+        return found
+
+    jinja = jinja2.Environment()  # noqa: S701 - no HTML
+    jinja.filters["as_number"] = str  # `login` turns what must be a number into one
+    return jinja.from_string(value).render(env_var=env_var)
