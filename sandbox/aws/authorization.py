@@ -133,7 +133,9 @@ def database_user(key_id: str | None) -> str:
 
 def access_key_id(authorization: str, query: str) -> str | None:
     """Whose signature a request bears, in its header or, if it is a signed address, in its query; None for nobody's."""
-    credential = authorization.partition("Credential=")[2] or parse_qs(query).get("X-Amz-Credential", [""])[0]
+    asked = parse_qs(query)
+    of_address = asked.get("X-Amz-Credential") or asked.get("AWSAccessKeyId") or [""]
+    credential = authorization.partition("Credential=")[2] or of_address[0]
     return credential.split("/")[0] or None
 
 

@@ -94,11 +94,15 @@ def test_no_service_answers_a_request_that_nobody_has_signed(
     headers = {"Host": f"{service}.us-east-1.amazonaws.com"}
     if operation:
         headers |= {"X-Amz-Target": operation, "Content-Type": "application/x-amz-json-1.1"}
+    nobodys = f"AWS4-HMAC-SHA256 Credential=/20240625/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    body = json.dumps(sent) if operation else sent
 
-    answer = requests.post(judged.url, data=json.dumps(sent) if operation else sent, headers=headers, timeout=30)
+    without = requests.post(judged.url, data=body, headers=headers, timeout=30)
+    empty = requests.post(judged.url, data=body, headers=headers | {"Authorization": nobodys}, timeout=30)
 
-    assert answer.status_code in {400, 403}
-    assert "MissingAuthenticationToken" in answer.text
+    assert without.status_code == 403
+    assert empty.status_code in {400, 403}
+    assert "MissingAuthenticationToken" in empty.text
 
 
 @pytest.mark.parametrize(
