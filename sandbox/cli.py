@@ -1,16 +1,21 @@
 """The sandbox's commands. A command's result goes to stdout, everything else to stderr; errors end with status 1."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
+import requests
+from botocore.exceptions import BotoCoreError
 from redshift_connector.error import Error
 
 from sandbox import airflow, docs_site, environment, pipeline_run, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
+
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def argument(name: str) -> str | None:
@@ -96,13 +101,27 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
 }
 
 
+def _with_reason(command: Callable[[Sandbox], int], sandbox: Sandbox) -> int:
+    """Run the command; a server that answers no more, and a file that cannot be written, are put in a sentence."""
+    try:
+        return command(sandbox)
+    except (requests.RequestException, BotoCoreError) as error:
+        sandbox.check()
+        raise SandboxError(f"a server of the sandbox does not answer: {error}") from error
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise SandboxError(f"{error.strerror}: {error.filename or sandbox.home.path}") from error
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     command = COMMANDS[parser.parse_args(arguments).command]
+    sandbox = Sandbox(Home.from_environment())
     try:
-        return command(Sandbox(Home.from_environment()))
+        return _with_reason(command, sandbox)
     except SandboxError as error:
         say(f"error: {error}")
         return 1

@@ -47,7 +47,7 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
         console.print(f"DAG run {started['dag_run_id']}")
         try:
             with Progress(console) as progress:
-                finished = follow(sandbox.airflow, started, progress.show)
+                finished = follow(sandbox.airflow, started, progress.show, sandbox.check)
         except KeyboardInterrupt:
             say(
                 "\nThe run goes on in the sandbox. `make airflow` shows where to watch it, `make stop` ends everything."
