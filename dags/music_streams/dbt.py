@@ -30,9 +30,28 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
 
     def upload_to_cloud_storage(self, project_dir: str, **context: Any) -> None:
         """Cosmos calls this after dbt, before it judges the exit status."""
-        catalog = Path(project_dir) / "target" / "catalog.json"
+        target = Path(project_dir) / "target"
+        catalog = target / "catalog.json"
         if catalog.exists() and not json.loads(catalog.read_text())["errors"]:
+            hide_macros_of_the_adapter(target)
             super().upload_to_cloud_storage(project_dir, **context)
+
+
+def hide_macros_of_the_adapter(target: Path) -> None:
+    """Leave only the project's own macros in the docs that dbt has generated in a folder.
+
+    The docs leave out `dbt` and `dbt_redshift` by themselves, but show `dbt_postgres`, on which the adapter builds, as
+    if it were a package of the project.
+    """
+    file = target / "manifest.json"
+    text = file.read_text()
+    manifest = json.loads(text)
+    own = manifest["metadata"]["project_name"]
+    manifest["macros"] = {key: macro for key, macro in manifest["macros"].items() if macro["package_name"] == own}
+    shown = json.dumps(manifest)
+    file.write_text(shown)
+    for page in target.glob("static_index.html"):  # dbt has put the manifest into it as it stood
+        page.write_text(page.read_text().replace(text, shown))
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001
