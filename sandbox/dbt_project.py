@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from music_streams.dbt import hide_macros_of_the_adapter
+from music_streams.docs_page import hide_macros_of_the_adapter
 
 from sandbox.home import REPOSITORY, Home, SandboxError, write_whole
 from sandbox.settings import VIRTUAL_ENVIRONMENT, manifest_path, project_path

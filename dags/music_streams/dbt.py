@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos.operators.local import DbtDocsS3LocalOperator
 
 from contract import layout
+from music_streams.docs_page import hide_macros_of_the_adapter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,23 +36,6 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
         if catalog.exists() and not json.loads(catalog.read_text())["errors"]:
             hide_macros_of_the_adapter(target)
             super().upload_to_cloud_storage(project_dir, **context)
-
-
-def hide_macros_of_the_adapter(target: Path) -> None:
-    """Leave only the project's own macros in the docs that dbt has generated in a folder.
-
-    The docs leave out `dbt` and `dbt_redshift` by themselves, but show `dbt_postgres`, on which the adapter builds, as
-    if it were a package of the project.
-    """
-    file = target / "manifest.json"
-    text = file.read_text()
-    manifest = json.loads(text)
-    own = manifest["metadata"]["project_name"]
-    manifest["macros"] = {key: macro for key, macro in manifest["macros"].items() if macro["package_name"] == own}
-    shown = json.dumps(manifest)
-    file.write_text(shown)
-    for page in target.glob("static_index.html"):  # dbt has put the manifest into it as it stood
-        page.write_text(page.read_text().replace(text, shown))
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001

@@ -216,8 +216,6 @@ def test_dbt_of_the_sandboxs_dag_logs_in_by_its_role_and_not_without_the_right_t
             monkeypatch.setenv(name, value)
         for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
             monkeypatch.delenv(name, raising=False)
-        with working_as(endpoint, AIRFLOW_ROLE):
-            dbt_profile.connect().close()
         refused(
             endpoint,
             AIRFLOW_ROLE,
@@ -225,6 +223,9 @@ def test_dbt_of_the_sandboxs_dag_logs_in_by_its_role_and_not_without_the_right_t
             "redshift-serverless:GetCredentials",
             dbt_profile.connect,
         )
+        # Last, since the driver keeps what it was given for other connections of the process.
+        with working_as(endpoint, AIRFLOW_ROLE):
+            dbt_profile.connect().close()
 
 
 @pytest.mark.parametrize(
