@@ -118,9 +118,7 @@ class Session:
             for statement, tag in zip_longest(
                 (batch.executed or (batch.prepared if answer.error else []))[: len(answer.tags) + 1], answer.tags
             ):
-                self._log.write(
-                    self._number, self._user, statement.original, started, tag, None if tag else answer.error
-                )
+                self._log.write(self._login, statement.original, started, tag, None if tag else answer.error)
             self._client.send(*answer.unsent)  # after the log, in which the client may look
 
     def _copy_first(self, executed: list[Statement]) -> None:
