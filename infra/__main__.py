@@ -84,10 +84,12 @@ def _deploy(deployment: Deployment, console: Console) -> None:
 
 def _plan(deployment: Deployment, console: Console) -> None:
     for plan in deployment.plan():
-        console.print(f"[b]{plan.name}[/b]{'' if _has_changes(plan) else ': unchanged'}")
+        state = plan.note or ("" if _has_changes(plan) else "unchanged")
+        console.print(f"[b]{plan.name}[/b]{': ' if state else ''}{state}", soft_wrap=True)
         for change in plan.changes:
             what = "Replace" if change.is_replaced else change.action
-            console.print(f"  {what:8} {change.resource} ({change.kind})")
+            condition = f" if {change.condition}" if change.condition else ""
+            console.print(f"  {what:8} {change.resource} ({change.kind}){condition}")
         if plan.code:
             for name in plan.code.to_upload:
                 console.print(f"  Upload   {name}")

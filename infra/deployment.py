@@ -60,11 +60,13 @@ class Plan:
         name: the stack's, or what is uploaded.
         changes: of its resources.
         code: files that would be uploaded or deleted.
+        note: what is unusual about the stack, and what a deployment would do about it, or why it could do nothing.
     """
 
     name: str
     changes: list[Change]
     code: Differences | None = None
+    note: str = ""
 
 
 class Deployment:
@@ -147,7 +149,8 @@ class Deployment:
     def plan(self) -> Iterator[Plan]:
         """What `deploy` would do, one stack after the other; changes nothing.
 
-        Where an earlier stack does not exist yet, neither do its outputs: of such a stack, all is to be added.
+        Of a stack that is to be created, all that its template holds is added: CloudFormation would plan it only in an
+        empty stack, which would have to be made, and deleted.
         """
         release = self._glue_release()
         for part in PARTS:
@@ -183,13 +186,15 @@ class Deployment:
         """`music-streams-<stage>-<part>`."""
         return f"music-streams-{self._stage.name}-{part}"
 
-    def _stack(self, part: str, facts: Mapping[str, str]) -> Stack:
-        file = TEMPLATES / f"{part}.yaml"
-        template = file.read_text()
-        declared = template_parameters(template)
+    def _chosen_parameters(self, part: str) -> Mapping[str, str]:
         chosen = self._stage.parameters.get(part, {})
-        if unknown := sorted(chosen.keys() - declared.keys()):
-            raise DeploymentError(f"stage {self._stage.name}: {file.name} has no parameter {', '.join(unknown)}")
+        if unknown := sorted(chosen.keys() - template_parameters(_template(part)).keys()):
+            raise DeploymentError(f"stage {self._stage.name}: {part}.yaml has no parameter {', '.join(unknown)}")
+        return chosen
+
+    def _stack(self, part: str, facts: Mapping[str, str]) -> Stack:
+        template, chosen = _template(part), self._chosen_parameters(part)
+        declared = template_parameters(template)
         values = {**self._outputs, **facts, **chosen, "Stage": self._stage.name}
         if missing := sorted(name for name, default in declared.items() if default is None and name not in values):
             raise DeploymentError(
@@ -201,17 +206,12 @@ class Deployment:
         return Stack(self.stack_name(part), template, parameters, tags)
 
     def _plan_of_stack(self, part: str, facts: Mapping[str, str]) -> Plan:
-        name = self.stack_name(part)
-        try:
-            stack = self._stack(part, facts)
-        except DeploymentError:
-            if self._stacks.exists(name):
-                raise
-            resources = yaml.load((TEMPLATES / f"{part}.yaml").read_text(), _Loader)["Resources"]  # noqa: S506  a SafeLoader
-            return Plan(
-                name, [Change("Add", key, value["Type"], is_replaced=False) for key, value in resources.items()]
-            )
-        return Plan(name, self._stacks.plan(stack))
+        standing = self._stacks.standing(self.stack_name(part))
+        self._chosen_parameters(part)  # a misspelled one is told now, and not when the stack is made
+        if standing.is_usable:
+            return Plan(standing.name, self._stacks.plan(self._stack(part, facts)))
+        additions = template_resources(_template(part)) if standing.is_to_be_created else []
+        return Plan(standing.name, additions, note=standing.words)
 
     def _plan_of_dags(self, bucket: str | None) -> Iterator[Plan]:
         with TemporaryDirectory() as made:
@@ -294,6 +294,19 @@ def template_parameters(template: str) -> dict[str, str | None]:
     """A template's parameters and their defaults; None for one that must be given."""
     parameters = yaml.load(template, _Loader).get("Parameters", {})  # noqa: S506  a SafeLoader
     return {name: parameter.get("Default") for name, parameter in parameters.items()}
+
+
+def template_resources(template: str) -> list[Change]:
+    """What is made of a template, each with its condition if it has one."""
+    resources = yaml.load(template, _Loader)["Resources"]  # noqa: S506  a SafeLoader
+    return [
+        Change("Add", name, resource["Type"], condition=resource.get("Condition", ""))
+        for name, resource in resources.items()
+    ]
+
+
+def _template(part: str) -> str:
+    return (TEMPLATES / f"{part}.yaml").read_text()
 
 
 class _Loader(yaml.SafeLoader):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 # Stack states: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 EMPTY = "REVIEW_IN_PROGRESS"  # a change set was made for it, and never executed
-NEVER_CREATED = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+REMAINS = {  # of stacks that CloudFormation lets nobody do anything with but delete them; and how they came about
+    "CREATE_FAILED": "it was never whole",
+    "ROLLBACK_COMPLETE": "it was never whole",
+    "ROLLBACK_FAILED": "it was never whole",
+    "DELETE_FAILED": "somebody began to delete it",
+}
 NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 
 Say = Callable[[str, str, str, str], None]
@@ -28,12 +33,67 @@ class DeploymentError(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """What a change set does to one resource: Add, Modify or Remove; a replaced one is made anew."""
+    """What a deployment does to one resource: Add, Modify or Remove.
+
+    Attributes:
+        is_replaced: it is made anew.
+        condition: the template's, on which alone it happens; empty for none.
+    """
 
     action: str
     resource: str
     kind: str
-    is_replaced: bool
+    is_replaced: bool = False
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a deployment finds a stack that nothing moves at present.
+
+    Attributes:
+        name: the stack's.
+        status: CloudFormation's; None when there is no such stack.
+        reason: of the status, in CloudFormation's words.
+    """
+
+    name: str
+    status: str | None
+    reason: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is there, and can be changed."""
+        return self.status in USABLE
+
+    @property
+    def is_to_be_created(self) -> bool:
+        """Whether a deployment creates it, having deleted what may be left of another."""
+        return self.status in {None, EMPTY} or self.leaves_remains
+
+    @property
+    def leaves_remains(self) -> bool:
+        """Whether a deployment has to delete what is left of it first."""
+        return self.status in REMAINS
+
+    @property
+    def words(self) -> str:
+        """What is unusual about it, and what follows; empty when nothing is."""
+        if self.leaves_remains:
+            return f"{self.status}: {REMAINS[str(self.status)]}, so what is left of it is deleted, then it is made anew"
+        if self.is_usable or self.is_to_be_created:
+            return ""
+        return (
+            f"stack {self.name} is {self.status} ({self.reason or 'no reason given'}): mend what the reason names, run "
+            f"`aws cloudformation continue-update-rollback --stack-name {self.name}`, then deploy again"
+        )
+
+
+class ChangeSet(TypedDict):
+    """What a change set is called by, in boto3's words."""
+
+    ChangeSetName: str
+    StackName: str
 
 
 @dataclass(frozen=True)
@@ -67,19 +127,19 @@ class Stacks:
             return None
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
-    def exists(self, name: str) -> bool:
-        """Whether there is anything to delete under that name."""
-        return self._described(name) is not None
+    def standing(self, name: str) -> Standing:
+        """How a deployment would find the stack; waits for the end of one that is at work."""
+        stack = self._described(name)
+        while stack and stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != EMPTY:
+            self._say(name, name, stack["StackStatus"], "another deployment is at work: waiting")
+            time.sleep(self._poll_seconds)
+            stack = self._described(name)
+        return Standing(name, stack and stack["StackStatus"], (stack or {}).get("StackStatusReason", ""))
 
     def plan(self, stack: Stack) -> list[Change]:
-        """What `deploy` would change; nothing of the plan is left behind."""
-        is_new = self._settled(stack.name) is None
-        try:
-            with self._change_set(stack, is_new=is_new) as (_, changes):
-                return changes
-        finally:
-            if is_new:
-                self._cloudformation.delete_stack(StackName=stack.name)
+        """What `deploy` would change of a stack that is usable. Its change set is all that is made, and is deleted."""
+        with self._change_set(stack, kind="UPDATE") as (_, changes):
+            return changes
 
     def deploy(self, stack: Stack) -> bool:
         """Create the stack, or bring it up to date; returns whether anything was to be done.
@@ -87,12 +147,17 @@ class Stacks:
         Raises:
             DeploymentError: a resource failed, and CloudFormation undid the change.
         """
-        is_new = self._settled(stack.name) is None
-        with self._change_set(stack, is_new=is_new) as (change_set, _):
+        standing = self.standing(stack.name)
+        if standing.leaves_remains:
+            self._say(stack.name, stack.name, str(standing.status), standing.words)
+            self.delete(stack.name)
+        elif standing.words:
+            raise DeploymentError(standing.words)
+        with self._change_set(stack, kind="UPDATE" if standing.is_usable else "CREATE") as (change_set, _):
             if change_set is None:
                 return False
             seen = {event["EventId"] for event in self._events(stack.name)}
-            self._cloudformation.execute_change_set(ChangeSetName=change_set)
+            self._cloudformation.execute_change_set(ChangeSetName=change_set, StackName=stack.name)
             self._follow(stack.name, seen, wanted={"CREATE_COMPLETE", "UPDATE_COMPLETE"})
         return True
 
@@ -117,34 +182,15 @@ class Stacks:
                 return None
             raise
 
-    def _settled(self, name: str) -> "StackTypeDef | None":
-        """The stack in a state from which it can be changed; None when it is to be created."""
-        stack = self._described(name)
-        while stack and stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != EMPTY:
-            self._say(name, name, stack["StackStatus"], "another deployment is at work: waiting")
-            time.sleep(self._poll_seconds)
-            stack = self._described(name)
-        if stack is None or stack["StackStatus"] == EMPTY:
-            return None
-        if stack["StackStatus"] in NEVER_CREATED:
-            self._say(name, name, stack["StackStatus"], "it was never whole: deleting what is left of it")
-            self.delete(name)
-            return None
-        if stack["StackStatus"] not in USABLE:
-            raise DeploymentError(
-                f"stack {name} is {stack['StackStatus']} ({stack.get('StackStatusReason', 'no reason given')}): mend "
-                f"what the reason names, run `aws cloudformation continue-update-rollback --stack-name {name}`, "
-                f"then deploy again"
-            )
-        return stack
-
     @contextmanager
-    def _change_set(self, stack: Stack, *, is_new: bool) -> Iterator[tuple[str | None, list[Change]]]:
+    def _change_set(
+        self, stack: Stack, *, kind: Literal["CREATE", "UPDATE"]
+    ) -> Iterator[tuple[str | None, list[Change]]]:
         """The change set's id, None when there is nothing to change, and its changes; deleted unless executed."""
         change_set = self._cloudformation.create_change_set(
             StackName=stack.name,
             ChangeSetName=f"deploy-{uuid4().hex[:12]}",
-            ChangeSetType="CREATE" if is_new else "UPDATE",
+            ChangeSetType=kind,
             TemplateBody=stack.template,
             Parameters=[
                 {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(stack.parameters.items())
@@ -152,33 +198,34 @@ class Stacks:
             Tags=[{"Key": name, "Value": value} for name, value in sorted(stack.tags.items())],
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )["Id"]
+        named: ChangeSet = {"ChangeSetName": change_set, "StackName": stack.name}  # IAM judges by the stack's name
         try:
-            described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+            described = self._cloudformation.describe_change_set(**named)
             while described["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
                 time.sleep(self._poll_seconds)
-                described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+                described = self._cloudformation.describe_change_set(**named)
             if described["Status"] == "CREATE_COMPLETE":
-                yield change_set, list(self._changes(change_set))
+                yield change_set, list(self._changes(named))
                 return
             reason = described.get("StatusReason", "")
             if not any(phrase in reason for phrase in NOTHING_TO_CHANGE):
                 raise DeploymentError(f"stack {stack.name}: CloudFormation refuses the change: {reason}")
             yield None, []
         finally:
-            if not self._is_executed(change_set):
-                self._cloudformation.delete_change_set(ChangeSetName=change_set)
+            if not self._is_executed(named):
+                self._cloudformation.delete_change_set(**named)
 
-    def _is_executed(self, change_set: str) -> bool:
+    def _is_executed(self, named: ChangeSet) -> bool:
         try:
-            described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+            described = self._cloudformation.describe_change_set(**named)
         except ClientError as error:
             if error.response["Error"]["Code"] in {"ChangeSetNotFound", "ValidationError"}:
                 return True  # AWS forgets executed ones
             raise
         return described["ExecutionStatus"].startswith("EXECUTE")
 
-    def _changes(self, change_set: str) -> Iterator[Change]:
-        pages = self._cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
+    def _changes(self, named: ChangeSet) -> Iterator[Change]:
+        pages = self._cloudformation.get_paginator("describe_change_set").paginate(**named)
         for change in (change["ResourceChange"] for page in pages for change in page["Changes"]):
             yield Change(
                 action=change["Action"],

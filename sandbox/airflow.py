@@ -23,6 +23,7 @@ DAG_ID = "data_validation_and_kpi_computation"
 USER = "admin"
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "airflow")
 REQUEST_SECONDS = 30
+LOOK_SECONDS = 10  # of whoever asks again and again
 TRIES_ON_LOCKED_DATABASE = 5
 DATABASE_SECONDS = 240
 GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
@@ -57,6 +58,8 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords_file(home),
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
+        "CORE__DAGBAG_IMPORT_TIMEOUT": 120,  # as on MWAA: three at once on a throttled core
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": 180,
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}",
         "LOGGING__BASE_LOG_FOLDER": task_logs(home),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": folder / "dag-processor-logs",
@@ -357,7 +360,7 @@ class Client:
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A run as it is now."""
-        run: dict[str, Any] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}")
+        run: dict[str, Any] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", timeout=LOOK_SECONDS)
         return run
 
     def fail(self, run_id: str) -> None:
@@ -367,7 +370,7 @@ class Client:
     def tasks(self, run_id: str) -> list[TaskState]:
         """The run's tasks as they are now."""
         path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances"
-        instances = self.call("GET", path, params={"limit": 100})["task_instances"]
+        instances = self.call("GET", path, params={"limit": 100}, timeout=LOOK_SECONDS)["task_instances"]
         return [
             TaskState(
                 task_id=instance["task_id"],
@@ -380,7 +383,7 @@ class Client:
         ]
 
     def _request(self, method: str, path: str, arguments: dict[str, Any]) -> requests.Response:
-        return self._session.request(method, self._url + path, timeout=REQUEST_SECONDS, **arguments)
+        return self._session.request(method, self._url + path, **{"timeout": REQUEST_SECONDS, **arguments})
 
     def _log_in(self) -> None:
         credentials = {"username": USER, "password": self._secrets.airflow_password}

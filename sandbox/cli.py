@@ -1,6 +1,7 @@
 """The sandbox's commands. A command's result goes to stdout, everything else to stderr; errors end with status 1."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import requests
+from botocore.exceptions import BotoCoreError
 from music_streams.removal import NotRemovedError, remove_landed_file
 from redshift_connector.error import Error
 
@@ -16,6 +19,8 @@ from sandbox import airflow, docs_site, environment, events, kpi_report, pipelin
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
 from sandbox.settings import BUCKET
+
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def argument(name: str) -> str | None:
@@ -169,13 +174,27 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
 }
 
 
+def _with_reason(command: Callable[[Sandbox], int], sandbox: Sandbox) -> int:
+    """Run the command; a server that answers no more, and a file that cannot be written, are put in a sentence."""
+    try:
+        return command(sandbox)
+    except (requests.RequestException, BotoCoreError) as error:
+        sandbox.check()
+        raise SandboxError(f"a server of the sandbox does not answer: {error}") from error
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise SandboxError(f"{error.strerror}: {error.filename or sandbox.home.path}") from error
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     command = COMMANDS[parser.parse_args(arguments).command]
+    sandbox = Sandbox(Home.from_environment())
     try:
-        return command(Sandbox(Home.from_environment()))
+        return _with_reason(command, sandbox)
     except SandboxError as error:
         say(f"error: {error}")
         return 1

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from music_streams.docs_page import hide_macros_of_the_adapter
+
 from sandbox.home import REPOSITORY, Home, SandboxError, write_whole
-from sandbox.settings import DBT_TARGET, VIRTUAL_ENVIRONMENT, manifest_path, project_path
+from sandbox.settings import VIRTUAL_ENVIRONMENT, manifest_path, project_path
 
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "dbt")
 PROFILE = "music_streams"
@@ -24,20 +26,21 @@ def write_profile(home: Home) -> None:
 
 
 def build_manifest(home: Home, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Parse the dbt project anew if it has changed since the manifest was made.
+    """Parse the dbt project anew if it has changed since the manifest was made; the environment is the DAG's.
 
     Raises:
         SandboxError: dbt finds an error in the project.
     """
     link_project(home)
-    wanted = fingerprint(SOURCES) + DBT_TARGET + version("dbt-core") + environment["REDSHIFT_PORT"]
+    target = environment["DBT_TARGET"]
+    wanted = fingerprint(SOURCES) + target + version("dbt-core") + environment["REDSHIFT_PORT"]
     manifest = manifest_path(home)
     if manifest.exists() and home.recall("dbt-manifest") == wanted:
         return
     say("Parsing the dbt project")
     fresh = home.dbt / "parsed"
     # With the arguments of the DAG's dbt tasks: given others, they would parse everything once more.
-    run_dbt(["parse", "--profile", PROFILE, "--target", DBT_TARGET, "--target-path", str(fresh)], home, environment)
+    run_dbt(["parse", "--profile", PROFILE, "--target", target, "--target-path", str(fresh)], home, environment)
     manifest.parent.mkdir(exist_ok=True)
     for name in (PARTIAL_PARSE, manifest.name):  # moved in whole: the DAG processor and tasks read them at any time
         (fresh / name).replace(manifest.with_name(name))
@@ -58,6 +61,7 @@ def generate_docs(home: Home, environment: Mapping[str, str]) -> Path:
     """Make the docs site of the project as it stands in the warehouse; returns its folder."""
     site = home.dbt / "docs"
     run_dbt(["docs", "generate", "--target-path", str(site)], home, environment)
+    hide_macros_of_the_adapter(site)
     return site
 
 

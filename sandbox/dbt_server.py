@@ -32,6 +32,7 @@ def server(folder: Path, environment: Mapping[str, str]) -> Server:
     return Server(
         name=NAME,
         command=python("-m", "sandbox.dbt_server", str(folder)),
+        dispensable=True,
         environment=environment,
         check=lambda _started: check(folder),
         sources=[Path(__file__), REPOSITORY / "uv.lock"],

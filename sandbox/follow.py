@@ -33,8 +33,15 @@ class FinishedRun:
         return self.state == "success"
 
 
-def follow(client: Client, run: dict[str, Any], show: Callable[[list[TaskState]], None]) -> FinishedRun:
+def follow(
+    client: Client,
+    run: dict[str, Any],
+    show: Callable[[list[TaskState]], None],
+    check: Callable[[], None] = lambda: None,
+) -> FinishedRun:
     """Wait until the run has ended, showing its tasks meanwhile.
+
+    `check` is called again and again; what it raises ends the wait.
 
     Raises:
         SandboxError: Airflow's API has been gone for PATIENCE_SECONDS.
@@ -42,11 +49,15 @@ def follow(client: Client, run: dict[str, Any], show: Callable[[list[TaskState]]
     run_id: str = run["dag_run_id"]
     answered = time.monotonic()
     while True:
+        check()
         try:
             tasks = client.tasks(run_id)
             # Asked only when it may have ended, and then before the tasks are looked at for the last time.
             state = None if any(task.state in UNFINISHED_TASK for task in tasks) else client.run(run_id)["state"]
             tasks = client.tasks(run_id) if state in FINISHED_RUN else tasks
+        except SandboxError:
+            check()  # a full disk explains more than what Airflow answers on it
+            raise
         except requests.RequestException as error:
             if time.monotonic() - answered > PATIENCE_SECONDS:
                 raise SandboxError(f"Airflow does not answer any more while {run_id} runs: {error}") from error

@@ -26,15 +26,20 @@ from urllib.parse import urljoin
 REQUIREMENT = "uv>=0.9,<1"
 DEFAULT_INDEX = "https://pypi.org/simple"
 TIMEOUT_SECONDS = 60
+UNPACKED = "unpacked-"
 
 
 def main(folder: Path) -> int:
     """Put uv at folder/bin/uv; returns the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
-    if with_pip(folder):
-        return 0
+    for left in folder.glob(f"{UNPACKED}*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
+        if with_pip(folder):
+            return 0
         fetch_wheel(folder)
+    except KeyboardInterrupt:
+        return 130
     except (OSError, LookupError, ValueError) as error:
         print(
             f"error: cannot get uv from PyPI: {error}\nInstall uv yourself (https://docs.astral.sh/uv) and try again.",
@@ -48,7 +53,7 @@ def with_pip(folder: Path) -> bool:
     """Whether a pip of this Python installed uv."""
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         return False
-    with tempfile.TemporaryDirectory(dir=folder) as unpacked:
+    with tempfile.TemporaryDirectory(prefix=UNPACKED, dir=folder) as unpacked:
         command = [
             "-m",
             "pip",
@@ -76,7 +81,10 @@ def fetch_wheel(folder: Path) -> None:
     content = read(urljoin(address, wheel["url"]))
     if hashlib.sha256(content).hexdigest() != wheel["hashes"]["sha256"]:
         raise ValueError(f"{wheel['filename']} from {index} has not the hash that the index states")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive, tempfile.TemporaryDirectory(dir=folder) as unpacked:
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+        tempfile.TemporaryDirectory(prefix=UNPACKED, dir=folder) as unpacked,
+    ):
         member = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
         install(Path(archive.extract(member, unpacked)), folder)
 

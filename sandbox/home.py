@@ -120,6 +120,10 @@ class Home:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.path / f"{name}.json", json.dumps(value, indent=1))
 
+    def forget(self, name: str) -> None:
+        """Keep no value under a name any more."""
+        (self.path / f"{name}.json").unlink(missing_ok=True)
+
     def recall(self, name: str) -> Any:
         """Return the value stored under a name; None if there is none."""
         file = self.path / f"{name}.json"

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import cached_property
 
-from sandbox import airflow, dbt_project, dbt_server, idle, warehouse
+from sandbox import airflow, dbt_project, dbt_server, idle, machine, warehouse
 from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
@@ -20,7 +20,6 @@ from sandbox.settings import (
     dbt_programs,
     inherited_environment,
     manifest_path,
-    role_variables,
     server_variables,
 )
 
@@ -80,9 +79,14 @@ class Sandbox:
         """Start what is down or out of date, and return when all that was asked for serves.
 
         Raises:
-            SandboxError: a server ended or did not become ready; the message holds the end of its log.
+            SandboxError: the machine has too little room or memory; or a server ended or did not become ready, and the
+                message holds the end of its log.
         """
-        wanted, idle_minutes = set(parts), idle.minutes_until_stop()
+        wanted = set(parts)
+        if down := wanted - self._listening():
+            machine.check_disk(self.home.path)
+            if Part.AIRFLOW in down:
+                machine.check_memory()
         with self._lock(), chosen_ports(self.home, self._listening()) as ports:
             idle.note_use(self.home)
             for address in ("airflow", "aws"):  # may have moved
@@ -101,11 +105,24 @@ class Sandbox:
             if Part.AIRFLOW in wanted:
                 self.processes.wait(self._airflow_servers(ports), started, self._announce)
                 self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
-            if idle_minutes:
-                self.processes.start([idle.server(self.home, idle_minutes, {"PYTHONPATH": str(REPOSITORY)})])
-            elif idle.NAME in self.processes.running():
-                self.processes.stop([idle.NAME])
-            idle.note_use(self.home)  # a start may take minutes
+            self._stop_when_idle()
+
+    def _stop_when_idle(self) -> None:
+        """Let a process watch from now on whether anybody uses the sandbox, if it shall stop by itself."""
+        if idle_minutes := idle.minutes_until_stop():
+            self.processes.start([idle.server(self.home, idle_minutes, {"PYTHONPATH": str(REPOSITORY)})])
+        elif idle.NAME in self.processes.running():
+            self.processes.stop([idle.NAME])
+        idle.note_use(self.home)  # a start may take minutes
+
+    def check(self) -> None:
+        """Does nothing while all that was started runs and the disk has room.
+
+        Raises:
+            SandboxError: it does not, or the disk is full.
+        """
+        machine.check_disk(self.home.path, while_running=True)
+        self.processes.check()
 
     def stop(self) -> None:
         """End all processes of the sandbox."""
@@ -166,8 +183,7 @@ class Sandbox:
         }
 
     def _airflow_variables(self, ports: Ports) -> dict[str, str]:
-        variables = server_variables(self.home, ports) | dag_variables(self.home) | airflow.variables(self.home, ports)
-        return variables | role_variables(self.home)
+        return dag_variables(self.home, ports) | airflow.variables(self.home, ports)
 
     def _airflow_servers(self, ports: Ports) -> list[Server]:
         variables = self._airflow_variables(ports)
@@ -175,12 +191,12 @@ class Sandbox:
 
     def _start_airflow(self, ports: Ports) -> list[Server]:
         servers = self._airflow_servers(ports)
+        variables = self._inherited | self._airflow_variables(ports)
         dbt_project.write_profile(self.home)
         dbt_server.write_program(self.home.folder("dbt/bin"))
         with ThreadPoolExecutor() as pool:
-            manifest = pool.submit(dbt_project.build_manifest, self.home, self.environment(), self._say)
+            manifest = pool.submit(dbt_project.build_manifest, self.home, variables, self._say)
             if not all(self.processes.up_to_date(server) for server in servers):
-                variables = self._inherited | self._airflow_variables(ports)
                 airflow.prepare_database(self.home, variables)
             manifest.result()
         return self.processes.start(servers)

@@ -61,7 +61,7 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
         console.print(f"DAG run {started['dag_run_id']}")
         try:
             with Progress(console) as progress:
-                finished = follow(sandbox.airflow, started, progress.show)
+                finished = follow(sandbox.airflow, started, progress.show, sandbox.check)
         except KeyboardInterrupt:
             say(
                 "\nThe run goes on in the sandbox. `make run` waits for its end, `make cancel` gives it up, "

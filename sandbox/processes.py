@@ -41,6 +41,7 @@ class Server:
         port: where it listens; another program that answers there is not taken for it.
         sources: folders of code that the program has loaded; when they change it is started anew.
         check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
+        dispensable: the others do without it, should it end.
         deadline: seconds of waiting after which it must serve.
         grace: seconds that it may take to end when asked to.
     """
@@ -51,6 +52,7 @@ class Server:
     check: Callable[[float], None]
     port: int | None = None
     sources: Sequence[Path] = ()
+    dispensable: bool = False
     deadline: float = 120.0
     grace: float = GRACE_SECONDS
     working_directory: Path = field(default_factory=Path.cwd)
@@ -79,6 +81,20 @@ class Processes:
     def running(self) -> dict[str, psutil.Process]:
         """The servers that run, by name."""
         return {name: process for name in self._state() if (process := self._find(name)) is not None}
+
+    def check(self) -> None:
+        """Does nothing while all that were started run, but for those that the others do without.
+
+        Raises:
+            SandboxError: one has ended; the message holds the end of its log.
+        """
+        for name, entry in self._state().items():
+            if self._find(name) is None and not entry.get("dispensable"):
+                log = self.log(name)
+                raise SandboxError(
+                    f"{name} has ended (did another command stop the sandbox?). `make run` starts it again, and what "
+                    f"was under way goes on. The end of its log, {log}:\n{tail(log)}"
+                )
 
     def up_to_date(self, server: Server) -> bool:
         """Whether the server runs, as it would be started now."""
@@ -146,7 +162,10 @@ class Processes:
         signal_all(deaf, psutil.Process.kill)
         if immortal := wait_gone(deaf, GRACE_SECONDS):
             raise SandboxError(f"these processes of the sandbox do not end: {immortal}")
-        self._home.remember(STATE, {name: entry for name, entry in self._state().items() if name not in chosen})
+        if left := {name: entry for name, entry in self._state().items() if name not in chosen}:
+            self._home.remember(STATE, left)
+        else:
+            self._home.forget(STATE)  # which a full disk allows
 
     def _serves(self, server: Server, process: psutil.Process, waiting_since: float) -> bool:
         try:
@@ -180,6 +199,7 @@ class Processes:
             "started": psutil.Process(process.pid).create_time(),
             "fingerprint": server.fingerprint(),
             "grace": server.grace,
+            "dispensable": server.dispensable,
         }
         self._home.remember(STATE, {**self._state(), server.name: entry})
 

@@ -20,6 +20,7 @@ DATABASE = "dev"
 DATABASE_USER = "sandbox"
 SCHEMA_PREFIX = "sandbox"
 DBT_TARGET = "sandbox"
+DBT_TARGET_OF_THE_DAG = "dev_serverless_role"  # logs in as on AWS; `prod` does too, but takes no prefix of schemas
 # No networks here: the parameters that would name them are never looked at.
 STAGE = Stage(
     "sandbox",
@@ -35,6 +36,7 @@ STAGE = Stage(
     },
 )
 AIRFLOW_ROLE = f"music-streams-{STAGE.name}-airflow"
+WORKGROUP = f"music-streams-{STAGE.name}"
 COPY_ROLE = f"music-streams-{STAGE.name}-copy"
 ALERT_TOPIC = f"music-streams-{STAGE.name}-alerts"
 GLUE_POLL_SECONDS = 1
@@ -177,9 +179,21 @@ def server_variables(home: Home, ports: Ports) -> dict[str, str]:
     }
 
 
-def dag_variables(home: Home) -> dict[str, str]:
-    """The DAG's settings."""
-    return {
+def dag_variables(home: Home, ports: Ports) -> dict[str, str]:
+    """What Airflow gets: the servers' variables without the administrator's ways into account and warehouse.
+
+    Its AWS identity is the execution role, which may do what it needs only, and by which dbt logs in to the warehouse.
+    """
+    secrets = home.secrets()
+    variables = server_variables(home, ports)
+    for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
+        del variables[name]
+    return variables | {
+        "AWS_ACCESS_KEY_ID": secrets.airflow_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secrets.airflow_secret_access_key,
+        "DBT_TARGET": DBT_TARGET_OF_THE_DAG,
+        "REDSHIFT_WORKGROUP": WORKGROUP,
+        "SSL_CERT_FILE": str(home.redshift / "ca.pem"),
         "MUSIC_STREAMS_STAGE": STAGE.name,
         "MUSIC_STREAMS_ALERT_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}",
         "MUSIC_STREAMS_DBT_EXECUTABLE": str(dbt_programs(home) / "dbt"),
@@ -187,15 +201,6 @@ def dag_variables(home: Home) -> dict[str, str]:
         "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
         "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
         "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
-    }
-
-
-def role_variables(home: Home) -> dict[str, str]:
-    """Airflow's AWS identity: the execution role, which may do what it needs only."""
-    secrets = home.secrets()
-    return {
-        "AWS_ACCESS_KEY_ID": secrets.airflow_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": secrets.airflow_secret_access_key,
     }
 
 

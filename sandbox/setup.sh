@@ -1,8 +1,20 @@
 #!/bin/sh
 # Brings .venv to what uv.lock says; silent and quick when it is there. Everything it says goes to stderr.
+# It may be interrupted at any moment: the stamp is written last, and what uv has done so far it need not do again.
 set -eu
 cd "$(dirname "$0")/.."
 exec >&2
+
+needed_kilobytes=2000000 # of .venv; what uv keeps of its downloads is shared with it where both are on one disk
+pythons="Python 3.11, 3.12 or 3.13"
+
+fail() {
+    echo "error: $1"
+    exit 1
+}
+
+# botocore, apt and others read it as an empty file, and die of what programs have written into it.
+[ -c /dev/null ] || fail "/dev/null is no device (a program run as root has replaced it). As root: rm -f /dev/null && mknod -m 666 /dev/null c 1 3"
 
 stamp=.venv/.installed
 wanted="$(pwd) $(cat pyproject.toml uv.lock | cksum)"
@@ -10,7 +22,15 @@ if [ -x .venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 
+free_kilobytes=$(df -Pk . | awk 'NR == 2 { print $4 }')
+if ! [ -x .venv/bin/python ] && [ "$free_kilobytes" -lt $needed_kilobytes ]; then
+    fail "the disk of $(pwd) is too full: .venv needs $((needed_kilobytes / 1000)) MB, and $((free_kilobytes / 1000)) MB are free"
+fi
+
 tools="$(pwd)/.sandbox/tools"
+if ! [ -d "${HOME:-}" ] || ! [ -w "$HOME" ]; then # where uv keeps downloads, and Pythons that it has fetched
+    export UV_CACHE_DIR="${UV_CACHE_DIR:-$tools/cache}" UV_PYTHON_INSTALL_DIR="${UV_PYTHON_INSTALL_DIR:-$tools/python}"
+fi
 uv=
 for candidate in uv "$tools/bin/uv"; do
     # Older ones do not know default-groups = "all".
@@ -28,15 +48,20 @@ if [ -z "$uv" ]; then
             break
         fi
     done
-    if [ -z "$uv" ]; then
-        echo "error: neither uv nor a Python on PATH. Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3)."
-        exit 1
+    [ -n "$uv" ] || fail "neither uv nor a Python on PATH. Install $pythons (Debian: apt-get install python3)."
+fi
+
+if ! "$uv" python find --no-python-downloads >/dev/null 2>&1; then
+    echo "Fetching a Python from GitHub, since there is no $pythons here"
+    if ! answer=$("$uv" python install 3.13 2>&1); then
+        echo "$answer"
+        fail "there is no $pythons here, and none can be fetched. Install one (Debian: apt-get install python3.13), or name one that is not on PATH: UV_PYTHON=/where/python3.13 make …"
     fi
 fi
 
 echo "Installing into .venv what uv.lock lists (about 1.5 GB, some minutes the first time)"
 # Compiled at once: a run starts dozens of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
-"$uv" sync --frozen --quiet --compile-bytecode
-echo "Archiving Spark's classes, so that each job starts faster (once)"
+"$uv" sync --frozen --compile-bytecode
+echo "Archiving Spark's classes, so that each job starts faster (once, half a minute)"
 .venv/bin/python -m sandbox.aws.spark_classes
 printf '%s' "$wanted" >$stamp

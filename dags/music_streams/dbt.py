@@ -11,6 +11,7 @@ from cosmos.operators.local import DbtDocsS3LocalOperator
 from contract import layout
 from contract.bucket import Bucket
 from music_streams.batches import batch_id
+from music_streams.docs_page import hide_macros_of_the_adapter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,10 +39,12 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
         catalog = target / "catalog.json"
         if not catalog.exists() or json.loads(catalog.read_text())["errors"]:
             return
+        artifacts = {name: (target / name).read_bytes() for name in ARTIFACTS}  # before the page changes them
+        hide_macros_of_the_adapter(target)
         super().upload_to_cloud_storage(project_dir, context=context)
         bucket = Bucket(self.bucket_name)
-        for name in ARTIFACTS:
-            publish_artifact(bucket, context, name, (target / name).read_bytes())
+        for name, content in artifacts.items():
+            publish_artifact(bucket, context, name, content)
         if results := results_of_run(bucket, context):
             publish_artifact(bucket, context, RUN_RESULTS.name, json.dumps(results).encode())
 

@@ -16,6 +16,25 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY=False
 # It would read the whole dbt project at each parsing of the DAG.
 export AIRFLOW__COSMOS__ENABLE_DAG_VERSIONING=False
 
+# The registry may be slow, or away for a moment. MWAA gives the script 300 seconds, so the last try begins with enough of
+# them left; what an earlier one has fetched, pip has kept.
+install_patiently() {
+    local python="$1" list="$2" began=$SECONDS try
+    for try in 1 2 3 4; do
+        if PIP_USER=0 timeout $((began + 240 - SECONDS)) "$python" -m pip install --quiet --no-input \
+            --disable-pip-version-check --timeout 20 --retries 2 \
+            --require-hashes --only-binary :all: --no-deps --requirement "$list"; then
+            return
+        fi
+        echo "pip failed at try $try, $((SECONDS - began)) s after it began" >&2
+        if [ $((SECONDS - began)) -gt 120 ]; then
+            return 1
+        fi
+        sleep 5
+    done
+    return 1
+}
+
 # dbt needs older packages than MWAA's own, so it gets an environment of its own. The list is put there last: an
 # environment that has it is whole. PIP_USER, which MWAA sets, would install beside the environment.
 build_dbt_environment() {
@@ -26,8 +45,7 @@ build_dbt_environment() {
     fi
     rm -rf "$folder" &&
         python3 -m venv "$folder" &&
-        PIP_USER=0 "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-            --require-hashes --only-binary :all: --no-deps --requirement "$list" &&
+        install_patiently "$folder/bin/python" "$list" &&
         "$folder/bin/python" -m pip check &&
         mv "$list" "$folder/requirements.txt"
 }

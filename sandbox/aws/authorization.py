@@ -3,13 +3,13 @@
 Who starts the sandbox is its administrator. A Glue run, a COPY and Airflow's tasks are their roles.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from moto.core.authorization import ActionAuthenticatorMixin
-from moto.core.exceptions import AccessDeniedError, InvalidClientTokenIdError
+from moto.core.exceptions import InvalidClientTokenIdError, JsonRESTError, _RESTError
 from moto.iam.access_control import PermissionResult
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
@@ -25,7 +25,14 @@ PARTITION = "aws"
 # Nothing leaves this machine, which is what TLS is for.
 TRANSPORT = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
 ACTIONS_OF_ANOTHER_NAME = {"HeadBucket": "ListBucket"}
+FOR_EVERYBODY = "sts:GetCallerIdentity"  # AWS asks no policy
 SESSION_SECONDS = 43_200
+ADMINISTRATOR = "administrator"
+UNSIGNED = "Request is missing Authentication Token"
+
+
+class RefusedCallerError(Exception):
+    """A caller may not do what he asks for; the arguments are AWS's name for the error, and its message."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +82,82 @@ class Authorizer:
 
     def check(self, response: Any, resource: str) -> None:
         """Raises moto's error for a request that its caller may not make."""
-        key_id = _access_key_id(response)
-        if key_id is None or key_id == self._administrator:
-            return  # bucket policies decide on requests without credentials
-        service = _service(response)
-        session = sts_backends[ACCOUNT_ID][PARTITION].get_assumed_role_from_access_key(key_id)
+        service: str = response.service_name
+        key_id = access_key_id(response.headers.get("Authorization", ""), urlsplit(response.uri).query)
+        if key_id == self._administrator:
+            return
+        needs = _needs_of_s3(response, resource) if service == "s3" else _needs(service, response)
+        if key_id is None:
+            if service != "s3":
+                raise _refusal(response, "MissingAuthenticationToken", UNSIGNED)
+            if not _everybody_may(next(needs)):
+                raise S3ClientError("AccessDenied", "Access Denied")
+            return
+        session = _session(key_id)
         if session is None:
             raise S3InvalidAccessKeyIdError if service == "s3" else InvalidClientTokenIdError
-        needs = _needs_of_s3(response, resource) if service == "s3" else _needs(service, response)
-        for need in needs:
-            if not role_may(session.role_arn, need.action, need.resource, need.context):
-                raise _refusal(service, session, need)
+        if need := _unmet(session, needs):
+            raise _refusal(response, "AccessDenied", _sentence(session, need))
+
+    def caller(self, environ: Mapping[str, Any], needs: Iterable[Need]) -> str:
+        """The user of the warehouse that sends a WSGI request which needs this.
+
+        Raises:
+            RefusedCallerError: he may not, or nobody has signed it.
+        """
+        key_id = access_key_id(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
+        if key_id is None:
+            raise RefusedCallerError("MissingAuthenticationTokenException", UNSIGNED)
+        if key_id != self._administrator:
+            session = _session(key_id)
+            if session is None:
+                raise RefusedCallerError("UnrecognizedClientException", InvalidClientTokenIdError().message)
+            if need := _unmet(session, needs):
+                raise RefusedCallerError("AccessDeniedException", _sentence(session, need))
+        return database_user(key_id)
+
+
+class Everybody:
+    """Stands where an `Authorizer` would, and lets everybody do everything."""
+
+    def caller(self, environ: Mapping[str, Any], _needs: Iterable[Need]) -> str:
+        """See `Authorizer.caller`."""
+        return database_user(access_key_id(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")))
+
+
+def database_user(key_id: str | None) -> str:
+    """The user of the warehouse that an AWS identity is: IAMR:<role>, or IAM:<user>."""
+    session = _session(key_id) if key_id else None
+    return f"IAMR:{session.role_arn.rsplit('/', 1)[-1]}" if session else f"IAM:{ADMINISTRATOR}"
+
+
+def access_key_id(authorization: str, query: str) -> str | None:
+    """Whose signature a request bears, in its header or, if it is a signed address, in its query; None for nobody's."""
+    asked = parse_qs(query)
+    of_address = asked.get("X-Amz-Credential") or asked.get("AWSAccessKeyId") or [""]
+    credential = authorization.partition("Credential=")[2] or of_address[0]
+    return credential.split("/")[0] or None
+
+
+def _session(key_id: str) -> AssumedRole | None:
+    return sts_backends[ACCOUNT_ID][PARTITION].get_assumed_role_from_access_key(key_id)
+
+
+def _unmet(session: AssumedRole, needs: Iterable[Need]) -> Need | None:
+    """The first permission that the session's role lacks."""
+    for need in needs:
+        allowed = role_may(session.role_arn, need.action, need.resource, need.context)
+        if not allowed and need.action != FOR_EVERYBODY:
+            return need
+    return None
+
+
+def _everybody_may(need: Need) -> bool:
+    """Whether the bucket's policy, which alone decides on requests that nobody has signed, allows it to anybody."""
+    name = need.resource.removeprefix(f"arn:{PARTITION}:s3:::").partition("/")[0]
+    bucket = s3_backends[ACCOUNT_ID][PARTITION].buckets.get(name)
+    policies = [bucket.policy.decode()] if bucket and bucket.policy else []
+    return decide(policies, need.action, need.resource, TRANSPORT, principal_is="*") is Decision.ALLOWED
 
 
 def role_may(role_arn: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
@@ -118,51 +190,68 @@ def session_variables(role: str, session_name: str) -> dict[str, str]:
     }
 
 
-def _access_key_id(response: Any) -> str | None:
-    credential = response.headers.get("Authorization", "").partition("Credential=")[2]
-    if not credential:
-        credential = parse_qs(urlsplit(response.uri).query).get("X-Amz-Credential", [""])[0]
-    return credential.split("/")[0] or None
+def _sentence(session: AssumedRole, need: Need) -> str:
+    because = "because no identity-based policy allows it"
+    return f"User: {session.arn} is not authorized to perform: {need.action} on resource: {need.resource} {because}"
 
 
-def _service(response: Any) -> str:
-    service: str = response.headers.get("Authorization", "").partition("Credential=")[2].split("/")[3:4][0]
-    return service
+class RefusedInXmlError(_RESTError):
+    """What most services answer."""
+
+    code = 403
 
 
-def _refusal(service: str, session: AssumedRole, need: Need) -> Exception:
-    sentence = f"{need.action} on resource: {need.resource} because no identity-based policy allows it"
-    if service != "s3":
-        return AccessDeniedError(user_arn=session.arn, action=sentence)
-    return S3ClientError("AccessDenied", f"User: {session.arn} is not authorized to perform: {sentence}")
+class RefusedInJsonError(JsonRESTError):
+    """What services answer whose protocol is JSON."""
+
+    code = 403
+
+
+def _refusal(response: Any, code: str, message: str) -> Exception:
+    """The error in the form that the service's clients read."""
+    if response.service_name == "s3":
+        return S3ClientError(code, message)
+    if "json" in response.headers.get("Content-Type", ""):
+        return RefusedInJsonError(f"{code}Exception", message)
+    return RefusedInXmlError(code, message)
 
 
 def _needs(service: str, response: Any) -> Iterator[Need]:
     action = response._get_action()
     context = {}
-    if (service, action) == ("monitoring", "PutMetricData"):
+    if (service, action) == ("cloudwatch", "PutMetricData"):
         context["cloudwatch:namespace"] = str(response._get_param("Namespace"))
-    service = {"monitoring": "cloudwatch"}.get(service, service)
-    yield Need(f"{service}:{action}", _resource(service, response), context)
+    yield Need(f"{service}:{action}", _resource(service, action, response), context)
 
 
-def _resource(service: str, response: Any) -> str:
+def _resource(service: str, action: str, response: Any) -> str:
     """The ARN that AWS would judge; `*` for what no role of ours calls on a resource."""
-    place = f"{REGION}:{ACCOUNT_ID}"
+    asked = response._get_param
+    name = None
     match service:
+        case "cloudformation":
+            stack = asked("StackName")
+            name = f"stack/{stack}/*" if stack and not stack.startswith("arn:") else stack
         case "glue":
-            job = response._get_param("JobName") or response._get_param("Name")
-            return f"arn:{PARTITION}:glue:{place}:job/{job}" if job else "*"
+            job = asked("JobName") or asked("Name")
+            name = job and f"job/{job}"
+        case "redshift" if action == "GetClusterCredentials":
+            name = f"dbuser:{asked('ClusterIdentifier')}/{asked('DbUser')}"
+        case "redshift" if action == "GetClusterCredentialsWithIAM":
+            name = f"dbname:{asked('ClusterIdentifier')}/{asked('DbName')}"
         case "sns":
-            return response._get_param("TopicArn") or "*"
+            name = asked("TopicArn")
         case "sts":
-            return response._get_param("RoleArn") or "*"
+            name = asked("RoleArn")
         case "secretsmanager":
-            name = response._get_param("SecretId")
-            secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(name) if name else None
-            return secret.arn if secret else f"arn:{PARTITION}:secretsmanager:{place}:secret:{name}"
-        case _:
-            return "*"
+            secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(asked("SecretId") or "")
+            name = secret.arn if secret else f"secret:{asked('SecretId')}"
+    return arn(service, name) if name and not name.startswith("arn:") else name or "*"
+
+
+def arn(service: str, name: str) -> str:
+    """Of something in the account and its Region."""
+    return f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT_ID}:{name}"
 
 
 def _needs_of_s3(response: Any, resource: str) -> Iterator[Need]:

@@ -17,6 +17,7 @@ from moto.ec2.models.route_tables import RouteTable
 from moto.glue.models import glue_backends
 from moto.s3.models import FakeBucket, s3_backends
 
+from sandbox.aws import redshift_serverless
 from sandbox.aws.glue import RunningGlueBackend
 
 PARTITION = "aws"
@@ -124,6 +125,23 @@ class GlueJob(_Resource):
         cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
     ) -> None:
         glue_backends[account_id][region_name].delete_job(resource_name)
+
+
+class Workgroup(_Resource):
+    """Another name of the one warehouse."""
+
+    KIND = "AWS::RedshiftServerless::Workgroup"
+    NAME_PROPERTY = "WorkgroupName"
+
+    @classmethod
+    def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
+        redshift_serverless.WORKGROUPS.add(name)
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        redshift_serverless.WORKGROUPS.discard(resource_name)
 
 
 class Alarm(_Resource):
@@ -277,10 +295,11 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def install() -> None:
     """Completes moto's CloudFormation; to be called before its first request."""
-    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Alarm, BucketPolicy, Bucket]
+    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Workgroup, Alarm, BucketPolicy, Bucket]
     named: list[Any] = [
         type(kind.replace("::", ""), (_Resource,), {"KIND": kind, "NAME_PROPERTY": attributes["name"]})
         for kind, attributes in NAMED_ONLY.items()
+        if kind != Workgroup.KIND
     ]
     models = {model.cloudformation_type(): model for model in parsing.get_model_list()}
     models |= {kind.cloudformation_type(): kind for kind in [*kinds, *named]}

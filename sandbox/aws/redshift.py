@@ -6,7 +6,8 @@ from moto.core.responses import ActionResult
 from moto.redshift.exceptions import ClusterNotFoundError, RedshiftClientError
 from moto.redshift.responses import RedshiftResponse
 
-from sandbox.aws.redshift_serverless import LIFETIME, ROLE
+from sandbox.aws.authorization import access_key_id, database_user
+from sandbox.aws.redshift_serverless import LIFETIME
 from sandbox.redshift.temporary_passwords import temporary_password
 
 CLUSTER = "sandbox"  # the provisioned cluster and the Serverless workgroup, which are one warehouse
@@ -28,7 +29,7 @@ def install(secret: str) -> None:
         return credentials(response, f"{prefix}:{response._get_param('DbUser')}")
 
     def get_cluster_credentials_with_iam(response: RedshiftResponse) -> ActionResult:
-        return credentials(response, ROLE)
+        return credentials(response, database_user(access_key_id(response.headers.get("Authorization", ""), "")))
 
     def describe_custom_domain_associations(_: RedshiftResponse) -> ActionResult:
         raise RedshiftClientError("CustomDomainAssociationNotFoundFault", "There are no custom domains.")

@@ -6,27 +6,42 @@ There is one workgroup and one namespace, which is the sandbox's warehouse, what
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import redshift_connector
 from moto import backend_index
 from redshift_connector.error import Error
 
+from sandbox.aws.authorization import Authorizer, Everybody, Need, RefusedCallerError, arn
 from sandbox.aws.credentials import ACCOUNT_ID, REGION
 from sandbox.redshift.temporary_passwords import temporary_password
 
 SERVERLESS = "redshift-serverless"
 DATA = "redshiftdata"  # as moto calls it
-ROLE = "IAMR:sandbox"  # the caller, whoever it is
 LIFETIME = timedelta(minutes=15)
 
+WORKGROUPS = {"sandbox"}  # names of the one warehouse; a stack that makes one gives it another
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Request = dict[str, Any]
+Answer = dict[str, Any]
 
 
 class RefusedCallError(Exception):
     """What the API answers instead of a result; its name is the first argument."""
+
+
+class Api(Protocol):
+    """An API of AWS's JSON protocol."""
+
+    @property
+    def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
+        """By their names; each gets the request, and the user of the warehouse that the caller is."""
+
+    def needs(self, name: str, request: Request) -> Iterator[Need]:
+        """The permissions that a call needs."""
 
 
 def install() -> None:
@@ -34,15 +49,16 @@ def install() -> None:
     backend_index.backend_url_patterns.append((SERVERLESS, re.compile(rf"https?://{SERVERLESS}\.")))
 
 
-def application(calls: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) -> Application:
-    """A WSGI application of AWS's JSON protocol: the calls by their names."""
+def application(api: Api, authorizer: Authorizer | Everybody) -> Application:
+    """A WSGI application of the API."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
         name = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
         try:
-            status, answer = "200 OK", calls.get(name, _refuse)(request)
-        except RefusedCallError as error:
+            caller = authorizer.caller(environ, api.needs(name, request))
+            status, answer = "200 OK", api.calls.get(name, _refuse)(request, caller)
+        except (RefusedCallError, RefusedCallerError) as error:
             status, answer = "400 Bad Request", dict(zip(("__type", "message"), error.args, strict=True))
         start_response(status, [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps(answer).encode()]
@@ -50,44 +66,51 @@ def application(calls: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) ->
     return serve
 
 
-def _refuse(_: dict[str, Any]) -> dict[str, Any]:
+def _refuse(_request: Request, _caller: str) -> Answer:
     raise RefusedCallError("ValidationException", "The sandbox has no such call.")
 
 
 class Serverless:
     """Logins, and the usage limits of the workgroup, which are kept and not kept to."""
 
-    def __init__(self, secret: str, workgroup: str) -> None:
-        """`secret`: see `temporary_password`; `workgroup`: the only one that gives out logins."""
+    def __init__(self, secret: str) -> None:
+        """`secret`: see `temporary_password`."""
         self._secret = secret
-        self._workgroup = workgroup
         self._limits: dict[str, dict[str, Any]] = {}
 
     @property
-    def calls(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
         """By their names in the API."""
         return {
             "GetCredentials": self.get_credentials,
-            "GetNamespace": self.get_namespace,
-            "ListUsageLimits": lambda _: {"usageLimits": list(self._limits.values())},
-            "CreateUsageLimit": lambda request: {"usageLimit": self._put_limit(str(uuid.uuid4()), request)},
-            "UpdateUsageLimit": lambda request: {"usageLimit": self._put_limit(request["usageLimitId"], request)},
-            "DeleteUsageLimit": lambda request: {"usageLimit": self._limits.pop(request["usageLimitId"])},
+            "GetNamespace": lambda request, _: self.get_namespace(request),
+            "ListUsageLimits": lambda _request, _: {"usageLimits": list(self._limits.values())},
+            "CreateUsageLimit": lambda request, _: {"usageLimit": self._put_limit(str(uuid.uuid4()), request)},
+            "UpdateUsageLimit": lambda request, _: {"usageLimit": self._put_limit(request["usageLimitId"], request)},
+            "DeleteUsageLimit": lambda request, _: {"usageLimit": self._limits.pop(request["usageLimitId"])},
         }
 
-    def get_credentials(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request.get("workgroupName") != self._workgroup:
-            raise RefusedCallError("ResourceNotFoundException", f"The only workgroup is {self._workgroup}.")
-        end = datetime.now(UTC) + LIFETIME
-        password = temporary_password(ROLE, end, self._secret)
-        return {"dbUser": ROLE, "dbPassword": password, "expiration": end.timestamp()}
+    def needs(self, name: str, request: Request) -> Iterator[Need]:
+        """The call itself, on the workgroup or namespace that it names."""
+        resource = request.get("resourceArn", "*")
+        for kind in ("workgroup", "namespace"):
+            if f"{kind}Name" in request:
+                resource = arn(SERVERLESS, f"{kind}/{request[f'{kind}Name']}")
+        yield Need(f"{SERVERLESS}:{name}", resource, {})
 
-    def get_namespace(self, request: dict[str, Any]) -> dict[str, Any]:
+    def get_credentials(self, request: Request, caller: str) -> Answer:
+        if request.get("workgroupName") not in WORKGROUPS:
+            raise RefusedCallError("ResourceNotFoundException", f"The workgroups are {', '.join(sorted(WORKGROUPS))}.")
+        end = datetime.now(UTC) + LIFETIME
+        password = temporary_password(caller, end, self._secret)
+        return {"dbUser": caller, "dbPassword": password, "expiration": end.timestamp()}
+
+    def get_namespace(self, request: Request) -> Answer:
         name = request["namespaceName"]
         secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:redshift!{name}-administrator"
         return {"namespace": {"namespaceName": name, "adminPasswordSecretArn": secret}}
 
-    def _put_limit(self, limit_id: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _put_limit(self, limit_id: str, request: Request) -> Answer:
         self._limits[limit_id] = self._limits.get(limit_id, {}) | request | {"usageLimitId": limit_id}
         return self._limits[limit_id]
 
@@ -102,15 +125,22 @@ class DataApi:
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
 
     @property
-    def calls(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
         """By their names in the API."""
         return {
-            "ExecuteStatement": self.execute_statement,
-            "DescribeStatement": lambda request: self._statements[request["Id"]],
-            "GetStatementResult": self.get_statement_result,
+            "ExecuteStatement": lambda request, _: self.execute_statement(request),
+            "DescribeStatement": lambda request, _: self._statements[request["Id"]],
+            "GetStatementResult": lambda request, _: self.get_statement_result(request),
         }
 
-    def execute_statement(self, request: dict[str, Any]) -> dict[str, Any]:
+    def needs(self, name: str, request: Request) -> Iterator[Need]:
+        """The call itself, on the workgroup if it names one, and the secret that it logs in with."""
+        workgroup = request.get("WorkgroupName")
+        yield Need(f"redshift-data:{name}", arn(SERVERLESS, f"workgroup/{workgroup}") if workgroup else "*", {})
+        if secret := request.get("SecretArn"):
+            yield Need("secretsmanager:GetSecretValue", secret, {})
+
+    def execute_statement(self, request: Request) -> Answer:
         statement = str(uuid.uuid4())
         described: dict[str, Any] = {"Id": statement, "QueryString": request["Sql"], "Status": "FINISHED"}
         try:
@@ -124,6 +154,6 @@ class DataApi:
         self._statements[statement] = described
         return {"Id": statement}
 
-    def get_statement_result(self, request: dict[str, Any]) -> dict[str, Any]:
+    def get_statement_result(self, request: Request) -> Answer:
         rows = self._rows[request["Id"]]
         return {"Records": [[{"stringValue": str(value)} for value in row] for row in rows], "TotalNumRows": len(rows)}

@@ -10,10 +10,11 @@ from typing import Any
 from moto.backends import SERVICE_NAMES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.exceptions import S3ClientError
+from werkzeug.exceptions import Forbidden
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from sandbox.aws import glue, redshift, redshift_serverless
-from sandbox.aws.authorization import Authorizer, session_variables
+from sandbox.aws.authorization import Authorizer, Everybody, session_variables
 from sandbox.aws.credentials import ACCOUNT_ID, aws_environment
 from sandbox.aws.glue_runs import CannotFetchError, GlueRuns, Run
 from sandbox.aws.object_store import ObjectStore
@@ -30,6 +31,9 @@ PASSED_ON = (
     "DYLD_LIBRARY_PATH",
     "MUSIC_STREAMS_SANDBOX_PROCESS",  # by which `make stop` finds what a killed launcher left
 )
+
+# By which moto's users reset it, or get a key of an instance's role. Nobody's policy would be asked.
+NOT_OF_AWS = frozenset({"moto_api", "moto_api._internal", "instance_metadata"})
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +73,17 @@ class AwsServer:
         if authorizer:
             authorizer.install()
 
-        warehouse = {
-            redshift_serverless.SERVERLESS: redshift_serverless.Serverless(secret, redshift.CLUSTER).calls,
-            redshift_serverless.DATA: redshift_serverless.DataApi(_login(os.environ)).calls,
+        warehouse: dict[str, redshift_serverless.Api] = {
+            redshift_serverless.SERVERLESS: redshift_serverless.Serverless(secret),
+            redshift_serverless.DATA: redshift_serverless.DataApi(_login(os.environ)),
         }
 
         def create_app(service: SERVICE_NAMES) -> Any:
-            calls = warehouse.get(service)
-            return redshift_serverless.application(calls) if calls else _create_app(service, s3)
+            if api := warehouse.get(service):
+                return redshift_serverless.application(api, authorizer or Everybody())
+            if authorizer and service in NOT_OF_AWS:
+                return Forbidden("not a service of AWS")
+            return _create_app(service, s3)
 
         # Listens, but does not serve yet: what follows needs the port.
         self._http: BaseWSGIServer = make_server(

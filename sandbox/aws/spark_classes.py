@@ -5,12 +5,15 @@ installation, half a minute and 82 MB in the virtual environment. It spares a sm
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from sandbox.aws.spark_settings import TYPICAL_JOB, class_archive, java_home, spark_environment, write_settings
+
+UNFINISHED = "unfinished-"
 
 
 def prepare() -> Path:
@@ -21,7 +24,9 @@ def prepare() -> Path:
         archive.parent.mkdir(parents=True, exist_ok=True)
         for outdated in archive.parent.glob("*.jsa"):
             outdated.unlink()
-        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        for left in archive.parent.glob(f"{UNFINISHED}*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=archive.parent) as folder:
             dumped = Path(folder) / archive.name
             _run_typical_job(java, Path(folder), [*_base_archive(java, archive), f"-XX:ArchiveClassesAtExit={dumped}"])
             dumped.replace(archive)
@@ -47,4 +52,9 @@ def _run_typical_job(java: Path, folder: Path, java_options: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    prepare()
+    try:
+        prepare()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: {error}\n{error.stderr.decode(errors='replace')[-2000:]}")

@@ -66,8 +66,8 @@ class Gateway(socketserver.ThreadingTCPServer):
                     connection.recv(1)  # PostgreSQL closes it when the signal has been sent
                 elif code == wire.STARTUP_VERSION:
                     backend, encrypted = Backend(connection, request), isinstance(request, SSLSocket)
-                    number = log_in(client, backend, body, self._secret, encrypted=encrypted)
-                    Session(number, client, backend, self._copy, self._log).run()
+                    login = log_in(client, backend, body, self._secret, encrypted=encrypted)
+                    Session(login, client, backend, self._copy, self._log).run()
         except (DisconnectedError, OSError):
             return  # closing PostgreSQL's side is all there is to do: it rolls back and ends the session
         finally:

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from dataclasses import dataclass
 
 from sandbox.redshift import wire
 from sandbox.redshift.backend import Backend
@@ -15,17 +16,26 @@ _STARTUP_PARAMETERS = ("user", "database", "application_name", "client_encoding"
 _CLEARTEXT_PASSWORD, _MD5_PASSWORD = 3, 5
 
 
-def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, *, encrypted: bool) -> int:
-    """Logs the client in and returns the session's number; `secret` is the password of PostgreSQL's user.
+@dataclass(frozen=True)
+class Login:
+    """A session's number, and its user, as he called himself."""
+
+    number: int
+    user: str
+
+
+def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, *, encrypted: bool) -> Login:
+    """Logs the client in; `secret` is the password of PostgreSQL's user.
 
     Raises:
         DisconnectedError: the client was refused, or one of the two went away.
     """
     words = startup_body.rstrip(b"\0").decode(errors="replace").split("\0")
     asked = dict(zip(words[::2], words[1::2], strict=False))
-    identity = asked.get("user", "").startswith(IDENTITIES)
+    user = asked.get("user", "")
+    identity = user.startswith(IDENTITIES)
     if identity:
-        _check_identity(client, asked["user"], secret, encrypted)
+        _check_identity(client, user, secret, encrypted)
         asked["user"] = USER  # privileges are not emulated
     backend.send(wire.startup({name: asked[name] for name in _STARTUP_PARAMETERS if name in asked}))
     number = 0
@@ -45,7 +55,7 @@ def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, 
         if kind == wire.ERROR:
             raise DisconnectedError("login refused")
         if kind == wire.READY:
-            return number
+            return Login(number, user)
 
 
 def _check_identity(client: Channel, user: str, secret: str, encrypted: bool) -> None:

@@ -10,6 +10,7 @@ from sandbox.redshift.backend import Backend, BackendError
 from sandbox.redshift.copy_command import CopyCommand
 from sandbox.redshift.dialect import Statement, refusal_statement, translate
 from sandbox.redshift.errors import NOT_SUPPORTED, RefusedError, in_redshifts_words
+from sandbox.redshift.login import Login
 from sandbox.redshift.statement_log import StatementLog
 from sandbox.redshift.wire import Channel, DisconnectedError, message
 
@@ -49,13 +50,13 @@ class Session:
 
     def __init__(
         self,
-        number: int,
+        login: Login,
         client: Channel,
         backend: Backend,
         copy: Callable[[Backend, CopyCommand], None],
         log: StatementLog,
     ) -> None:
-        self._number, self._client, self._backend, self._copy, self._log = number, client, backend, copy, log
+        self._login, self._client, self._backend, self._copy, self._log = login, client, backend, copy, log
         self._statements: dict[bytes, Statement] = {}
         self._portals: dict[bytes, Statement] = {}
 
@@ -117,7 +118,7 @@ class Session:
             for statement, tag in zip_longest(
                 (batch.executed or (batch.prepared if answer.error else []))[: len(answer.tags) + 1], answer.tags
             ):
-                self._log.write(self._number, statement.original, started, tag, None if tag else answer.error)
+                self._log.write(self._login, statement.original, started, tag, None if tag else answer.error)
             self._client.send(*answer.unsent)  # after the log, in which the client may look
 
     def _copy_first(self, executed: list[Statement]) -> None:

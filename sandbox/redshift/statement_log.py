@@ -6,11 +6,16 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from sandbox.redshift.login import Login
+
 LONGEST_LOG = 64 * 1024 * 1024
 
 
 class StatementLog:
-    """One line per statement: time, session, sql, seconds, outcome (the tag, null after an error), error, sqlstate."""
+    """One line per statement: who sent what, when, and how it ended.
+
+    Keys: time, session, user, sql, seconds, outcome (the tag, null after an error), error, sqlstate.
+    """
 
     def __init__(self, path: Path) -> None:
         """Starts a new log; the previous one is kept as `path`.1."""
@@ -19,12 +24,13 @@ class StatementLog:
             self._handler.doRollover()
 
     def write(
-        self, session: int, sql: str, started: datetime, outcome: str | None, error: dict[str, str] | None
+        self, login: Login, sql: str, started: datetime, outcome: str | None, error: dict[str, str] | None
     ) -> None:
         """Writes one statement's line; sessions may write at the same time."""
         entry = {
             "time": started.isoformat(),
-            "session": session,
+            "session": login.number,
+            "user": login.user,
             "sql": sql,
             "seconds": round((datetime.now(UTC) - started).total_seconds(), 6),
             "outcome": outcome,

@@ -1,5 +1,6 @@
 """The whole pipeline on the whole sandbox: files land, the scheduler runs the DAG, and the tables are exact."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from contract import layout
 from contract.bucket import Bucket
 from sandbox import events
 from sandbox.home import REPOSITORY
+from sandbox.settings import AIRFLOW_ROLE
 from tests.integration.conftest import DagRunResult, RunningSandbox
 from tests.integration.exact_tables import assert_exact, sample_day, streams
 from tests.integration.secrets_search import assert_no_secret_is_kept
@@ -44,6 +46,14 @@ def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox,
     assert_the_report_shows_the_tables(sandbox)
     assert_catalogues_find_what_dbt_did(sandbox, run.batch_id)
     assert_no_secret_is_kept(sandbox.sandbox.home, run.batch_id)
+    assert users_of_dbt(sandbox) == {f"IAMR:{AIRFLOW_ROLE}"}
+
+
+def users_of_dbt(sandbox: RunningSandbox) -> set[str]:
+    """As whom the DAG's dbt has sent its statements to the warehouse."""
+    log = sandbox.sandbox.home.redshift / "statements.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    return {entry["user"] for entry in entries if entry["sql"].lstrip().startswith('/* {"app": "dbt"')}
 
 
 def hours_of_events(sandbox: RunningSandbox) -> list[dict[str, Any]]:

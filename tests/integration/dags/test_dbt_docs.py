@@ -28,13 +28,20 @@ def context(task_id: str = "publish_dbt_docs") -> Context:
 
 RUN = context()
 
+MANIFEST = {
+    "metadata": {"project_name": "music_streams"},
+    "macros": {
+        f"macro.{package}.one": {"package_name": package} for package in ("dbt", "dbt_postgres", "music_streams")
+    },
+}
+
 
 def publish(lake: Lake, project: Path, page: str, errors: list[str] | None) -> None:
     """What Cosmos does when dbt has left this page, and a catalogue with these errors."""
     (project / "target").mkdir(exist_ok=True)
     (project / "target" / "static_index.html").write_text(page)
+    (project / "target" / "manifest.json").write_text(json.dumps(MANIFEST))
     (project / "target" / "catalog.json").write_text(json.dumps({"nodes": {}, "errors": errors}))
-    (project / "target" / "manifest.json").write_text(json.dumps({"page": page}))
     callback_of(lake)(str(project), context=RUN)
 
 
@@ -93,3 +100,11 @@ def test_the_results_of_all_tasks_of_a_run_are_published_as_one_for_the_run_and_
 def test_a_page_of_a_run_without_results_leaves_the_last_ones(lake: Lake, tmp_path: Path) -> None:
     publish(lake, tmp_path, "page", errors=None)
     assert lake.keys(f"{DBT_DOCS}/run_results.json") == []
+
+
+def test_the_page_shows_the_macros_of_the_project_and_of_no_adapter(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path, f"<script>n = {json.dumps(MANIFEST)}, c = 1</script>", errors=None)
+
+    page = lake.get(DBT_DOCS_PAGE).decode()
+    shown = json.loads(page.removeprefix("<script>n = ").removesuffix(", c = 1</script>"))
+    assert shown == MANIFEST | {"macros": {"macro.music_streams.one": {"package_name": "music_streams"}}}

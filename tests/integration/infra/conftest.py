@@ -28,6 +28,17 @@ class Account:
         """A boto3 client of the account."""
         return self.endpoint.client(service)
 
+    def acting_as(self, role: str) -> "Account":
+        """The same account, for somebody who has assumed the role."""
+        arn = f"arn:aws:iam::123456789012:role/{role}"
+        session = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        variables = {
+            "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": session["SessionToken"],
+        }
+        return Account(self.endpoint, self.environment | variables)
+
     def run(self, command: str, stage: str = "dev", *, answer: str = "", delete_data: str = "") -> tuple[int, str]:
         """What `make deploy`, `deploy-plan` and `destroy` run; returns exit status and all that was said."""
         done = subprocess.run(

@@ -78,8 +78,10 @@ class Mwaa:
             "MWAA_AIRFLOW_COMPONENT": component,
         }
 
-    def start_up(self, component: str, variables: Mapping[str, str]) -> dict[str, str]:
+    def start_up(self, component: str, variables: Mapping[str, str], *, slow: bool = False) -> dict[str, str]:
         """Source the start-up script as MWAA does; returns the variables that Airflow then gets.
+
+        A slow container has one core, and pip has kept nothing.
 
         Raises:
             subprocess.CalledProcessError: the container would not start.
@@ -87,8 +89,16 @@ class Mwaa:
         script, exported = self.home / "startup.sh", self.home / "exported"
         script.write_text(bundle.startup_script(variables))
         subprocess.run(
-            ["bash", "-c", 'source "$1" && env -0 >"$2"', "bash", str(script), str(exported)],
-            env=self.environment(component),
+            [
+                *(["taskset", "--cpu-list", "0"] if slow else []),
+                "bash",
+                "-c",
+                'source "$1" && env -0 >"$2"',
+                "bash",
+                str(script),
+                str(exported),
+            ],
+            env=self.environment(component) | ({"PIP_NO_CACHE_DIR": "1"} if slow else {}),
             cwd=self.home,
             check=True,
         )

@@ -31,6 +31,20 @@ NASTY = {
     "LIKE_OPTIONS": "-n --help; exit 1 & | > /dev/null #",
 }
 
+# Stands for python3 and for the one of dbt's environment, which knows `-m venv`, `-m pip install` and `-m pip check`.
+FAILING_PIP = """#!{programs}/bash
+case "$*" in
+"-m venv "*)
+    {programs}/mkdir -p "$3/bin"
+    {programs}/ln -s {programs}/python3 "$3/bin/python"
+    ;;
+"-m pip install "*)
+    echo install >>{calls}
+    [ $({programs}/wc -l <{calls}) -gt {times} ]
+    ;;
+esac
+"""
+
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -170,6 +184,43 @@ def test_a_worker_without_dbt_does_not_start(tmp_path: Path, component: str) -> 
     assert "python3: command not found" in said
     assert f"cannot make dbt's environment in {tmp_path}/air flow/dbt" in said
     assert not (tmp_path / "variables").exists()
+
+
+def registry_that_fails(folder: Path, times: int) -> Path:
+    """A Python whose pip fails so often before it installs; returns the file that counts its calls."""
+    programs, calls = folder / "programs", folder / "calls"
+    programs.mkdir()
+    program = programs / "python3"
+    program.write_text(FAILING_PIP.format(programs=programs, calls=calls, times=times))
+    program.chmod(0o755)
+    for name in ("bash", "ln", "mkdir", "mv", "timeout", "wc"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "sleep").symlink_to(str(shutil.which("true")))
+    return calls
+
+
+def test_a_registry_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    calls = registry_that_fails(tmp_path, 2)
+
+    status, _, said = source(tmp_path, bundle.startup_script(VARIABLES), "worker")
+
+    assert status == 0, said
+    assert [line for line in said.splitlines() if "pip failed" in line] == [
+        "pip failed at try 1, 0 s after it began",
+        "pip failed at try 2, 0 s after it began",
+    ]
+    assert len(calls.read_text().splitlines()) == 3
+    assert (tmp_path / "air flow" / "dbt" / "requirements.txt").exists()
+
+
+def test_a_registry_that_stays_away_ends_the_start(tmp_path: Path) -> None:
+    calls = registry_that_fails(tmp_path, 100)
+
+    status, _, said = source(tmp_path, bundle.startup_script(VARIABLES), "worker")
+
+    assert status == 1
+    assert len(calls.read_text().splitlines()) == 4
+    assert "can the environment's subnets reach PyPI?" in said
 
 
 def test_a_script_without_what_the_dag_needs_is_refused() -> None:

@@ -8,25 +8,36 @@ import pytest
 from contract import layout
 from contract.jobs import CURATION_JOB
 from contract.kpi_tables import KPI_TABLES
-from tests.integration.infra.conftest import Account
+from tests.integration.infra.conftest import REPOSITORY, Account
 
+OPERATIONS = REPOSITORY / "docs" / "operations.md"
 BUCKET = "music-streams-dev-123456789012-us-east-1"
 STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "events", "warehouse", "alerts", "airflow")]
 JOBS = sorted([CURATION_JOB, *(table.glue_job for table in KPI_TABLES)])
 
 
 @pytest.fixture(scope="module")
-def deployed(account: Account) -> Account:
+def planner(account: Account) -> Account:
+    """Somebody who may do what docs/operations.md gives the role of a plan, and no more."""
+    _, _, section = OPERATIONS.read_text().partition("### What a plan needs")
+    policy = section.partition("```json\n")[2].partition("```")[0]
+    iam = account.client("iam")
+    iam.create_role(RoleName="plan", AssumeRolePolicyDocument="{}")
+    iam.put_role_policy(RoleName="plan", PolicyName="plan", PolicyDocument=policy)
+    return account.acting_as("plan")
+
+
+@pytest.fixture(scope="module")
+def deployed(account: Account, planner: Account) -> Account:
     """The stage dev, once planned and then deployed."""
-    status, said = account.run("plan")
+    status, said = planner.run("plan")
     assert status == 0, said
     assert re.search(r"Add +Bucket \(AWS::S3::Bucket\)", said)
     assert re.search(r"Add +Environment \(AWS::MWAA::Environment\)", said)
+    assert re.search(r"Add +EmailSubscription \(AWS::SNS::Subscription\) if HasEmail", said)
     assert "Upload   data_validation_and_kpi_computation.py" in said
     assert account.client("s3").list_buckets()["Buckets"] == [], "a plan changes nothing"
-    assert (
-        account.client("cloudformation").list_stacks(StackStatusFilter=["REVIEW_IN_PROGRESS"])["StackSummaries"] == []
-    )
+    assert account.client("cloudformation").list_stacks()["StackSummaries"] == []
     status, said = account.run("deploy")
     assert status == 0, said[-3000:]
     return account
@@ -102,21 +113,27 @@ def test_the_warehouse_lets_dbt_in_and_stops_at_the_limit(deployed: Account) -> 
     assert (limit["amount"], limit["period"], limit["breachAction"]) == (16, "daily", "deactivate")
 
 
-def test_deploying_again_changes_nothing_and_the_plan_says_so(deployed: Account) -> None:
+def test_deploying_again_changes_nothing_and_the_plan_says_so(deployed: Account, planner: Account) -> None:
     versions = deployed.client("s3").list_object_versions(Bucket=BUCKET)["Versions"]
     status, said = deployed.run("deploy")
     assert (status, said.count("UNCHANGED")) == (0, len(STACKS)), said
     assert deployed.client("s3").list_object_versions(Bucket=BUCKET)["Versions"] == versions
-    status, said = deployed.run("plan")
+    status, said = planner.run("plan")
     assert (status, said.count("unchanged")) == (0, len(STACKS) + 1), said
 
 
-def test_a_changed_resource_is_planned_then_updated_and_a_stray_dag_goes(deployed: Account) -> None:
+def test_who_may_plan_may_not_deploy(planner: Account) -> None:
+    status, said = planner.run("deploy")
+    assert status == 1
+    assert "cloudformation:ExecuteChangeSet" in said or "s3:PutObject" in said, said
+
+
+def test_a_changed_resource_is_planned_then_updated_and_a_stray_dag_goes(deployed: Account, planner: Account) -> None:
     s3 = deployed.client("s3")
     s3.put_object(Bucket=BUCKET, Key="artifacts/mwaa/dags/by_hand.py", Body=b"raise SystemExit")
     s3.delete_object(Bucket=BUCKET, Key="artifacts/mwaa/dags/music_streams/archive.py")
     s3.put_object(Bucket=BUCKET, Key="artifacts/mwaa/requirements.txt", Body=b"older\n")
-    status, said = deployed.run("plan")
+    status, said = planner.run("plan")
     assert status == 0, said
     assert re.search(r"Delete +by_hand.py", said)
     assert re.search(r"Upload +music_streams/archive.py", said)
@@ -148,19 +165,29 @@ def test_a_bucket_with_data_is_not_destroyed_without_a_word_for_it(deployed: Acc
     assert deployed.stacks() == {}
     assert s3.list_buckets()["Buckets"] == []
     assert deployed.client("glue").list_jobs()["JobNames"] == []
-    assert deployed.client("iam").list_roles()["Roles"] == []
+    assert [role["RoleName"] for role in deployed.client("iam").list_roles()["Roles"]] == ["plan"]
     status, said = deployed.run("destroy", answer="dev\n")
     assert status == 0, "there is nothing left, and that is no error: " + said
 
 
-def test_a_resource_that_fails_is_named_and_the_next_deployment_goes_on_from_there(account: Account) -> None:
+def test_a_resource_that_fails_is_named_and_the_next_deployment_goes_on_from_there(
+    account: Account, planner: Account
+) -> None:
     iam = account.client("iam")
     iam.create_role(RoleName="music-streams-dev-copy", AssumeRolePolicyDocument="{}")  # somebody else's
     status, said = account.run("deploy")
     assert status == 1, said
     assert "stack music-streams-dev-warehouse is ROLLBACK_COMPLETE" in said
     assert re.search(r"CopyRole \(AWS::IAM::Role\): .*music-streams-dev-copy", said)
-    assert account.stacks()["music-streams-dev-lake"] == "CREATE_COMPLETE"
+    found = account.stacks()
+    assert found["music-streams-dev-lake"] == "CREATE_COMPLETE"
+    status, said = planner.run("plan")
+    assert status == 0, said
+    assert (
+        "music-streams-dev-warehouse: ROLLBACK_COMPLETE: it was never whole, so what is left of it is deleted" in said
+    )
+    assert re.search(r"Add +Namespace \(AWS::RedshiftServerless::Namespace\)", said)
+    assert account.stacks() == found, "a plan settles nothing"
     iam.delete_role(RoleName="music-streams-dev-copy")
     status, said = account.run("deploy")
     assert status == 0, said

@@ -5,7 +5,8 @@ That they hold enough, every run in the sandbox shows: there the Glue jobs, COPY
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -21,10 +22,13 @@ from contract.kpi_tables import KPI_TABLES, kpi_table
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws_account import glue_release
-from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, REGION, STAGE
+from sandbox.redshift.warehouse import Warehouse
+from sandbox.settings import ALERT_TOPIC, BUCKET, COPY_ROLE, DBT_TARGET_OF_THE_DAG, REGION, STAGE, WORKGROUP
+from tests import dbt_profile
 from tests.pipeline import SONGS, USERS
 
 ACCOUNT = "123456789012"
+WAREHOUSE_SECRET = "only-the-warehouse-knows"
 BATCH = "20240626T000000Z-00000000"
 FOLDER = layout.BatchFolder(BATCH)
 GLUE_ROLE, AIRFLOW_ROLE = (f"music-streams-{STAGE.name}-{name}" for name in ("glue", "airflow"))
@@ -34,7 +38,10 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}"
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     """An account in which the sandbox's stage is deployed, and every request judged."""
-    with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
+    with ExitStack() as started:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("REDSHIFT_PASSWORD", WAREHOUSE_SECRET)
+            endpoint = started.enter_context(AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox"))
         deployment = Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
         for part in ("events", "warehouse", "alerts", "airflow"):
@@ -179,6 +186,11 @@ CALLS: list[tuple[str, str, Callable[[], Any]]] = [
         lambda: Bucket(BUCKET, s3_client()).write(layout.KPI_REPORT_PAGE, b"<html>"),
     ),
     ("PublishAndShowTheKpiReport", "s3:GetObject", lambda: Bucket(BUCKET, s3_client()).read(layout.KPI_REPORT_PAGE)),
+    (
+        "LogInToTheWarehouse",
+        "redshift-serverless:GetCredentials",
+        lambda: boto3.client("redshift-serverless").get_credentials(workgroupName=WORKGROUP, dbName="dev"),
+    ),
     ("PublishFailures", "sns:Publish", lambda: boto3.client("sns").publish(TopicArn=TOPIC, Message="failed")),
     (
         "WriteMetrics",
@@ -195,6 +207,34 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
     endpoint: AwsEndpoint, sid: str, action: str, call: Callable[[], Any]
 ) -> None:
     refused(endpoint, AIRFLOW_ROLE, sid, action, call)
+
+
+def test_dbt_of_the_sandboxs_dag_logs_in_by_its_role_and_not_without_the_right_to(
+    endpoint: AwsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Warehouse(tmp_path, 0, WAREHOUSE_SECRET) as warehouse:
+        for name, value in {
+            "DBT_TARGET": DBT_TARGET_OF_THE_DAG,
+            "REDSHIFT_HOST": "127.0.0.1",
+            "REDSHIFT_PORT": str(warehouse.port),
+            "REDSHIFT_DATABASE": "dev",
+            "REDSHIFT_WORKGROUP": WORKGROUP,
+            "MUSIC_STREAMS_SCHEMA_PREFIX": "sandbox",
+            "SSL_CERT_FILE": str(warehouse.certificate_authority),
+        }.items():
+            monkeypatch.setenv(name, value)
+        for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
+            monkeypatch.delenv(name, raising=False)
+        refused(
+            endpoint,
+            AIRFLOW_ROLE,
+            "LogInToTheWarehouse",
+            "redshift-serverless:GetCredentials",
+            dbt_profile.connect,
+        )
+        # Last, since the driver keeps what it was given for other connections of the process.
+        with working_as(endpoint, AIRFLOW_ROLE):
+            dbt_profile.connect().close()
 
 
 @pytest.mark.parametrize(

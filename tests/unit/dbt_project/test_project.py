@@ -168,10 +168,25 @@ def test_every_report_is_tested_and_listed_in_the_overview_and_an_exposure(manif
     assert len(reports(manifest)) == 5
     for name, report in reports(manifest).items():
         assert name in tested
-        assert f"`{name}`" in overview
+        assert f"[`{name}`](#!/model/{report.unique_id})" in overview
         (exposure,) = [found for found in manifest.exposures.values() if report.unique_id in found.depends_on_nodes]
         assert f"`{name}`" in str(exposure.description)
         assert report.config.materialized == "late_binding_view"
+
+
+def test_each_link_of_the_overview_leads_to_a_model(manifest: Manifest) -> None:
+    overview = manifest.docs["doc.music_streams.__overview__"].block_contents
+
+    linked = set(re.findall(r"#!/model/([\w.]+)", overview))
+
+    assert linked <= manifest.nodes.keys()
+    assert {f"model.music_streams.{table.name}" for table in KPI_TABLES} <= linked
+
+
+def test_the_lineage_is_linked_in_a_tab_of_its_own_since_the_docs_read_their_address_once(manifest: Manifest) -> None:
+    overview = manifest.docs["doc.music_streams.__overview__"].block_contents
+
+    assert re.search(r'<a href="#!/overview\?g_v=1&amp;g_i=%2Bexposure:\*" target="_blank">', overview)
 
 
 def test_data_tests_stop_the_load_but_for_late_loads_and_many_unknown_plays(manifest: Manifest) -> None:

@@ -1,6 +1,6 @@
 """Following a run through everything that Airflow's API may answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -50,9 +50,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0)
 
 
-def followed(*looks: tuple[str, str | None] | Exception) -> tuple[FinishedRun, list[str | None]]:
+def followed(
+    *looks: tuple[str, str | None] | Exception, check: Callable[[], None] = lambda: None
+) -> tuple[FinishedRun, list[str | None]]:
     seen: list[str | None] = []
-    finished = follow(ScriptedAirflow(looks), RUN, lambda tasks: seen.append(tasks[0].state))  # type: ignore[arg-type]
+    airflow: Any = ScriptedAirflow(looks)
+    finished = follow(airflow, RUN, lambda tasks: seen.append(tasks[0].state), check)
     return finished, seen
 
 
@@ -81,3 +84,16 @@ def test_an_api_that_stays_away_ends_the_command(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(SandboxError, match="Airflow does not answer any more while manual__1 runs: refused"):
         followed(requests.ConnectionError("refused"))
+
+
+@pytest.mark.parametrize("look", [requests.ConnectionError("refused"), SandboxError("Airflow answered 500")])
+def test_what_is_wrong_with_the_sandbox_ends_the_command_before_airflow_is_waited_for(look: Exception) -> None:
+    asked = []
+
+    def check() -> None:
+        asked.append("once more")
+        if len(asked) > 1:
+            raise SandboxError("aws has ended")
+
+    with pytest.raises(SandboxError, match="aws has ended"):
+        followed(look, ("running", "running"), check=check)

@@ -86,3 +86,26 @@ def test_a_wheel_with_another_hash_is_refused(index: dict[str, bytes], tmp_path:
 def test_only_web_addresses_are_read() -> None:
     with pytest.raises(ValueError, match="not a web address"):
         get_uv.read("file:///etc/passwd")
+
+
+def test_what_a_killed_one_has_left_is_cleared_away(index: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "unpacked-1").mkdir()
+    (tmp_path / "unpacked-1" / "uv").write_bytes(b"half")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(get_uv, "with_pip", lambda _folder: False)
+
+        assert get_uv.main(tmp_path) == 0
+
+    assert {entry.name for entry in tmp_path.iterdir()} == {"bin"}
+
+
+def test_an_interrupted_download_ends_without_a_word_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(_folder: Path) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(get_uv, "with_pip", interrupted)
+
+    assert get_uv.main(tmp_path) == 130
+    assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,30 @@ def test_a_killed_server_is_started_anew_and_its_orphans_end(servers: Processes)
     assert set(servers.running()) == {"toy"}
 
 
+def test_a_server_that_has_ended_is_named_with_the_end_of_its_log(servers: Processes) -> None:
+    servers.start([toy(FOREVER, name="lives"), toy("raise SystemExit('no space left')", name="aws")])
+    deadline = time.monotonic() + 20
+    while "aws" in servers.running():
+        assert time.monotonic() < deadline
+
+    with pytest.raises(SandboxError) as failure:
+        servers.check()
+
+    assert str(failure.value).startswith("aws has ended")
+    assert "`make run` starts it again" in str(failure.value)
+    assert str(failure.value).endswith("  no space left")
+
+
+def test_servers_that_run_and_one_that_nobody_needs_are_no_matter(servers: Processes) -> None:
+    servers.check()
+    servers.start([toy(FOREVER), toy(FOREVER, name="needless", dispensable=True)])
+    needless = servers.running()["needless"]
+    needless.kill()
+    assert wait_gone([needless], 20) == []
+
+    servers.check()
+
+
 def test_stopping_ends_children_in_sessions_of_their_own(servers: Processes) -> None:
     servers.start([toy(RUNAWAY_CHILD)])
     child = printed_pid(servers)
