@@ -62,7 +62,8 @@ Somebody = Callable[..., Callable[[str], Any]]
 @pytest.fixture
 def somebody_who_may(judged: AwsEndpoint) -> Iterator[Somebody]:
     """Makes a role that may do this and no more, and a session of it; returns what makes its clients."""
-    iam, made = judged.client("iam"), []
+    iam = judged.client("iam")
+    made: list[str] = []
 
     def session(*allowed: tuple[str, str]) -> Callable[[str], Any]:
         name = f"role-{len(made)}"
