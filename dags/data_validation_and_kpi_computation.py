@@ -23,8 +23,9 @@ from cosmos import (
 )
 from cosmos.operators.local import DbtSourceLocalOperator
 from music_streams import alerts, tasks
+from music_streams.artifacts import keep_run_results
 from music_streams.batches import batch_id, unknown_params
-from music_streams.dbt import PublishDbtDocs, keep_run_results, raise_what_dbt_found
+from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
 from music_streams.freshness import publish_freshness
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings

@@ -126,7 +126,7 @@ def cells_of_run(run: Mapping[str, Any]) -> Iterable[str]:
 def libraries() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the versions that Altair draws for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle: str = vl_convert.javascript_bundle(vl_version=version)
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
     # Airflow's plugin of Cosmos puts a script before each </head>; one stands in a text of Vega-Embed's.
     return bundle.replace("</head", r"<\/head").replace("</script", r"<\/script")
 

@@ -1,4 +1,4 @@
-"""What becomes of a dbt task that failed, and which docs and artifacts are published."""
+"""What becomes of a dbt task that failed, and which docs are published."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from cosmos.operators.local import DbtDocsS3LocalOperator
 
 from contract import layout
 from contract.bucket import Bucket
-from music_streams.batches import batch_id
+from music_streams.artifacts import RUN_RESULTS, publish_artifact, results_of_run
 from music_streams.docs_page import hide_macros_of_the_adapter
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RUN_RESULTS = Path("target") / "run_results.json"
 ARTIFACTS = ("manifest.json", "catalog.json")  # of `dbt docs generate`
 
 
@@ -47,38 +46,6 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
             publish_artifact(bucket, context, name, content)
         if results := results_of_run(bucket, context):
             publish_artifact(bucket, context, RUN_RESULTS.name, json.dumps(results).encode())
-
-
-def publish_artifact(bucket: Bucket, context: "Context", name: str, content: bytes) -> None:
-    """Put one of dbt's artifacts beside the docs: as that of the run, and as the latest."""
-    for folder in (_folder_of_run(context), layout.DBT_DOCS):
-        bucket.write(f"{folder}/{name}", content, "application/json")
-
-
-def keep_run_results(bucket: str, project_dir: str, context: "Context") -> None:
-    """Cosmos calls this after each dbt command, failed ones too: a task's results are kept under its name."""
-    file = Path(project_dir) / RUN_RESULTS
-    if file.exists():
-        key = f"{_folder_of_run(context)}/{RUN_RESULTS.stem}/{context['ti'].task_id}.json"
-        Bucket(bucket).write(key, file.read_bytes(), "application/json")
-
-
-def results_of_run(bucket: Bucket, context: "Context") -> dict[str, Any] | None:
-    """The results that the run's tasks have kept, as one of dbt's `run_results.json`; None when they kept none."""
-    keys = [found.key for found in bucket.objects(f"{_folder_of_run(context)}/{RUN_RESULTS.stem}/")]
-    kept = [record for record in bucket.read_many_json(keys) if record is not None]
-    if not kept:
-        return None
-    kept.sort(key=lambda record: str(record["metadata"]["generated_at"]))
-    return kept[-1] | {
-        "results": [result for record in kept for result in record["results"]],
-        "elapsed_time": sum(record["elapsed_time"] for record in kept),
-    }
-
-
-def _folder_of_run(context: "Context") -> str:
-    dag_run = context["dag_run"]
-    return f"{layout.DBT_RUNS}/{batch_id(dag_run.run_after, dag_run.run_id)}"
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001

@@ -9,8 +9,9 @@ from typing import cast
 
 from airflow.sdk import Context
 from cosmos import ProfileConfig
+from music_streams.artifacts import keep_run_results
 from music_streams.batches import batch_id
-from music_streams.dbt import PublishDbtDocs, keep_run_results
+from music_streams.dbt import PublishDbtDocs
 
 from contract.layout import DBT_DOCS, DBT_DOCS_PAGE, DBT_RUNS
 from tests.integration.dags.conftest import Lake

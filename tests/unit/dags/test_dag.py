@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from music_streams.alerts import keep_error, put_metrics, send_message
-from music_streams.dbt import keep_run_results, raise_what_dbt_found
+from music_streams.artifacts import keep_run_results
+from music_streams.dbt import raise_what_dbt_found
 from music_streams.freshness import publish_freshness
 
 from contract.jobs import CURATION_JOB
