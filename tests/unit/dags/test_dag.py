@@ -178,7 +178,8 @@ def test_the_freshness_of_the_sources_is_published_with_the_docs(dag: "DAG") -> 
     task: Any = dag.get_task("check_source_freshness")
     assert task.base_cmd == ["source", "freshness"]
     assert (task.callback, task.callback_args) == (publish_freshness, {"bucket": "music-lake"})
-    assert task.env == dag.get_task("test_kpis_reconcile").env
+    reconcile: Any = dag.get_task("test_kpis_reconcile")
+    assert task.env == reconcile.env
     assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
 
 
