@@ -5,6 +5,7 @@ import json
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from music_streams import tasks
+from music_streams.validation import OnInvalidStreamFile
 
 from contract import layout
 from contract.kpi_tables import KPI_TABLES
@@ -41,14 +42,8 @@ def landed(lake: Lake) -> Lake:
     return lake
 
 
-def validate(lake: Lake, policy: str) -> None:
-    tasks.validate_datasets(
-        lake.bucket,
-        BATCH,
-        on_invalid_stream_file=policy,
-        recompute_from="",
-        recompute_to="",  # type: ignore[arg-type]
-    )
+def validate(lake: Lake, policy: OnInvalidStreamFile) -> None:
+    tasks.validate_datasets(lake.bucket, BATCH, on_invalid_stream_file=policy, recompute_from="", recompute_to="")
 
 
 def record_of_run(lake: Lake) -> dict[str, object]:
