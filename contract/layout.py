@@ -18,7 +18,6 @@ REMOVED_FILES = f"{QUARANTINED_FILES}/removed"  # by hand; those that validation
 OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
-DBT_SOURCES = f"{DBT_DOCS}/sources.json"
 DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
 DBT_RUNS = f"{DBT_DOCS}/runs"  # below it a folder per batch, with dbt's artifacts of its run
 KPI_REPORT = f"{ROOT}/report"

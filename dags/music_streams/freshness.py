@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
 
-from contract import layout
 from contract.bucket import Bucket
+from music_streams.artifacts import publish_artifact
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 SOURCES = Path("target") / "sources.json"
 
 
-def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None:  # noqa: ARG001
+def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None:
     """Cosmos calls this after `dbt source freshness`. Old sources are warnings in the log; the result goes to the docs.
 
     Raises:
@@ -35,7 +35,7 @@ def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None
     for result in results:
         if result["status"] != "pass":
             log.warning(_staleness(result))
-    Bucket(bucket).write(layout.DBT_SOURCES, content)
+    publish_artifact(Bucket(bucket), context, SOURCES.name, content)
 
 
 def _staleness(result: dict[str, Any]) -> str:

@@ -3,16 +3,30 @@
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from music_streams.batches import batch_id
 
 import tests.unit.dags.airflow_home  # noqa: F401
 from contract.bucket import Bucket
+from contract.layout import DBT_RUNS
 from sandbox.aws.endpoint import AwsEndpoint
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
     from mypy_boto3_s3 import S3Client
+
+RUN_AFTER, RUN_ID = datetime(2024, 6, 26, tzinfo=UTC), "manual__1"
+FOLDER_OF_RUN = f"{DBT_RUNS}/{batch_id(RUN_AFTER, RUN_ID)}"
+
+
+def context(task_id: str = "a_task") -> "Context":
+    """What Airflow tells a callback of its run."""
+    run, task = SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID), SimpleNamespace(task_id=task_id)
+    return cast("Context", {"dag_run": run, "ti": task})
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,15 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
-from airflow.sdk import Context
 from cosmos import ProfileConfig
 from music_streams.artifacts import keep_run_results
-from music_streams.batches import batch_id
 from music_streams.dbt import PublishDbtDocs
 
-from contract.layout import DBT_DOCS, DBT_DOCS_PAGE, DBT_RUNS
-from tests.integration.dags.conftest import Lake
+from contract.layout import DBT_DOCS, DBT_DOCS_PAGE
+from tests.integration.dags.conftest import FOLDER_OF_RUN, Lake, context
 from tests.unit.dags.conftest import REPOSITORY
-
-RUN_AFTER, RUN_ID = datetime(2024, 6, 26, tzinfo=UTC), "manual__1"
-FOLDER = f"{DBT_RUNS}/{batch_id(RUN_AFTER, RUN_ID)}"
-
-
-def context(task_id: str = "publish_dbt_docs") -> Context:
-    """What Airflow tells a callback of its run."""
-    run, task = SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID), SimpleNamespace(task_id=task_id)
-    return cast("Context", {"dag_run": run, "ti": task})
-
 
 RUN = context()
 
@@ -42,7 +27,7 @@ def publish(lake: Lake, project: Path, page: str, errors: list[str] | None) -> N
     (project / "target").mkdir(exist_ok=True)
     (project / "target" / "static_index.html").write_text(page)
     (project / "target" / "manifest.json").write_text(json.dumps(MANIFEST))
-    (project / "target" / "catalog.json").write_text(json.dumps({"nodes": {}, "errors": errors}))
+    (project / "target" / "catalog.json").write_text(json.dumps({"nodes": {"of": page}, "errors": errors}))
     callback_of(lake)(str(project), context=RUN)
 
 
@@ -58,11 +43,11 @@ def callback_of(lake: Lake) -> Callable[..., None]:
 def test_a_page_is_replaced_only_by_one_that_dbt_could_finish(lake: Lake, tmp_path: Path) -> None:
     publish(lake, tmp_path, "first", errors=None)
     assert lake.get(DBT_DOCS_PAGE) == b"first"
-    assert lake.record(f"{DBT_DOCS}/manifest.json") == {"page": "first"}
 
     publish(lake, tmp_path, "half", errors=["the warehouse went away"])
     callback_of(lake)(str(tmp_path / "where dbt left nothing"), context=RUN)
     assert lake.get(DBT_DOCS_PAGE) == b"first"
+    assert lake.record(f"{DBT_DOCS}/catalog.json")["nodes"] == {"of": "first"}
 
     publish(lake, tmp_path, "second", errors=None)
     assert lake.get(DBT_DOCS_PAGE) == b"second"
@@ -95,7 +80,7 @@ def test_the_results_of_all_tasks_of_a_run_are_published_as_one_for_the_run_and_
     assert (latest["elapsed_time"], latest["metadata"]["generated_at"]) == (3.0, "2024-06-26T00:09:00Z")
     assert latest["args"] == {"which": "build"}
     for name in ("run_results.json", "manifest.json", "catalog.json"):
-        assert lake.record(f"{FOLDER}/{name}") == lake.record(f"{DBT_DOCS}/{name}")
+        assert lake.record(f"{FOLDER_OF_RUN}/{name}") == lake.record(f"{DBT_DOCS}/{name}")
 
 
 def test_a_page_of_a_run_without_results_leaves_the_last_ones(lake: Lake, tmp_path: Path) -> None:
@@ -109,3 +94,4 @@ def test_the_page_shows_the_macros_of_the_project_and_of_no_adapter(lake: Lake, 
     page = lake.get(DBT_DOCS_PAGE).decode()
     shown = json.loads(page.removeprefix("<script>n = ").removesuffix(", c = 1</script>"))
     assert shown == MANIFEST | {"macros": {"macro.music_streams.one": {"package_name": "music_streams"}}}
+    assert lake.record(f"{DBT_DOCS}/manifest.json") == MANIFEST, "catalogues see them all"

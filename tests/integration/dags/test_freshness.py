@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 from music_streams.freshness import publish_freshness
 
-from contract.layout import DBT_SOURCES
-from tests.integration.dags.conftest import Lake
+from contract.layout import DBT_DOCS
+from tests.integration.dags.conftest import FOLDER_OF_RUN, Lake, context
 
 
 def source(name: str, status: str, **more: object) -> dict[str, object]:
@@ -23,7 +22,7 @@ def freshness(lake: Lake, project: Path, *results: dict[str, object]) -> bytes:
     (project / "target").mkdir(exist_ok=True)
     content = json.dumps({"results": results})
     (project / "target" / "sources.json").write_text(content)
-    publish_freshness(str(project), lake.bucket, context=Context())
+    publish_freshness(str(project), lake.bucket, context=context())
     return content.encode()
 
 
@@ -38,7 +37,7 @@ def test_old_kpis_are_warnings_that_say_what_to_look_at_and_the_result_is_publis
         source("new_kpis", "warn", max_loaded_at="0001-01-01T00:00:00Z"),
     )
 
-    assert lake.get(DBT_SOURCES) == content
+    assert lake.get(f"{DBT_DOCS}/sources.json") == lake.get(f"{FOLDER_OF_RUN}/sources.json") == content
     old, new = (record.getMessage() for record in caplog.records if record.name == "music_streams.freshness")
     assert old.startswith(
         "source old_kpis: the newest KPIs were computed at 2024-06-25T00:00:00Z, more than 2 days ago"
@@ -51,6 +50,6 @@ def test_an_age_that_dbt_could_not_ask_for_is_an_error_and_the_last_result_stays
 
     with pytest.raises(AirflowException, match=r"source\.music_streams\.glue\.old_kpis: connection refused"):
         freshness(lake, tmp_path, source("old_kpis", "runtime error", error="connection refused"))
-    publish_freshness(str(tmp_path / "where dbt left nothing"), lake.bucket, context=Context())
+    publish_freshness(str(tmp_path / "where dbt left nothing"), lake.bucket, context=context())
 
-    assert lake.get(DBT_SOURCES) == last
+    assert lake.get(f"{DBT_DOCS}/sources.json") == last
