@@ -134,7 +134,9 @@ class Stacks:
             self._say(name, name, stack["StackStatus"], "another deployment is at work: waiting")
             time.sleep(self._poll_seconds)
             stack = self._described(name)
-        return Standing(name, stack and stack["StackStatus"], (stack or {}).get("StackStatusReason", ""))
+        return (
+            Standing(name, stack["StackStatus"], stack.get("StackStatusReason", "")) if stack else Standing(name, None)
+        )
 
     def plan(self, stack: Stack) -> list[Change]:
         """What `deploy` would change of a stack that is usable. Its change set is all that is made, and is deleted."""
