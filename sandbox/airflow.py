@@ -383,7 +383,8 @@ class Client:
         ]
 
     def _request(self, method: str, path: str, arguments: dict[str, Any]) -> requests.Response:
-        return self._session.request(method, self._url + path, **{"timeout": REQUEST_SECONDS, **arguments})
+        options: dict[str, Any] = {"timeout": REQUEST_SECONDS, **arguments}
+        return self._session.request(method, self._url + path, **options)
 
     def _log_in(self) -> None:
         credentials = {"username": USER, "password": self._secrets.airflow_password}

@@ -49,6 +49,7 @@ def server(home: Home, minutes: float, environment: Mapping[str, str]) -> Server
         environment=environment,
         check=lambda _started: None,
         sources=[REPOSITORY / "sandbox" / "idle.py"],
+        dispensable=True,
         working_directory=REPOSITORY,
     )
 

@@ -125,9 +125,7 @@ def test_deploying_again_changes_nothing_and_the_plan_says_so(deployed: Account,
 def test_who_may_plan_may_not_deploy(planner: Account) -> None:
     status, said = planner.run("deploy")
     assert status == 1
-    assert "is not authorized to perform: redshift-serverless:ListUsageLimits" in said, (
-        "nothing before was to be changed"
-    )
+    assert "is not authorized to perform" in said, said
 
 
 def test_a_changed_resource_is_planned_then_updated_and_a_stray_dag_goes(deployed: Account, planner: Account) -> None:
