@@ -12,7 +12,6 @@ class KpiTable:
     Attributes:
         name: of the table in the warehouse, of its dbt models and tags, and of its folder in glue_jobs/kpis.
         glue_job: the Glue job that computes it.
-        output: the prefix below which that job writes.
         key: the columns of which no two rows hold the same values; the first is the date.
         combined_by: the columns of the partial rows that one final row needs all of; a date's partial rows are combined
             in as many pieces as these columns have values.
@@ -20,9 +19,13 @@ class KpiTable:
 
     name: str
     glue_job: str
-    output: str
     key: tuple[str, ...]
     combined_by: tuple[str, ...] = ("listen_date",)
+
+    @property
+    def output(self) -> str:
+        """The prefix below which the job writes."""
+        return f"{layout.OUTPUT}/{self.glue_job}"
 
     def copy_manifest(self, batch_id: str) -> str:
         """The manifest that COPY reads, written last by the job."""
@@ -33,13 +36,11 @@ KPI_TABLES = (
     KpiTable(
         "genre_level_kpis",
         glue_job="genre_level_kpis",
-        output=f"{layout.OUTPUT}/genre_level_kpis",
         key=("listen_date", "track_genre"),
     ),
     KpiTable(
         "hourly_kpis",
         glue_job="hourly-kpis",
-        output=f"{layout.OUTPUT}/hourly-kpis",
         key=("listen_date", "listen_hour"),
         combined_by=("listen_date", "listen_hour"),
     ),

@@ -21,10 +21,12 @@ from cosmos import (
     TestBehavior,
     TestIndirectSelection,
 )
+from cosmos.operators.local import DbtSourceLocalOperator
 from music_streams import alerts, tasks
 from music_streams.artifacts import keep_run_results
 from music_streams.batches import batch_id, unknown_params
 from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
+from music_streams.freshness import publish_freshness
 from music_streams.glue import GlueRunSensor
 from music_streams.settings import Settings
 
@@ -189,6 +191,22 @@ with DAG(
         execution_timeout=timedelta(hours=1),
     )
 
+    # Of use on days without input above all.
+    check_source_freshness = DbtSourceLocalOperator(
+        task_id="check_source_freshness",
+        project_dir=SETTINGS.dbt_project_dir,
+        profile_config=DBT_PROFILE,
+        cache_dir=DBT_CACHE,
+        dbt_executable_path=SETTINGS.dbt_executable,
+        invocation_mode=InvocationMode.SUBPROCESS,
+        env=DBT_ENVIRONMENT,
+        install_deps=False,
+        emit_datasets=False,
+        callback=publish_freshness,
+        callback_args={"bucket": SETTINGS.bucket},
+        trigger_rule="none_failed_min_one_success",  # behind both branches
+    )
+
     move_files = PythonOperator(
         task_id="move_files",
         python_callable=tasks.move_files,
@@ -254,4 +272,5 @@ with DAG(
 
     validate_datasets >> check_validation >> [end_dag, trigger_curation]
     trigger_curation >> wait_for_curation
+    [end_dag, test_kpis_reconcile] >> check_source_freshness
     test_kpis_reconcile >> move_files >> [publish_dbt_docs, publish_kpi_report]

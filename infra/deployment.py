@@ -121,7 +121,11 @@ class Deployment:
             poll_seconds=self._poll_seconds,
         )
         warehouse.limit_usage(int(self._outputs["UsageLimitRpuHours"]))
-        warehouse.let_in(self._outputs["AirflowRoleName"])
+        warehouse.let_in(
+            self._outputs["AirflowRoleName"],
+            statement_minutes=int(self._outputs["StatementTimeoutMinutes"]),
+            session_minutes=int(self._outputs["SessionTimeoutMinutes"]),
+        )
         return self._outputs
 
     def deploy_lake(self) -> None:

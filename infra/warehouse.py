@@ -7,10 +7,6 @@ from typing import Any
 
 from infra.stacks import DeploymentError
 
-# Of dbt's sessions. Tasks end after an hour, and try again. A session that a lost worker has left behind holds a lock.
-STATEMENT_TIMEOUT_MINUTES = 30
-SESSION_TIMEOUT_MINUTES = 10
-
 ENDED = frozenset({"FINISHED", "FAILED", "ABORTED"})
 COMPUTE = "serverless-compute"
 
@@ -44,11 +40,12 @@ class Warehouse:
         if rpu_hours_a_day and not any(limit["period"] == "daily" for limit in limits):
             serverless.create_usage_limit(resourceArn=self.workgroup_arn, usageType=COMPUTE, period="daily", **wanted)
 
-    def let_in(self, role_name: str) -> None:
+    def let_in(self, role_name: str, *, statement_minutes: int, session_minutes: int) -> None:
         """Let whoever has the IAM role make schemas; it owns what it makes, and has no other rights.
 
-        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Its statements and its idle
-        sessions end in time. Repeating changes nothing.
+        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Its statements end after
+        `statement_minutes`, its sessions after `session_minutes` of silence, since one that a lost worker has left
+        behind holds a lock. Repeating changes nothing.
 
         Raises:
             DeploymentError: a statement failed.
@@ -60,9 +57,8 @@ class Warehouse:
         if not known:
             self._run(f'create user "{user}" password disable', administrator)
         self._run(f'grant create on database "{self.database}" to "{user}"', administrator)
-        milliseconds = STATEMENT_TIMEOUT_MINUTES * 60_000
-        self._run(f'alter user "{user}" set statement_timeout to {milliseconds}', administrator)
-        self._run(f'alter user "{user}" session timeout {SESSION_TIMEOUT_MINUTES * 60}', administrator)
+        self._run(f'alter user "{user}" set statement_timeout to {statement_minutes * 60_000}', administrator)
+        self._run(f'alter user "{user}" session timeout {session_minutes * 60}', administrator)
 
     def _rows(self, sql: str, secret_arn: str) -> list[Any]:
         statement = self._run(sql, secret_arn)

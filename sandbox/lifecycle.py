@@ -95,6 +95,8 @@ class Sandbox:
             self.processes.wait(servers, started, self._announce)
             if Part.AWS in wanted:
                 self.aws.provision()
+            if Part.REDSHIFT in {server.name for server in started}:
+                warehouse.limit_sessions(self.home, ports)
             if Part.AIRFLOW in wanted:
                 self.processes.wait(self._airflow_servers(ports), started, self._announce)
                 self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))

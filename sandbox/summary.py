@@ -15,6 +15,7 @@ from rich.text import Text
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.kpi_tables import KPI_TABLES
 from sandbox import warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 VALIDATION = "validate_datasets"
 SET_ASIDE = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
 
-MARTS = ("genre_level_kpis", "hourly_kpis")
+MARTS = tuple(table.name for table in KPI_TABLES)
 FIRST_ROWS = 5
 BAR_WIDTH = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -37,11 +38,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 STEPS = (
     ("validate", ("validate_datasets", "check_validation", "end_dag")),
     ("curate user streams (Glue)", ("curate_user_streams",)),
-    ("compute genre_level_kpis (Glue)", ("spark_genre_level_kpis",)),
-    ("compute hourly_kpis (Glue)", ("spark_hourly_kpis",)),
-    ("load genre_level_kpis (dbt)", ("write_genre_level_kpis_to_redshift",)),
-    ("load hourly_kpis (dbt)", ("write_hourly_kpis_to_redshift",)),
+    *((f"compute {mart} (Glue)", (f"spark_{mart}_job",)) for mart in MARTS),
+    *((f"load {mart} (dbt)", (f"write_{mart}_to_redshift",)) for mart in MARTS),
     ("test that the tables agree (dbt)", ("test_kpis_reconcile",)),
+    ("check how old the KPIs are (dbt)", ("check_source_freshness",)),
     ("archive", ("move_files",)),
     ("publish the docs (dbt)", ("publish_dbt_docs",)),
     ("publish the page of charts", ("publish_kpi_report",)),

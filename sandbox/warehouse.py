@@ -16,6 +16,8 @@ from sandbox.settings import DATABASE, DATABASE_USER, HOST, SCHEMA_PREFIX, Ports
 # The KPI tables are found without their schema.
 SEARCH_PATH = f"{SCHEMA_PREFIX}_reporting, {SCHEMA_PREFIX}_staging, public"
 CONNECT_SECONDS = 10
+# The limits of a stage, as infra/templates/warehouse.yaml has them by default.
+STATEMENT_TIMEOUT_MINUTES, SESSION_TIMEOUT_MINUTES = 30, 10
 
 
 @contextmanager
@@ -59,6 +61,13 @@ def write_csv(home: Home, ports: Ports, sql: str, output: TextIO) -> None:
         writer = csv.writer(output, lineterminator="\n")
         writer.writerow([column_name(column) for column in cursor.description])
         writer.writerows(cursor.fetchall())
+
+
+def limit_sessions(home: Home, ports: Ports) -> None:
+    """Give the user the limits that a deployment gives to dbt's, for the sessions that begin from now on."""
+    with connection(home, ports) as session, session.cursor() as cursor:
+        cursor.execute(f"alter user {DATABASE_USER} set statement_timeout to {STATEMENT_TIMEOUT_MINUTES * 60_000}")
+        cursor.execute(f"alter user {DATABASE_USER} session timeout {SESSION_TIMEOUT_MINUTES * 60}")
 
 
 def check(home: Home, ports: Ports) -> None:

@@ -23,6 +23,7 @@ HourKey = tuple[date, int]
 
 GENRE_KEY = ("listen_date", "track_genre")
 HOUR_KEY = ("listen_date", "listen_hour")
+KEYS = {"genre_level_kpis": GENRE_KEY, "hourly_kpis": HOUR_KEY}
 
 BLANKS = " \t\n\r\f\v"
 FORBIDDEN = "\0\uffff"
@@ -40,7 +41,7 @@ _LISTEN_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2
 
 @dataclass(frozen=True)
 class Expected:
-    """Both tables by key, and what became of the rows."""
+    """The KPI tables by key, and what became of the rows."""
 
     genre_level_kpis: dict[GenreKey, Row]
     hourly_kpis: dict[HourKey, Row]
@@ -48,6 +49,11 @@ class Expected:
     duplicates: int
     rejected: Counter[str]
     accepted_by_date: dict[date, int]
+
+    def differences(self, found: Mapping[str, str]) -> str:
+        """What differs between all KPI tables and those `found` by name as CSV; empty when nothing does."""
+        tables = (differences(getattr(self, name), found[name], key) for name, key in KEYS.items())
+        return "\n".join(filter(None, tables))
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def expected_tables(
     stream_files: Iterable[tuple[str, bytes]],
     batch_time: datetime | Mapping[str, datetime],
 ) -> Expected:
-    """Both KPI tables of all events in the files, whatever batch they came in.
+    """The KPI tables of all events in the files, whatever batch they came in.
 
     Args:
         songs: The bytes of songs.csv.

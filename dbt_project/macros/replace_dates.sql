@@ -11,6 +11,7 @@
 {% macro replace_dates(staging) -%}
 
     {{- config(pre_hook=[
+        before_begin("{{ assert_loadable(this, ref('" ~ staging ~ "')) }}"),
         "{{ lock_loads(ref('" ~ staging ~ "')) }}",
         "{{ assert_staged_batch(ref('" ~ staging ~ "')) }}",
     ]) -}}

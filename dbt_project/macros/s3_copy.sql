@@ -14,6 +14,7 @@
     {%- do required_bucket() -%}
 
     {#- Whatever reads the catalogue takes a snapshot, so it is done with before the transaction that loads. -#}
+    {%- do assert_loadable(target_relation, target_relation) -%}
     {%- set outdated = existing and not has_the_contracts_columns(existing) -%}
     {%- if outdated -%}
         {%- do refuse_while_views_depend_on(existing) -%}
@@ -154,13 +155,18 @@
 {%- endmacro %}
 
 
-{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. -#}
+{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. Null before the first load. -#}
 {% macro last_computed_at(kpis) -%}
 
-    select max(computed_at) from {{ api.Relation.create(
+    {%- set staged = adapter.get_relation(
         database=target.dbname,
         schema=generate_schema_name('staging', none) | trim,
         identifier='stg_' ~ kpis.identifier
-    ) }}
+    ) -%}
+    {%- if staged -%}
+        select max(computed_at) from {{ staged }}
+    {%- else -%}
+        select null::timestamp
+    {%- endif -%}
 
 {%- endmacro %}

@@ -380,6 +380,23 @@ where relation.relkind = 'r' and namespace.nspname not like 'pg\_%' and namespac
 
 drop view if exists pg_catalog.svv_relation_privileges;
 
+drop view if exists pg_catalog.svv_transactions;
+
+-- Who holds or waits for which lock.
+create view pg_catalog.svv_transactions as
+select
+    activity.usename::text as txn_owner,
+    activity.datname::text as txn_db,
+    activity.backend_xid::text::bigint as xid,
+    locks.pid,
+    activity.xact_start at time zone 'UTC' as txn_start,
+    locks.mode as lock_mode,
+    locks.locktype as lockable_object_type,
+    locks.relation,
+    locks.granted
+from pg_catalog.pg_locks as locks
+inner join pg_catalog.pg_stat_activity as activity on locks.pid = activity.pid;
+
 -- A role that may log in is a user of Redshift; every other one is taken for a role, groups too.
 create view pg_catalog.svv_relation_privileges as
 select
@@ -413,6 +430,7 @@ left join pg_catalog.pg_roles as identity on granted.grantee = identity.oid;
 grant select on
     pg_catalog.svv_external_columns,
     pg_catalog.svv_table_info,
+    pg_catalog.svv_transactions,
     pg_catalog.svv_relation_privileges,
     pg_catalog.svv_schema_privileges
 to public;

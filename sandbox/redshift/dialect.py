@@ -6,12 +6,12 @@ both nor handled here is refused; what PostgreSQL accepts and Redshift does not 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.redshift.copy_command import CopyCommand, parse_copy
 from sandbox.redshift.errors import NOT_SUPPORTED, SYNTAX_ERROR, RefusedError
 from sandbox.redshift.not_in_redshift import CONSTRUCTS
-from sandbox.redshift.sql_text import LITERAL, NAME, QUALIFIED_NAME, SqlText, arguments, closing, literal, mask
+from sandbox.redshift.sql_text import LITERAL, NAME, QUALIFIED_NAME, SqlText, arguments, around, closing, literal, mask
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ _EDITS = [
     )
 ]
 
+_QUALIFY = _pattern(r"(?<!\bas )\bqualify\b(?=\s*[\w(\x01])")
+_AFTER_QUALIFY = _pattern(r"\b(?:order\s+by|limit|offset|union|intersect|except|minus)\b", "$")
+_SELECT, _FROM = _pattern(r"\bselect\b(?:\s+distinct\b)?"), _pattern(r"\bfrom\b")
+# A column of a SELECT list with the name that it gives itself.
+_NAMED = _pattern(rf"(?:(?P<expression>.*)\bas\s+|(?:{NAME}\s*\.\s*)*)(?P<name>(?!\d){NAME})$")
 _TOP = _pattern(r"(\bselect\s+)top\s+(\d+)\b")
 
 
@@ -157,6 +162,7 @@ def translate(sql: str) -> Statement:
         text = mask(sql)
         if text.code[:4].lower() == "copy":
             return Statement(sql, "", parse_copy(text))
+        text = replace(text, code=_with_qualify(text.code))
         return Statement(sql, text.restore(_edited(text)), commits=bool(_TRUNCATE.match(text.code)))
     except RefusedError as refusal:
         return Statement(sql, refusal_statement(refusal))
@@ -206,6 +212,30 @@ def _with_other_calls(code: str) -> str:
         given, clause = arguments(code[call.end() : end]), _CLAUSE.match(code, end + 1)
         after = closing(code, clause.end()) + 1 if clause else end + 1
         code = code[: call.start()] + _CALLS[call[1].lower()](given, code[end + 1 : after]) + code[after:]
+    return code
+
+
+def _with_qualify(code: str) -> str:
+    """QUALIFY as the WHERE of a SELECT around its own, if all columns have names; any other stays, and is refused."""
+    while qualify := _QUALIFY.search(code):
+        start, flat = around(code, qualify.start())
+        place = qualify.start() - start
+        *_, select = [None, *_SELECT.finditer(flat, 0, place)]
+        source = _FROM.search(flat, select.end(), place) if select else None
+        if not select or not source:
+            return code
+        after = _AFTER_QUALIFY.search(flat, place)
+        end = start + (after.start() if after else len(flat))
+        columns, condition = code[start + select.end() : start + source.start()], code[qualify.end() : end]
+        named = [found for column in arguments(columns) if (found := _NAMED.match(column))]
+        # An alias may be a column of the tables, too: which of the two Redshift means is not documented.
+        aliases = {column["name"].lower() for column in named if column["expression"]}
+        if len(named) < len(arguments(columns)) or aliases & set(re.findall(NAME, condition.lower())):
+            return code
+        inner = f"select {columns}, ({condition}) as sandbox_qualifies {code[start + source.start() : qualify.start()]}"
+        names = ", ".join(column["name"] for column in named)
+        outer = f"{select[0]} {names} from ({inner}) as sandbox_rows where sandbox_qualifies "
+        code = code[: start + select.start()] + outer + code[end:]
     return code
 
 

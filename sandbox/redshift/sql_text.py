@@ -86,6 +86,21 @@ def closing(code: str, start: int) -> int:
     return len(code)
 
 
+def around(code: str, place: int) -> tuple[int, str]:
+    """Where the parentheses around a place begin, and what they hold, blank where there are more within."""
+    start, depth = place, 0
+    while start and depth >= 0:
+        start -= 1
+        depth += {")": 1, "(": -1}.get(code[start], 0)
+    start += depth < 0
+    flat, depth = "", 0
+    for character in code[start : closing(code, start)]:
+        depth -= character == ")"
+        flat += " " if depth else character
+        depth += character == "("
+    return start, flat
+
+
 def arguments(code: str) -> list[str]:
     """What stands between the commas that are in no parentheses."""
     found, depth = [""], 0

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.kpi_tables import KPI_TABLES
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import FIRST_DAY, write_sample_day
 from tests.integration.conftest import RunningSandbox
-from tests.oracle import GENRE_KEY, HOUR_KEY, Expected, differences, expected_tables
+from tests.oracle import Expected, expected_tables
 
 Files = Mapping[str, bytes]
 """Content by name in the landing prefix."""
 
 SMALL = Catalogue(songs=300, users=100)
-TABLES = ("genre_level_kpis", "hourly_kpis")
+TABLES = tuple(table.name for table in KPI_TABLES)
 CATALOGUE = Catalogue(songs=2_000, users=500)
 EVENTS = 2_000
 
@@ -51,14 +52,12 @@ def table(sandbox: RunningSandbox, name: str, *, without: frozenset[str] = froze
 
 
 def assert_tables(sandbox: RunningSandbox, expected: Expected) -> None:
-    """Both tables hold the expected rows, and no others."""
-    genre_level, hourly = (table(sandbox, name) for name in TABLES)
-    assert differences(expected.genre_level_kpis, genre_level, GENRE_KEY) == ""
-    assert differences(expected.hourly_kpis, hourly, HOUR_KEY) == ""
+    """The KPI tables hold the expected rows, and no others."""
+    assert expected.differences({name: table(sandbox, name) for name in TABLES}) == ""
 
 
 def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes) -> Expected:
-    """Both tables of everything in the archive, worked out in plain Python."""
+    """The KPI tables of everything in the archive, worked out in plain Python."""
     files, times = [], {}
     for key in sandbox.keys("user-streams-archived/"):
         batch_id = key.split("/")[1]
@@ -70,7 +69,7 @@ def expected_of_all_batches(sandbox: RunningSandbox, songs: bytes, users: bytes)
 
 
 def assert_exact(sandbox: RunningSandbox, files: dict[str, bytes]) -> Expected:
-    """Both tables are those of all files in the archive, which are returned."""
+    """The KPI tables are those of all files in the archive, which are returned."""
     expected = expected_of_all_batches(sandbox, files["songs.csv"], files["users.csv"])
     assert_tables(sandbox, expected)
     return expected
@@ -97,7 +96,7 @@ class History:
         return any(key.endswith(f"/{layout.LOADED_RECORD}") for key in self._sandbox.keys("batches/"))
 
     def assert_exact(self) -> None:
-        """Both tables are those of all events that ever landed, each counted once."""
+        """The KPI tables are those of all events that ever landed, each counted once."""
         expected = expected_tables(
             self._tables["songs.csv"], self._tables["users.csv"], self._streams, datetime.now(UTC)
         )

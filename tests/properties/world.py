@@ -25,7 +25,7 @@ from contract.kpi_tables import KPI_TABLES, KpiTable
 from contract.records import pending_batches
 from sandbox.redshift.warehouse import Warehouse
 from tests.death import Death
-from tests.oracle import GENRE_KEY, HOUR_KEY, differences, expected_tables
+from tests.oracle import expected_tables
 from tests.pipeline import Pipeline
 from tests.warm_dbt import WarmDbt
 
@@ -219,15 +219,7 @@ class World:
                 times[file["copy"]] = datetime.fromisoformat(manifest["time"])
         songs, users = self.content(layout.REFERENCE_SONGS), self.content(layout.REFERENCE_USERS)
         expected = expected_tables(songs, users, files, times)
-        return "\n".join(
-            filter(
-                None,
-                [
-                    differences(expected.genre_level_kpis, self.table("genre_level_kpis"), GENRE_KEY),
-                    differences(expected.hourly_kpis, self.table("hourly_kpis"), HOUR_KEY),
-                ],
-            )
-        )
+        return expected.differences({table.name: self.table(table.name) for table in KPI_TABLES})
 
     def uncounted_rows(self) -> list[str]:
         """Batches whose accepted, duplicate and rejected rows are not all the rows that were read."""

@@ -15,6 +15,9 @@ from contract.rejections import REJECT_REASONS
 from glue_jobs.compute_kpis import with_audit_columns
 from glue_jobs.kernel import text_of
 from glue_jobs.kpis import columns_of
+from infra.deployment import template_parameters
+from sandbox import warehouse
+from tests import oracle
 
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "dbt_project" / "models"
@@ -68,6 +71,18 @@ def test_dbt_copies_from_where_the_jobs_write(table: KpiTable) -> None:
 def test_every_kpi_table_has_its_folder_of_sql_and_every_folder_its_table() -> None:
     folders = {path.name for path in KPIS.iterdir() if path.is_dir() and not path.name.startswith("__")}
     assert folders == {table.name for table in KPI_TABLES}
+
+
+def test_the_sandbox_ends_sessions_as_a_stage_does_by_default() -> None:
+    defaults = template_parameters((REPOSITORY / "infra" / "templates" / "warehouse.yaml").read_text())
+    assert int(str(defaults["StatementTimeoutMinutes"])) == warehouse.STATEMENT_TIMEOUT_MINUTES
+    assert int(str(defaults["SessionTimeoutMinutes"])) == warehouse.SESSION_TIMEOUT_MINUTES
+
+
+def test_dbt_and_the_oracle_know_the_kpi_tables() -> None:
+    project = yaml.safe_load((REPOSITORY / "dbt_project.yml").read_text())
+    assert project["vars"]["music_streams"]["kpi_tables"] == [table.name for table in KPI_TABLES]
+    assert {table.name: table.key for table in KPI_TABLES} == oracle.KEYS
 
 
 def test_the_sql_gives_the_reasons_of_the_contract_in_their_order() -> None:

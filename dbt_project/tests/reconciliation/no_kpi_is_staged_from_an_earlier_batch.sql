@@ -4,17 +4,13 @@ with
 
 staged as (
 
+    {% for kpis in var('kpi_tables') %}
     select
-        'genre_level_kpis' as mart,
+        '{{ kpis }}' as mart,
         batch_id
-    from {{ ref('stg_genre_level_kpis') }}
-
-    union all
-
-    select
-        'hourly_kpis' as mart,
-        batch_id
-    from {{ ref('stg_hourly_kpis') }}
+    from {{ ref('stg_' ~ kpis) }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 )
 

@@ -12,46 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contract import layout
-from contract.kpi_tables import kpi_table
+from contract.kpi_tables import KPI_TABLES, KpiTable
+from glue_jobs.compute_kpis import with_audit_columns
+from glue_jobs.kpis import columns_of
 
 Row = dict[str, Any]
 
-GENRE_LEVEL_KPIS = pa.schema(
-    [
-        ("listen_date", pa.date32()),
-        ("track_genre", pa.string()),
-        ("listen_count", pa.int64()),
-        ("unique_listeners", pa.int64()),
-        ("popularity_index", pa.float64()),
-        ("average_duration", pa.float64()),
-        ("most_popular_track_id", pa.string()),
-        ("most_popular_track_name", pa.string()),
-        ("rows_of_date", pa.int64()),
-        ("plays_of_date", pa.int64()),
-        ("dates_of_batch", pa.int64()),
-        ("batch_id", pa.string()),
-        ("computed_at", pa.timestamp("us")),
-    ]
-)
-HOURLY_KPIS = pa.schema(
-    [
-        ("listen_date", pa.date32()),
-        ("listen_hour", pa.int16()),
-        ("listen_count", pa.int64()),
-        ("unique_listeners", pa.int64()),
-        ("listens_per_listener", pa.float64()),
-        ("top_artist", pa.string()),
-        ("top_artist_listen_count", pa.int64()),
-        ("diversity_index", pa.float64()),
-        ("most_engaged_age_group", pa.string()),
-        ("rows_of_date", pa.int64()),
-        ("plays_of_date", pa.int64()),
-        ("dates_of_batch", pa.int64()),
-        ("batch_id", pa.string()),
-        ("computed_at", pa.timestamp("us")),
-    ]
-)
-SCHEMAS = {kpi_table("genre_level_kpis").output: GENRE_LEVEL_KPIS, kpi_table("hourly_kpis").output: HOURLY_KPIS}
+
+def written_columns(table: KpiTable) -> pa.Schema:
+    """The columns that the Glue job of a KPI table writes."""
+    rows = columns_of(table).empty_table()
+    schema: pa.Schema = with_audit_columns(rows, batch_id="", computed_at=datetime.min).schema  # noqa: DTZ901
+    return schema
+
+
+SCHEMAS = {table.output: written_columns(table) for table in KPI_TABLES}
 
 
 @dataclass(frozen=True)

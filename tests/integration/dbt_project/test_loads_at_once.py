@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from redshift_connector.core import Connection
+from redshift_connector.error import InterfaceError
 
 from contract.kpi_tables import kpi_table
 from tests.dbt_profile import connect
@@ -22,6 +24,7 @@ NOON = datetime(2024, 6, 4, 12)  # noqa: DTZ001 - the warehouse's timestamps car
 FIRST = Batch("20240604T000000Z-00000001", NOON)
 NEXT = Batch("20240605T000000Z-00000002", NOON + timedelta(days=1))
 LAST = Batch("20240606T000000Z-00000003", NOON + timedelta(days=2))
+SECONDS_BETWEEN_READS = 0.1
 LIMIT_SECONDS = 120.0  # of a load, which takes a few; one that waits for somebody would never end
 
 Genres = dict[str, int]
@@ -95,18 +98,23 @@ def test_readers_in_open_transactions_and_views_stop_no_load_and_each_sees_whole
             rows(reader, f"select * from {table}")
         in_between = sessions.enter_context(connect())
         load = at_once(dbt, *ALL, batch_id=NEXT.batch_id)
-        seen = [rows(in_between, plays)]
-        while not load.done():
+        seen, waited = [], []
+        while not wait([load], timeout=SECONDS_BETWEEN_READS).done:
+            started = time.monotonic()
             seen.append(rows(in_between, plays))
-        outcome = load.result(LIMIT_SECONDS)
+            waited.append(time.monotonic() - started)
+        outcome = load.result()
+        seen.append(rows(in_between, plays))
         before = rows(readers[2], plays)
 
     assert outcome.success, outcome.complaint
+    assert len(waited) > 5
+    assert max(waited) < 1
     assert before == [["jazz", 1], ["rock", 1]]
-    assert [state for number, state in enumerate(seen) if state not in seen[:number]] in (
-        [[["jazz", 1], ["rock", 1]]],
-        [[["jazz", 1], ["rock", 1]], [["rock", 5]]],
-    )
+    assert [state for number, state in enumerate(seen) if state not in seen[:number]] == [
+        [["jazz", 1], ["rock", 1]],
+        [["rock", 5]],
+    ]
     assert [len(warehouse.rows(f"select * from {views}.view_{number}")) for number in range(4)] == [1, 1, 1, 1]
 
 
@@ -185,6 +193,70 @@ def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
     client.stdout.close()
     assert outcome.success, outcome.complaint
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2}}
+
+
+@pytest.mark.sandbox_only("a cluster takes no session timeout below a minute")
+def test_a_session_that_holds_the_lock_and_falls_silent_ends_and_the_load_goes_on(
+    land: Callable[[Batch, Genres], None],
+    warehouse: Warehouse,
+    dbt: WarmDbt,
+    at_once: Callable[..., "Future[Invocation]"],
+) -> None:
+    land(FIRST, {"rock": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 2})
+    warehouse.execute("alter user sandbox session timeout 2")
+    silent = connect()
+    warehouse.execute("alter user sandbox session timeout 600")
+    silent.cursor().execute("begin")
+    silent.cursor().execute(f"lock table {warehouse.staging}.stg_genre_level_kpis_load_lock")
+
+    outcome = at_once(dbt, *ALL, batch_id=NEXT.batch_id).result(LIMIT_SECONDS)
+
+    assert outcome.success, outcome.complaint
+    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2}}
+    with pytest.raises(InterfaceError), silent:
+        silent.cursor().execute("select 1")
+
+
+@pytest.mark.parametrize("model", ["stg_genre_level_kpis", "genre_level_kpis"])
+def test_whoever_has_read_the_table_that_loads_queue_up_at_is_named_and_the_load_waits_for_nobody(
+    land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt, model: str
+) -> None:
+    land(FIRST, {"rock": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    lock = f"{warehouse.staging}.stg_genre_level_kpis_load_lock"
+    with connect() as reader:
+        reader.cursor().execute("begin")
+        rows(reader, f"select * from {lock}")
+        ((user, session),) = rows(reader, "select current_user, pg_backend_pid()")
+
+        refused = dbt("run", "--select", model, batch_id=FIRST.batch_id)
+
+    assert f"User {user} has read" in refused.complaint
+    assert "stg_genre_level_kpis_load_lock" in refused.complaint
+    assert f"pg_terminate_backend({session})" in refused.complaint
+    assert dbt("run", "--select", model, batch_id=FIRST.batch_id).success
+
+
+@pytest.mark.parametrize("layer", ["staging", "reporting"])
+def test_a_schema_that_dbts_user_may_not_write_to_is_named_with_the_user_and_its_owner(
+    land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt, layer: str
+) -> None:
+    land(FIRST, {"rock": 1})
+    ((user,),) = rows(warehouse.connection, "select current_user")
+    schema = f"{warehouse.prefix}_{layer}"
+    warehouse.execute(f"create schema {schema}")
+    warehouse.execute(f'revoke create on schema {schema} from "{user}"')
+
+    refused = dbt("run", "--select", "tag:genre_level_kpis", batch_id=FIRST.batch_id)
+
+    grant = f'grant create on schema {schema} to "{user}"'
+    assert f"User {user} may not make tables in schema {schema}, which is {user}'s" in refused.complaint
+    assert f"`{grant}`" in refused.complaint
+
+    warehouse.execute(grant)
+    assert dbt("run", "--select", "tag:genre_level_kpis", batch_id=FIRST.batch_id).success
 
 
 def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_names_are_told(

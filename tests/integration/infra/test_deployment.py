@@ -6,11 +6,13 @@ import re
 import pytest
 
 from contract import layout
+from contract.jobs import CURATION_JOB
+from contract.kpi_tables import KPI_TABLES
 from tests.integration.infra.conftest import Account
 
 BUCKET = "music-streams-dev-123456789012-us-east-1"
 STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "warehouse", "alerts", "airflow")]
-JOBS = ["curate-user-streams", "genre_level_kpis", "hourly-kpis"]
+JOBS = sorted([CURATION_JOB, *(table.glue_job for table in KPI_TABLES)])
 
 
 @pytest.fixture(scope="module")

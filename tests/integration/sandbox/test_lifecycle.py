@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contract.jobs import CURATION_JOB
+from contract.kpi_tables import KPI_TABLES
 from sandbox.home import REPOSITORY, VARIABLE, Home
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.processes import MARKER, has_ended
@@ -71,9 +73,9 @@ def make(sandbox: Sandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_all_servers_serve_after_a_start(started: Sandbox) -> None:
     assert set(started.processes.running()) == SERVERS
-    assert select(started.home, started.ports, "select 1 as one") == [{"one": 1}]
+    assert select(started.home, started.ports, "show statement_timeout") == [{"statement_timeout": "30min"}]
     assert {job["Name"]: job["ExecutionProperty"] for job in started.aws.glue.get_jobs()["Jobs"]} == {
-        name: {"MaxConcurrentRuns": 1} for name in ("curate-user-streams", "genre_level_kpis", "hourly-kpis")
+        name: {"MaxConcurrentRuns": 1} for name in (CURATION_JOB, *(table.glue_job for table in KPI_TABLES))
     }
 
 
@@ -133,7 +135,7 @@ def test_a_server_that_must_move_takes_those_who_know_its_address_along(started:
         started.start()
 
         assert started.ports.redshift != squatter.getsockname()[1]
-    assert select(started.home, started.ports, "select 1 as one") == [{"one": 1}]
+    assert select(started.home, started.ports, "show statement_timeout") == [{"statement_timeout": "30min"}]
     assert has_ended(scheduler)
 
 

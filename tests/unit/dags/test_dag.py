@@ -13,8 +13,10 @@ import pytest
 from music_streams.alerts import keep_error, put_metrics, send_message
 from music_streams.artifacts import keep_run_results
 from music_streams.dbt import raise_what_dbt_found
+from music_streams.freshness import publish_freshness
 
-from contract.kpi_tables import KPI_TABLES
+from contract.jobs import CURATION_JOB
+from contract.kpi_tables import KPI_TABLES, KpiTable
 from tests.unit.dags.conftest import DAG_ID, REPOSITORY
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ HEAVY = {
     *("report", "sandbox", "vl_convert"),
 }
 CURATION = ["trigger_spark_curate_user_streams_job_task", "wait_for_spark_curate_user_streams_job_completion_task"]
-GENRE = ["trigger_spark_genre_level_kpis_job_task", "wait_for_spark_genre_level_kpis_job_completion_task"]
-HOURLY = ["trigger_spark_hourly_kpis_job_task", "wait_for_spark_hourly_kpis_job_completion_task"]
-GENRE_GROUP, HOURLY_GROUP = "write_genre_level_kpis_to_redshift", "write_hourly_kpis_to_redshift"
+
+# The tasks of each KPI table: those that trigger its Glue job and wait for it, and the group that loads it.
+TRIGGER = {table: f"trigger_spark_{table.name}_job_task" for table in KPI_TABLES}
+WAIT = {table: f"wait_for_spark_{table.name}_job_completion_task" for table in KPI_TABLES}
+GROUP = {table: f"write_{table.name}_to_redshift" for table in KPI_TABLES}
 
 
 def upstream_of(dag: "DAG", task_id: str) -> set[str]:
@@ -40,6 +44,10 @@ def all_before(dag: "DAG", task_id: str) -> set[str]:
 
 def members(dag: "DAG", group: str) -> dict[str, Any]:
     return {task.task_id: task for task in dag.tasks if task.task_id.startswith(f"{group}.")}
+
+
+def loads(dag: "DAG") -> dict[str, Any]:
+    return {task_id: task for group in GROUP.values() for task_id, task in members(dag, group).items()}
 
 
 def test_the_only_dag_runs_daily_from_a_fixed_date_one_run_at_a_time(dag: "DAG") -> None:
@@ -72,60 +80,53 @@ def test_the_tasks_stand_in_this_order(dag: "DAG") -> None:
         "check_validation",
         "end_dag",
         *CURATION,
-        *GENRE,
-        *HOURLY,
+        *TRIGGER.values(),
+        *WAIT.values(),
         "test_kpis_reconcile",
+        "check_source_freshness",
         "move_files",
         "publish_dbt_docs",
         "publish_kpi_report",
     }
-    assert set(dag.task_group.children) - outside_groups == {GENRE_GROUP, HOURLY_GROUP}
+    assert set(dag.task_group.children) - outside_groups == set(GROUP.values())
     assert upstream_of(dag, "validate_datasets") == set()
     assert upstream_of(dag, "check_validation") == {"validate_datasets"}
     assert upstream_of(dag, "end_dag") == {"check_validation"}
     assert upstream_of(dag, CURATION[0]) == {"check_validation"}
     assert upstream_of(dag, CURATION[1]) == {CURATION[0]}
-    assert upstream_of(dag, GENRE[0]) == upstream_of(dag, HOURLY[0]) == {CURATION[1]}
-    assert upstream_of(dag, GENRE[1]) == {GENRE[0]}
-    assert upstream_of(dag, HOURLY[1]) == {HOURLY[0]}
+    for table in KPI_TABLES:
+        assert upstream_of(dag, TRIGGER[table]) == {CURATION[1]}
+        assert upstream_of(dag, WAIT[table]) == {TRIGGER[table]}
     assert upstream_of(dag, "move_files") == {"test_kpis_reconcile"}
     assert upstream_of(dag, "publish_dbt_docs") == upstream_of(dag, "publish_kpi_report") == {"move_files"}
+    assert upstream_of(dag, "check_source_freshness") == {"end_dag", "test_kpis_reconcile"}
 
 
 def test_each_mart_is_written_after_its_own_job_only(dag: "DAG") -> None:
-    for group, own, other in ((GENRE_GROUP, GENRE, HOURLY), (HOURLY_GROUP, HOURLY, GENRE)):
-        tasks = members(dag, group)
+    for table in KPI_TABLES:
+        tasks = members(dag, GROUP[table])
         assert tasks
         for task_id in tasks:
-            assert own[1] in all_before(dag, task_id)
-            assert not set(other) & all_before(dag, task_id)
+            assert set(WAIT.values()) & all_before(dag, task_id) == {WAIT[table]}
 
 
-def test_the_files_move_only_after_every_task_of_both_groups_and_the_reconciliation(dag: "DAG") -> None:
+def test_the_files_move_only_after_every_task_of_all_groups_and_the_reconciliation(dag: "DAG") -> None:
     before = all_before(dag, "move_files")
-    assert {*members(dag, GENRE_GROUP), *members(dag, HOURLY_GROUP), "test_kpis_reconcile"} <= before
+    assert {*loads(dag), "test_kpis_reconcile"} <= before
     assert "end_dag" not in before
 
 
-@pytest.mark.parametrize(
-    ("group", "staging", "mart"),
-    [
-        (GENRE_GROUP, "stg_genre_level_kpis", "genre_level_kpis"),
-        (HOURLY_GROUP, "stg_hourly_kpis", "hourly_kpis"),
-    ],
-)
-def test_a_mart_is_built_after_its_staging_was_built_and_tested(
-    dag: "DAG", group: str, staging: str, mart: str
-) -> None:
-    assert f"{group}.{staging}_model_build" in all_before(dag, f"{group}.{mart}_model_build")
+@pytest.mark.parametrize("table", KPI_TABLES, ids=lambda table: table.name)
+def test_a_mart_is_built_after_its_staging_was_built_and_tested(dag: "DAG", table: KpiTable) -> None:
+    group = GROUP[table]
+    assert f"{group}.stg_{table.name}_model_build" in all_before(dag, f"{group}.{table.name}_model_build")
     for task in members(dag, group).values():
         assert task.base_cmd == ["build"], "builds hold their model's tests, and fail with them"
         assert (task.select.startswith("fqn:"), task.exclude) == (True, "tag:reconciliation")
 
 
 def test_dbt_learns_the_batch_and_leaves_unit_tests_alone(dag: "DAG") -> None:
-    tasks: list[Any] = [*members(dag, GENRE_GROUP).values(), *members(dag, HOURLY_GROUP).values()]
-    for task in [*tasks, dag.get_task("test_kpis_reconcile")]:
+    for task in [*loads(dag).values(), dag.get_task("test_kpis_reconcile")]:
         assert task.env == {
             "MUSIC_STREAMS_BATCH_ID": "{{ batch_id(dag_run.run_after, run_id) }}",
             "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
@@ -173,9 +174,19 @@ def test_the_marts_assets_are_updated_once_all_marts_are_tested_and_agree_and_no
     assert updated == {"test_kpis_reconcile": [table.name for table in KPI_TABLES]}
 
 
+def test_the_freshness_of_the_sources_is_published_with_the_docs(dag: "DAG") -> None:
+    task: Any = dag.get_task("check_source_freshness")
+    assert task.base_cmd == ["source", "freshness"]
+    assert (task.callback, task.callback_args) == (publish_freshness, {"bucket": "music-lake"})
+    reconcile: Any = dag.get_task("test_kpis_reconcile")
+    assert task.env == reconcile.env
+    assert (task.install_deps, task.emit_datasets, task.append_env) == (False, False, True)
+
+
 def test_only_the_branch_runs_after_a_failure(dag: "DAG") -> None:
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
     assert rules.pop("check_validation") == "all_done"
+    assert rules.pop("check_source_freshness") == "none_failed_min_one_success", "it follows both branches"
     assert set(rules.values()) == {"all_success"}
 
 
@@ -192,7 +203,7 @@ def test_no_task_may_hang(dag: "DAG") -> None:
 
 
 def test_waiting_takes_no_worker_slot_and_outlasts_the_jobs(dag: "DAG") -> None:
-    for task_id in (CURATION[1], GENRE[1], HOURLY[1]):
+    for task_id in (CURATION[1], *WAIT.values()):
         task: Any = dag.get_task(task_id)
         assert task.mode == "reschedule"
         assert task.poke_interval == 60
@@ -200,7 +211,7 @@ def test_waiting_takes_no_worker_slot_and_outlasts_the_jobs(dag: "DAG") -> None:
 
 
 def test_triggers_start_the_jobs_that_exist_and_do_not_wait(dag: "DAG") -> None:
-    names = {CURATION[0]: "curate-user-streams", GENRE[0]: "genre_level_kpis", HOURLY[0]: "hourly-kpis"}
+    names = {CURATION[0]: CURATION_JOB, **{TRIGGER[table]: table.glue_job for table in KPI_TABLES}}
     for task_id, job_name in names.items():
         task: Any = dag.get_task(task_id)
         assert task.job_name == job_name
@@ -211,15 +222,14 @@ def test_triggers_start_the_jobs_that_exist_and_do_not_wait(dag: "DAG") -> None:
 
 def test_the_jobs_are_told_what_to_work_on(dag: "DAG") -> None:
     curation: Any = dag.get_task(CURATION[0])
-    genre: Any = dag.get_task(GENRE[0])
-    hourly: Any = dag.get_task(HOURLY[0])
     everywhere = {
         "--bucket": "music-lake",
         "--batch_id": "{{ batch_id(dag_run.run_after, run_id) }}",
     }
     assert curation.script_args == {**everywhere, "--max_reject_rate": "{{ params.max_reject_rate }}"}
-    assert genre.script_args == {**everywhere, "--kpi_table": "genre_level_kpis"}
-    assert hourly.script_args == {**everywhere, "--kpi_table": "hourly_kpis"}
+    for table in KPI_TABLES:
+        task: Any = dag.get_task(TRIGGER[table])
+        assert task.script_args == {**everywhere, "--kpi_table": table.name}
 
 
 def test_params_take_what_they_describe_and_nothing_else(dag: "DAG") -> None:

@@ -9,7 +9,8 @@ import pytest
 from music_streams.settings import SCHEDULE, Settings
 
 from contract import layout
-from contract.kpi_tables import KPI_TABLES, kpi_table
+from contract.jobs import CURATION_JOB
+from contract.kpi_tables import KPI_TABLES
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
 from sandbox.airflow import PUBLISHED
@@ -26,8 +27,8 @@ WIDE_ACTIONS = {("airflow", "CheckTheBucket", "s3:GetBucket*")}
 
 BUCKET = re.compile(r"^(?:\$\{Bucket\.Arn\}|arn:\$\{AWS::Partition\}:s3:::\$\{BucketName\})(?:/(?P<keys>.*))?$")
 ALL = layout.BatchFolder("*")
-LAKE = {layout.CURATED, layout.QUARANTINED_ROWS, kpi_table("genre_level_kpis").output, kpi_table("hourly_kpis").output}
-OUTPUT = str(PurePosixPath(kpi_table("hourly_kpis").output).parent)
+LAKE = {layout.CURATED, layout.QUARANTINED_ROWS, *(table.output for table in KPI_TABLES)}
+OUTPUT = layout.OUTPUT
 
 # What each statement of the roles may touch in the bucket.
 REACH = {
@@ -171,7 +172,8 @@ def test_jobs_differ_in_name_description_and_script_only() -> None:
         return {**{key: job[key] for key in job.keys() - {"Name", "Description"}}, "Command": command}
 
     first, *others = map(rest, glue_jobs().values())
-    assert [other == first for other in others] == [True, True]
+    assert [other for other in others if other != first] == []
+    assert len(others) == len(KPI_TABLES)
     assert first["ExecutionProperty"] == {"MaxConcurrentRuns": 1}, "the protocol's one writer"
     assert (first["JobRunQueuingEnabled"], first["MaxRetries"]) == (True, 0)
 
@@ -199,7 +201,7 @@ def test_airflow_and_the_alerts_know_all_jobs() -> None:
         resource.partition(":job/")[2] for one in of_roles() if one.sid == "RunGlueJobs" for resource in one.resources
     }
     watched = template("alerts")["Resources"]["GlueFailure"]["Properties"]["EventPattern"]["detail"]["jobName"]
-    assert started == set(watched) == set(glue_jobs())
+    assert started == set(watched) == set(glue_jobs()) == {CURATION_JOB, *(table.glue_job for table in KPI_TABLES)}
 
 
 def test_alerts_reach_an_encrypted_topic() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+from contract.kpi_tables import KPI_TABLES
 from sandbox.airflow import TaskState
 from sandbox.follow import FinishedRun
 from sandbox.summary import batch_of, cell, main_date, nothing_done, reasons, rejections, sparkline, steps
@@ -32,8 +33,8 @@ def test_a_step_lasts_from_the_start_of_its_first_task_to_the_end_of_its_last() 
     ]
 
 
-def test_every_task_of_the_two_chains_belongs_to_one_step() -> None:
-    for kpis in ("genre_level_kpis", "hourly_kpis"):
+def test_every_task_of_a_kpi_table_belongs_to_one_step() -> None:
+    for kpis in (table.name for table in KPI_TABLES):
         names = [
             f"trigger_spark_{kpis}_job_task",
             f"wait_for_spark_{kpis}_job_completion_task",

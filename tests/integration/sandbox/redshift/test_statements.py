@@ -250,6 +250,7 @@ def test_postgresql_takes_every_construct_that_redshift_does_not_which_is_why_th
         ("select top 2 i from t order by i desc", [(10,), (9,)]),
         ("select i from (select top 2 distinct i from t order by i) as u order by i desc", [(9,), (2,)]),
         ("select i from t minus select 9 minus (select 10)", [(2,)]),
+        ("select i from t qualify row_number() over (order by i desc) = 1 order by i", [(10,)]),
         ("select i from (select * from t where false limit 0) as x union all (select 1)", [(1,)]),
     ],
 )

@@ -131,6 +131,13 @@ def test_quoted_names_are_folded_but_for_letters_beyond_ascii() -> None:
             "select a from (select distinct top from t where b in (1) limit 2) as u limit 3",
         ),
         (
+            "select distinct a.i, f(s) as u from a where x > 1 qualify rank() over (order by i) < 2 order by u limit 3",
+            (
+                "select distinct i, u from (select a.i, f(s) as u , ( rank() over (order by i) < 2 )"
+                " as sandbox_qualifies from a where x > 1 ) as sandbox_rows where sandbox_qualifies order by u limit 3"
+            ),
+        ),
+        (
             "select decode(a, 1, nvl2(b, (c), d), null, f(2, ','), e)",
             (
                 "select case when (a) is not distinct from (1) then case when (b) is not null then (c) else d end"

@@ -25,6 +25,19 @@ def test_it_is_refused_with_the_reason_and_where_amazon_says_so(
     assert construct.source in refusal
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select i + 1 from t qualify row_number() over (order by i) = 1",
+        "select i, row_number() over (order by i) as n from t qualify n = 1",
+        "select top 2 i from t qualify row_number() over (order by i) = 1",
+        "select i from t where j in (select * from u qualify rank() over (order by k) = 1)",
+    ],
+)
+def test_a_qualify_that_no_subquery_expresses_exactly_is_refused_by_name(sql: str) -> None:
+    assert "Only Redshift takes `qualify" in translate(sql).sql
+
+
 @each_construct
 def test_what_looks_alike_passes(construct: Construct) -> None:
     assert not translate(construct.accepted).sql.startswith(REFUSAL)

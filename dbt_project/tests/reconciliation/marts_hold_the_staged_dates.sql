@@ -4,41 +4,29 @@ with
 
 staged as (
 
+    {% for kpis in var('kpi_tables') %}
     select
-        'genre_level_kpis' as mart,
+        '{{ kpis }}' as mart,
         listen_date,
         sum(listen_count) as plays
-    from {{ ref('stg_genre_level_kpis') }}
+    from {{ ref('stg_' ~ kpis) }}
     group by listen_date
-
-    union all
-
-    select
-        'hourly_kpis' as mart,
-        listen_date,
-        sum(listen_count) as plays
-    from {{ ref('stg_hourly_kpis') }}
-    group by listen_date
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 
 loaded as (
 
+    {% for kpis in var('kpi_tables') %}
     select
-        'genre_level_kpis' as mart,
+        '{{ kpis }}' as mart,
         listen_date,
         sum(listen_count) as plays
-    from {{ ref('genre_level_kpis') }}
+    from {{ ref(kpis) }}
     group by listen_date
-
-    union all
-
-    select
-        'hourly_kpis' as mart,
-        listen_date,
-        sum(listen_count) as plays
-    from {{ ref('hourly_kpis') }}
-    group by listen_date
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 )
 
