@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test test-all test-redshift soak benchmark query env airflow report docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run test test-all test-redshift soak benchmark query events env airflow report docs lint stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -85,6 +85,9 @@ benchmark: ## Measure what a day costs after a year, and what the jobs cost besi
 
 query: ## Run one statement on the warehouse, CSV on stdout: make query SQL="select * from hourly_kpis"
 	$(SANDBOX) query
+
+events: ## Run one statement on single events, CSV on stdout: SQL="select * from events where listen_date = date '2024-06-25'"
+	$(SANDBOX) events
 
 env: ## Print the variables that point dbt, boto3 and aws at the sandbox: eval "$(make -s env)"
 	$(SANDBOX) env

@@ -11,6 +11,7 @@ USER_STREAMS = f"{ROOT}/user_streams"
 BATCHES = f"{ROOT}/batches"
 REFERENCE = f"{ROOT}/reference"
 CURATED = f"{ROOT}/curated/user_streams"
+EVENT_LISTS = f"{ROOT}/events"
 QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
 QUARANTINED_FILES = f"{ROOT}/quarantine/files"
 OUTPUT = f"{ROOT}/output"
@@ -24,13 +25,22 @@ KPI_REPORT_PAGE = f"{KPI_REPORT}/index.html"
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
 
+# Folders beside songs.csv and users.csv; all others are none of ours.
+FOLDERS = frozenset(
+    prefix.split("/")[1]
+    for prefix in (
+        *(USER_STREAMS, BATCHES, REFERENCE, CURATED, EVENT_LISTS, QUARANTINED_ROWS, QUARANTINED_FILES),
+        *(OUTPUT, ARCHIVE, DBT_DOCS, KPI_REPORT),
+    )
+)
+
 # Names inside a batch's folder.
 MANIFEST = "manifest.json"
 CURATION_RECORD = "curation.json"
 REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
 RUN_RECORD = "run.json"
-# Cut at this letter a batch's folder is listed as five names, however many files it holds, and records keep apart.
+# Cut at this letter a batch's folder is listed as six names, however many files it holds, and records keep apart.
 RECORD_CUT = "n"
 
 
@@ -56,6 +66,11 @@ class BatchFolder:
     def verdict(self) -> str:
         """Validation's verdict, which the task that ends the run reads."""
         return f"{self.validation}/verdict.json"
+
+    @property
+    def validation_summary(self) -> str:
+        """Each file with its problems, and whether it passed."""
+        return f"{self.validation}/summary.json"
 
     @property
     def manifest(self) -> str:
@@ -100,6 +115,11 @@ def curated_date(listen_date: str) -> str:
 def curated_folder(listen_date: str, batch_id: str, attempt: str) -> str:
     """Where an attempt at a batch's curation writes its events of a date."""
     return f"{curated_date(listen_date)}/batch_id={batch_id}/attempt={attempt}"
+
+
+def event_list(listen_date: str, batch_id: str) -> str:
+    """The addresses of a batch's committed files of a date, for Athena."""
+    return f"{EVENT_LISTS}/listen_date={listen_date}/{batch_id}.txt"
 
 
 def batch_of_curated_file(key: str) -> str:

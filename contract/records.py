@@ -51,7 +51,7 @@ def committed_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
 def pending_batches(bucket: Bucket, *, besides: str = "") -> list[str]:
     """Committed batches, other than `besides`, that no run has loaded yet; oldest first.
 
-    Every batch of the past is listed, but as five names: a thousand names, one request, are two hundred batches.
+    Every batch of the past is listed, but as six names: a thousand names, one request, are 166 batches.
     """
     _, cut_names = bucket.level(f"{layout.BATCHES}/", delimiter=layout.RECORD_CUT)
     return [batch for batch in layout.committed_but_not_loaded(cut_names) if batch != besides]

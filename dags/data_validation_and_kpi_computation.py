@@ -35,6 +35,7 @@ from contract.kpi_tables import KPI_TABLES
 
 SETTINGS = Settings.from_environment()
 
+RUN_ID = "{{ run_id }}"
 BATCH_ID = "{{ batch_id(dag_run.run_after, run_id) }}"
 OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 'failed') }}"
 
@@ -150,7 +151,7 @@ with DAG(
     end_dag = PythonOperator(
         task_id="end_dag",
         python_callable=tasks.end_dag,
-        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID, "outcome": OUTCOME},
+        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID, "run_id": RUN_ID, "outcome": OUTCOME},
     )
 
     trigger_curation = GlueJobOperator(
@@ -210,7 +211,7 @@ with DAG(
     move_files = PythonOperator(
         task_id="move_files",
         python_callable=tasks.move_files,
-        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID},
+        op_kwargs={"bucket": SETTINGS.bucket, "batch_id": BATCH_ID, "run_id": RUN_ID},
         execution_timeout=timedelta(hours=1),
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.event_lists import write_event_lists
 from contract.jobs import CURATION_JOB
 from contract.records import committed_batch, pending_batches
 from contract.rejections import latest_listen_time
@@ -172,6 +173,7 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
         **counts,
         "max_reject_rate": job.max_reject_rate,
         "rows_accepted": accepted_by_date.total(),
+        "rows_late": sum(result.get("late", 0) for result in found),
         "rows_duplicate": counts["rows_read"] - counts["rows_rejected"] - accepted_by_date.total(),
         "accepted_by_date": dict(sorted(accepted_by_date.items())),
         "dates": sorted(own_dates | pending_dates | recompute_dates(job.bucket, manifest["recompute"])),
@@ -180,17 +182,13 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
     }
 
 
-def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
-    """Run the job.
+def commit(job: Job, distributed: Distributed) -> None:
+    """Curate the batch and commit it, unless another attempt does so meanwhile.
 
     Raises:
         LookupError: the batch has no manifest, or lacks files that it names.
-        ValueError: an argument is missing, or too many rows are rejected.
+        ValueError: too many rows are rejected.
     """
-    job = Job.of(parse_arguments(argv, ARGUMENTS))
-    if job.bucket.read_json(job.folder.curation_record) is not None:
-        print(f"batch {job.batch_id} is committed already: nothing to do")
-        return
     manifest = job.bucket.read_json(job.folder.manifest)
     if manifest is None:
         raise LookupError(
@@ -203,6 +201,21 @@ def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
         print(f"batch {job.batch_id} is committed: {counts}")
     else:
         print(f"batch {job.batch_id} was committed by another attempt meanwhile: what this one wrote does not count")
+
+
+def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
+    """Run the job.
+
+    Raises:
+        LookupError: the batch has no manifest, or lacks files that it names.
+        ValueError: an argument is missing, or too many rows are rejected.
+    """
+    job = Job.of(parse_arguments(argv, ARGUMENTS))
+    if job.bucket.read_json(job.folder.curation_record) is not None:
+        print(f"batch {job.batch_id} is committed already: only its lists of events are written again")
+    else:
+        commit(job, distributed)
+    write_event_lists(job.bucket, committed_batch(job.bucket, job.batch_id)["dates"])
 
 
 if __name__ == "__main__":

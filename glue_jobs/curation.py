@@ -138,7 +138,8 @@ def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iter
             database.register("block", decode(block))
             database.execute("insert into landed select * from block")
             database.unregister("block")
-        committed = overlapping(committed_files(attempt.bucket, [listen_date]), part.bucket, part.buckets)
+        of_date = committed_files(attempt.bucket, [listen_date])
+        committed = overlapping(of_date, part.bucket, part.buckets)
         select_events(database, attempt.bucket, folder, committed, name="committed")
         events = folder / "events.parquet"
         (count,) = database.execute(
@@ -161,4 +162,4 @@ def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iter
         "bucket": part.bucket,
         "buckets": part.buckets,
     }
-    yield RESULT, json.dumps({"file": entry}).encode()
+    yield RESULT, json.dumps({"file": entry, "late": count if of_date else 0}).encode()

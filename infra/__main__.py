@@ -78,6 +78,7 @@ def _deploy(deployment: Deployment, console: Console) -> None:
     table.add_row("Airflow", f"https://{outputs['WebserverUrl']}")
     table.add_row("warehouse", f"{outputs['WarehouseHost']}, database {outputs['WarehouseDatabase']}")
     table.add_row("alerts", outputs["AlertTopicArn"])
+    table.add_row("dashboard", outputs["DashboardUrl"])
     console.print(table)
 
 

@@ -19,7 +19,7 @@ from infra.warehouse import Warehouse
 
 TEMPLATES = Path(__file__).with_name("templates")
 STAGES = Path(__file__).with_name("stages")
-PARTS = ("network", "lake", "warehouse", "alerts", "airflow")  # each may need what the earlier ones put out
+PARTS = ("network", "lake", "events", "warehouse", "alerts", "airflow")  # each may need what the earlier ones put out
 
 OBJECTS_PER_DELETION = 1000
 NOT_YET = "known-when-uploaded"  # stands in a plan for the S3 version of what has changed
@@ -109,6 +109,7 @@ class Deployment:
         """
         self.deploy_stack("network")
         self.deploy_lake()
+        self.deploy_stack("events")
         self.deploy_stack("warehouse")
         self.deploy_stack("alerts")
         self.deploy_stack("airflow", self._upload_airflow())

@@ -93,7 +93,7 @@ class Account:
         """Deploy the stacks of the sandbox's stage, as `make deploy` does on AWS; but for the network, which it has."""
         deployment = Deployment(STAGE, self.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
-        for part in ("warehouse", "alerts", "airflow"):
+        for part in ("events", "warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)
         self._show_pages()
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 
 from redshift_connector.error import Error
 
-from sandbox import airflow, docs_site, environment, kpi_report, pipeline_run, warehouse
+from contract.bucket import Bucket
+from sandbox import airflow, docs_site, environment, events, kpi_report, pipeline_run, warehouse
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
+from sandbox.settings import BUCKET
 
 
 def argument(name: str) -> str | None:
@@ -33,6 +35,20 @@ def query(sandbox: Sandbox) -> int:
         warehouse.write_csv(sandbox.home, sandbox.ports, sql, sys.stdout)
     except Error as error:
         raise SandboxError(warehouse.message(error)) from error
+    sys.stdout.flush()
+    return 0
+
+
+def query_events(sandbox: Sandbox) -> int:
+    """Run one statement on the events of the lake."""
+    sql = argument("SQL")
+    if sql is None or not sql.strip():
+        example = "select * from events where listen_date = date '2024-06-25' limit 10"
+        raise SandboxError(f'no statement given: make events SQL="{example}"')
+    sandbox.start({Part.AWS})
+    secrets = sandbox.home.secrets()
+    objects = events.store(sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key)
+    events.write_csv(Bucket(BUCKET, sandbox.aws.s3), objects, sql, sys.stdout)
     sys.stdout.flush()
     return 0
 
@@ -94,6 +110,7 @@ def clean(sandbox: Sandbox) -> int:
 COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "run": run,
     "query": query,
+    "events": query_events,
     "env": env,
     "airflow": open_airflow,
     "report": report,

@@ -20,6 +20,7 @@ from sandbox import warehouse
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
+from sandbox.home import SandboxError
 from sandbox.lifecycle import Sandbox
 from sandbox.settings import BUCKET
 
@@ -31,6 +32,8 @@ SET_ASIDE = """make run PARAMS='{"on_invalid_stream_file": "quarantine"}'"""
 
 MARTS = tuple(table.name for table in KPI_TABLES)
 FIRST_ROWS = 5
+DATES_SHOWN = 4
+NAMES_SHOWN = 10
 BAR_WIDTH = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -65,10 +68,12 @@ class Step:
 def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     """Print the summary of a run that succeeded."""
     batch = batch_of(run)
-    record = Bucket(BUCKET, sandbox.aws.s3).read_json(layout.BatchFolder(batch).curation_record)
-    refused = refused_files(sandbox.aws.s3, batch)
+    folder, lake = layout.BatchFolder(batch), Bucket(BUCKET, sandbox.aws.s3)
+    record, of_run = lake.read_json(folder.curation_record), lake.read_json(folder.run_record)
+    if of_run is None:
+        raise SandboxError(f"{lake.url(folder.run_record)} is missing, which move_files and end_dag write: clear them")
     console.print()
-    told = nothing_done(refused) if record is None else counts(sandbox, record, refused)
+    told = nothing_done(of_run) if record is None else counts(sandbox, record, of_run)
     console.print(Panel(told, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
     if record is not None:
         console.print(timeline(steps(run.tasks)))
@@ -97,22 +102,25 @@ def batch_of(run: FinishedRun) -> str:
     return batch_id(datetime.fromisoformat(run.run_after), run.run_id)
 
 
-def nothing_done(refused: Sequence[str]) -> str:
+def nothing_done(of_run: Mapping[str, Any]) -> str:
     """Report a run that computed nothing."""
-    if refused:
-        return f"Nothing to do: all new stream files were refused and moved aside: {', '.join(refused)}."
-    return "Nothing to do: no new stream files, no pending dates, none asked for."
+    if of_run["refused_files"]:
+        told = f"Nothing to do: all new stream files were refused and moved aside: {names(of_run['refused_files'])}."
+    else:
+        told = "Nothing to do: no new stream files, no pending dates, none asked for."
+    if of_run["left_lying"]:
+        told += f"\nLeft lying, since no run takes files of such names or folders: {names(of_run['left_lying'])}."
+    return told
 
 
-def refused_files(s3: "S3Client", batch: str) -> list[str]:
-    """Names of the stream files that validation moved aside for the batch, as they landed."""
-    moved = Bucket(BUCKET, s3).objects(f"{layout.BatchFolder(batch).quarantined_files}/")
-    reasons = (Bucket(BUCKET, s3).read_json(entry.key) for entry in moved if entry.key.endswith(".reason.json"))
-    return sorted(reason["file"].removeprefix(f"{layout.USER_STREAMS}/") for reason in reasons if reason)
+def names(keys: Sequence[str]) -> str:
+    """Keys as they landed, below the landing prefix; of many the first."""
+    shown = [key.removeprefix(f"{layout.ROOT}/").removeprefix("user_streams/") for key in keys[:NAMES_SHOWN]]
+    return ", ".join([*shown, *(["…"] if len(keys) > NAMES_SHOWN else [])])
 
 
-def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) -> Table:
-    """The counts of the batch's rows and files."""
+def counts(sandbox: Sandbox, record: Mapping[str, Any], of_run: Mapping[str, Any]) -> Table:
+    """The counts of the run's rows and files."""
     batch = record["batch_id"]
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -120,27 +128,38 @@ def counts(sandbox: Sandbox, record: Mapping[str, Any], refused: Sequence[str]) 
     table.add_column(style="dim")
     dates = record["dates"]
     loaded = Bucket(BUCKET, sandbox.aws.s3).read_json(layout.BatchFolder(batch).loaded_record) or {}
-    table.add_row("rows read", number(record["rows_read"]), f"{len(record['files'])} files")
-    table.add_row("events accepted", number(record["rows_accepted"]))
-    table.add_row("duplicate", number(record["rows_duplicate"]))
-    table.add_row("rejected", number(record["rows_rejected"]), rejections(record))
+    table.add_row("rows read", number(of_run["events_landed"]), f"{len(record['files'])} files")
+    table.add_row("events accepted", number(of_run["accepted"]), accepted_by_date(of_run["events_by_date"]))
+    if of_run["late_events"]:
+        table.add_row("of them late", number(of_run["late_events"]), "their dates had events of earlier runs")
+    table.add_row("duplicate", number(of_run["duplicates"]))
+    table.add_row("rejected", number(sum(of_run["rejected"].values())), rejections(of_run, record["max_reject_rate"]))
     table.add_row("dates computed", number(len(dates)), f"{dates[0]} to {dates[-1]}" if dates else "")
     for mart in MARTS:
         table.add_row("rows merged", number(merged_rows(sandbox, mart, batch)), mart)
     table.add_row("files archived", number(archived_files(sandbox.aws.s3, batch)))
-    if refused:
-        table.add_row("files refused", number(len(refused)), ", ".join(refused))
+    for title, keys in (("files refused", of_run["refused_files"]), ("files left lying", of_run["left_lying"])):
+        if keys:
+            table.add_row(title, number(len(keys)), names(keys))
     if loaded.get("covered"):
         table.add_row("earlier batches made good", number(len(loaded["covered"])), ", ".join(loaded["covered"]))
     return table
 
 
-def rejections(record: Mapping[str, Any]) -> str:
+def accepted_by_date(events: Mapping[str, int]) -> str:
+    """The events of each date, the newest first; of many dates the first."""
+    newest = sorted(events.items(), reverse=True)
+    shown = [f"{date} {number(count)}" for date, count in newest[:DATES_SHOWN]]
+    return ", ".join([*shown, *(["…"] if len(newest) > DATES_SHOWN else [])])
+
+
+def rejections(of_run: Mapping[str, Any], max_reject_rate: float) -> str:
     """The share of rejected rows beside the share that the run allows, and why they were rejected."""
-    if not record["rows_rejected"]:
+    rejected = sum(of_run["rejected"].values())
+    if not rejected:
         return ""
-    share = record["rows_rejected"] / record["rows_read"]
-    return f"{share:.2%} of {record['max_reject_rate']:.0%} allowed: {reasons(record['rejected_by_reason'])}"
+    share = rejected / of_run["events_landed"]
+    return f"{share:.2%} of {max_reject_rate:.0%} allowed: {reasons(of_run['rejected'])}"
 
 
 def reasons(rejected: Mapping[str, int]) -> str:

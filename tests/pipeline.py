@@ -7,6 +7,7 @@ runs them on Spark's workers as Glue does.
 import csv
 import io
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -25,6 +26,7 @@ from contract.jobs import curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from glue_jobs import compute_kpis, curate_user_streams
 from glue_jobs.distribution import Distributed, Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
+from sandbox import events
 
 SONGS = (
     b"id,track_id,artists,track_name,duration_ms,track_genre\n"
@@ -132,6 +134,13 @@ class Pipeline:
             assert len(table) == file["rows"], file
             rows += [(row["user_id"], row["track_id"], f"{row['listen_time']}") for row in table.to_pylist()]
         return rows
+
+    def sql_on_events(self, sql: str) -> list[str]:
+        """The rows of a statement on single events, as `make events` prints them."""
+        text = io.StringIO()
+        places = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        events.write_csv(self.bucket, events.store(*(os.environ[place] for place in places)), sql, text)
+        return text.getvalue().splitlines()[1:]
 
     def record(self, key: str) -> dict[str, Any]:
         """A JSON record, which must be there."""

@@ -23,10 +23,12 @@ from contract import layout
 from contract.bucket import Bucket, RefusedError
 from music_streams.batches import batch_id
 from music_streams.glue import GlueRunSensor
+from music_streams.run_record import write_run_record
 from music_streams.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDatumTypeDef
     from mypy_boto3_s3 import S3Client
 
 log = logging.getLogger(__name__)
@@ -143,7 +145,9 @@ def keep_error(context: "Context") -> None:
 
 
 def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> None:
-    """Callback of a run: count it, and put the share of rejected rows if its batch was judged.
+    """Callback of a run: count it, and put what its record says.
+
+    A run that has failed may have died before it wrote a record, or after an earlier try had: it is written here.
 
     Raises:
         botocore's errors: CloudWatch or S3 does not answer, or refuses.
@@ -151,11 +155,28 @@ def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> Non
     if not settings.stage:
         log.info("MUSIC_STREAMS_STAGE is not set: no metrics")
         return
-    _put_metric(settings.stage, outcome, 1, "Count")
+    _put_data(settings.stage, [_datum(outcome, 1)])
     batch = _batch_id(context)
-    rate = reject_rate(Bucket(settings.bucket, _s3()), batch) if batch else None
-    if rate is not None:
-        _put_metric(settings.stage, "RejectRate", rate, "None")
+    if batch is None:
+        return
+    bucket = Bucket(settings.bucket, _s3())
+    record = bucket.read_json(layout.BatchFolder(batch).run_record) if outcome == "RunsSucceeded" else None
+    _put_data(settings.stage, metrics_of(record or write_run_record(bucket, batch, context["run_id"])))
+
+
+def metrics_of(run_record: Mapping[str, Any]) -> list["MetricDatumTypeDef"]:
+    """A run's record as metrics; the share of rejected rows (0 to 1) only if there were rows."""
+    landed, rejected = run_record["events_landed"], run_record["rejected"]
+    return [
+        _datum("EventsLanded", landed),
+        _datum("EventsAccepted", run_record["accepted"]),
+        _datum("EventsLate", run_record["late_events"]),
+        _datum("EventsRejected", sum(rejected.values())),
+        *(_datum("EventsRejected", count, Reason=reason) for reason, count in rejected.items()),
+        *([_datum("RejectRate", sum(rejected.values()) / landed, "None")] if landed else []),
+        _datum("FilesRefused", len(run_record["refused_files"])),
+        _datum("FilesLeftLying", len(run_record["left_lying"])),
+    ]
 
 
 def send_message(settings: Settings, context: "Context") -> None:
@@ -192,21 +213,18 @@ def failed_run(settings: Settings, context: "Context") -> FailedRun:
     )
 
 
-def reject_rate(bucket: Bucket, batch: str) -> float | None:
-    """The share of a batch's rows that were rejected, 0 to 1; None if the batch was not judged or has no rows."""
-    folder = layout.BatchFolder(batch)
-    counts = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record)
-    if counts is None or not counts["rows_read"]:
-        return None
-    return float(counts["rows_rejected"] / counts["rows_read"])
+def _datum(
+    name: str, value: float, unit: Literal["Count", "None"] = "Count", **dimensions: str
+) -> "MetricDatumTypeDef":
+    named: list[DimensionTypeDef] = [{"Name": dimension, "Value": of} for dimension, of in dimensions.items()]
+    return {"MetricName": name, "Dimensions": named, "Value": value, "Unit": unit}
 
 
-def _put_metric(stage: str, name: str, value: float, unit: Literal["Count", "None"]) -> None:
+def _put_data(stage: str, data: Iterable["MetricDatumTypeDef"]) -> None:
+    of_stage: DimensionTypeDef = {"Name": "Stage", "Value": stage}
     boto3.client("cloudwatch", config=SHORT_TIMEOUTS).put_metric_data(
         Namespace=NAMESPACE,
-        MetricData=[
-            {"MetricName": name, "Dimensions": [{"Name": "Stage", "Value": stage}], "Value": value, "Unit": unit}
-        ],
+        MetricData=[{**datum, "Dimensions": [of_stage, *datum["Dimensions"]]} for datum in data],
     )
 
 

@@ -3,10 +3,11 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 STREAM_ENDINGS = (".csv", ".csv.gz")
 PIN_ATTEMPTS = 5
+LEFT_TOLD = 1_000  # of the objects that are none of ours: a folder of millions should not fill a record
 NAME_LIMIT = 100
 LANDED_NAME_LIMIT = 900  # bytes; the keys of archive and quarantine hold more beside it, and S3 allows 1,024
 
@@ -133,7 +135,21 @@ def list_landed(bucket: Bucket) -> Landed:
     Raises:
         NamesRefusedError: a stream file's name is too long to be archived under.
     """
-    tables = {found.key: found for found in bucket.level(f"{layout.ROOT}/")[0] if not found.key.endswith("/")}
+    landed = _listed(bucket)
+    for item in landed.left:
+        log.warning("%s %s", item.key, item.reason)
+    _refuse_long_names(bucket, landed.streams)
+    return landed
+
+
+def left_lying(bucket: Bucket) -> list[str]:
+    """The keys below the landing prefix that no run takes, at most LEFT_TOLD of them."""
+    return [item.key for item in _listed(bucket).left]
+
+
+def _listed(bucket: Bucket) -> Landed:
+    objects, folders = bucket.level(f"{layout.ROOT}/")
+    tables = {found.key: found for found in objects if not found.key.endswith("/")}
     songs, users = tables.pop(layout.SONGS, None), tables.pop(layout.USERS, None)
     below = sorted(bucket.objects(f"{layout.USER_STREAMS}/"), key=lambda found: found.key)
     streams = [found for found in below if found.key.lower().endswith(STREAM_ENDINGS)]
@@ -141,11 +157,16 @@ def list_landed(bucket: Bucket) -> Landed:
     left = [
         *(LeftLying(key, "is neither songs.csv nor users.csv, nor below user_streams/: it stays") for key in tables),
         *(LeftLying(key, "does not end in .csv or .csv.gz: it stays") for key in others),
+        *(LeftLying(key, "lies in a folder that is none of ours: it stays") for key in _in_strange(bucket, folders)),
     ]
-    for item in left:
-        log.warning("%s %s", item.key, item.reason)
-    _refuse_long_names(bucket, streams)
-    return Landed(songs, users, tuple(streams), tuple(left))
+    return Landed(songs, users, tuple(streams), tuple(left[:LEFT_TOLD]))
+
+
+def _in_strange(bucket: Bucket, folders: Iterable[str]) -> Iterator[str]:
+    """The first objects in folders beside ours, such as a misspelt `user-streams/`."""
+    strange = (folder for folder in folders if folder.split("/")[1] not in layout.FOLDERS)
+    found = (entry.key for folder in strange for entry in bucket.objects(folder))
+    return islice(found, LEFT_TOLD)
 
 
 def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> list[Pin]:

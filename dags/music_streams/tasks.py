@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
 from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
+from music_streams.run_record import write_run_record
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal, write_verdict
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,9 @@ def check_validation(outcome: str, when_valid: str, otherwise: str) -> str:
     return when_valid if outcome == "compute" else otherwise
 
 
-def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
-    """End green when there is nothing to do, red with validation's summary when it has failed."""
+def end_dag(bucket: str, batch_id: str, run_id: str, outcome: str) -> None:
+    """Record the run; end green when there is nothing to do, red with validation's summary when it has failed."""
+    write_run_record(Bucket(bucket), batch_id, run_id)
     if outcome == "nothing_to_do":
         log.info("No new stream files, no pending dates, none asked for: nothing to do")
         return
@@ -58,12 +60,15 @@ def end_dag(bucket: str, batch_id: str, outcome: str) -> None:
     raise AirflowFailException(msg)
 
 
-def move_files(bucket: str, batch_id: str) -> dict[str, Any]:
-    """Record the batch as loaded and archive its stream files."""
+def move_files(bucket: str, batch_id: str, run_id: str) -> dict[str, Any]:
+    """Record the batch as loaded, archive its stream files, and record the run."""
+    lake = Bucket(bucket)
     try:
-        return finish_batch(Bucket(bucket), batch_id)
+        moved = finish_batch(lake, batch_id)
     except BatchUnfinishedError as error:
         raise AirflowFailException(str(error)) from error
+    write_run_record(lake, batch_id, run_id)
+    return moved
 
 
 def publish_kpi_report(bucket: str, profiles: str, target: str) -> None:

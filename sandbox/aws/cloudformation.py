@@ -131,6 +131,13 @@ class Alarm(_Resource):
     NAME_PROPERTY = "AlarmName"
 
     @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "Arn"
+
+    def get_cfn_attribute(self, attribute: str) -> str:  # noqa: ARG002  there is but one
+        return f"arn:{PARTITION}:cloudwatch:{self._place}:alarm:{self.physical_resource_id}"
+
+    @classmethod
     def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
         cloudwatch_backends[account_id][region_name].put_metric_alarm(
             name=name,

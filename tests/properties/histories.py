@@ -297,6 +297,7 @@ class History:
         assert self.world.pending() == []
         assert self.world.miscounted_dates() == {}
         assert self.world.misplaced_files() == []
+        assert self.world.files_wrongly_listed() == []
         assert self.world.unarchived_files() == []
 
 

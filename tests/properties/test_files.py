@@ -223,4 +223,5 @@ def assert_all_is_well(world: World, events: int) -> None:
     assert world.miscounted_dates() == {}
     assert world.homeless_files() == []
     assert world.misplaced_files() == []
+    assert world.files_wrongly_listed() == []
     assert world.unarchived_files() == []

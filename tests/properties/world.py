@@ -21,6 +21,7 @@ from music_streams.batches import DateRange, batch_id
 from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile
 
 from contract import layout
+from contract.event_lists import listed_files
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from contract.records import pending_batches
 from sandbox.redshift.warehouse import Warehouse
@@ -270,6 +271,11 @@ class World:
             if gone and name in present and name not in self._landed_since_taken_in:
                 misplaced.append(f"{name} lies in the landing prefix still")
         return misplaced
+
+    def files_wrongly_listed(self) -> list[str]:
+        """Committed files that SQL on events does not find, and files that it finds though they are not committed."""
+        committed = {file["key"] for record in self.committed() for file in record["curated_files"]}
+        return sorted({file.key for file in listed_files(self.lake)} ^ committed)
 
     def unarchived_files(self) -> list[str]:
         """Files of loaded batches that the archive lacks."""

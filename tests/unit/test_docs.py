@@ -1,6 +1,7 @@
 """What the docs say twice, they say as the code does; and their links lead somewhere."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from contract.kpi_tables import KPI_TABLES
 from contract.rejections import REJECT_REASONS
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def text(page: str) -> str:
@@ -47,7 +48,15 @@ def test_the_kpi_page_describes_the_columns_of_the_contract_in_their_order(mart:
 
 def test_the_lake_page_names_every_prefix() -> None:
     page = text("docs/lake.md")
-    keys = [layout.SONGS, layout.USERS, layout.USER_STREAMS, layout.BATCHES, layout.REFERENCE, layout.CURATED]
+    keys = [
+        layout.SONGS,
+        layout.USERS,
+        layout.USER_STREAMS,
+        layout.BATCHES,
+        layout.REFERENCE,
+        layout.CURATED,
+        layout.EVENT_LISTS,
+    ]
     keys += [
         layout.QUARANTINED_ROWS,
         layout.QUARANTINED_FILES,
@@ -60,6 +69,20 @@ def test_the_lake_page_names_every_prefix() -> None:
 def test_the_lake_page_names_every_reason_to_reject_a_row() -> None:
     rows = re.findall(r"^\|[^|]*\| rejected: (.*) \|$", text("docs/lake.md"), re.MULTILINE)
     assert {reason for row in rows for reason in re.findall(r"`([^`]+)`", row)} == set(REJECT_REASONS)
+
+
+def test_the_page_for_contributors_names_files_that_exist() -> None:
+    cells = re.findall(r"^\| (`.*?`) \|", text("CONTRIBUTING.md"), re.MULTILINE)
+    files = [name.replace("NAME", KPI_TABLES[0].name) for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    assert [name for name in files if not (REPOSITORY / name).exists()] == []
+
+
+def test_a_commit_is_checked_by_all_that_make_lint_runs_and_by_nothing_else() -> None:
+    (repository,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    hooks = {hook["entry"].removeprefix("env ") for hook in repository["hooks"]}
+    shown = subprocess.run(["make", "-n", "lint"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert hooks == set(shown.splitlines()) - {"sh sandbox/setup.sh"}
+    assert {(hook["language"], hook["pass_filenames"]) for hook in repository["hooks"]} == {("system", False)}
 
 
 def test_the_readme_lists_the_commands_that_make_has() -> None:

@@ -160,12 +160,13 @@ class Deployment:
         (message,) = self.messages()
         return message["Message"]
 
-    def metric(self, name: str) -> list[float]:
+    def metric(self, name: str, **dimensions: str) -> list[float]:
         """The sums of the stage's metric by hour, those without data left out."""
+        of_stage = {"Stage": self.settings.stage, **dimensions}
         answer = self.lake.endpoint.client("cloudwatch").get_metric_statistics(
             Namespace="MusicStreams",
             MetricName=name,
-            Dimensions=[{"Name": "Stage", "Value": self.settings.stage}],
+            Dimensions=[{"Name": dimension, "Value": value} for dimension, value in of_stage.items()],
             StartTime=datetime.now(UTC) - timedelta(hours=1),
             EndTime=datetime.now(UTC) + timedelta(hours=1),
             Period=3600,
@@ -331,9 +332,9 @@ def test_a_message_that_cannot_be_sent_is_an_error_in_the_log_and_metrics_still_
 @pytest.mark.parametrize(
     ("record", "counts", "rate"),
     [
-        ("curation.json", {"rows_read": 200, "rows_rejected": 3}, [0.015]),
-        ("rejected.json", {"rows_read": 7, "rows_rejected": 7}, [1.0]),
-        ("curation.json", {"rows_read": 0, "rows_rejected": 0}, []),
+        ("curation.json", {"rows_read": 200, "rejected_by_reason": {"a": 1, "b": 2}}, [0.015]),
+        ("rejected.json", {"rows_read": 7, "rejected_by_reason": {"a": 7}}, [1.0]),
+        ("curation.json", {"rows_read": 0, "rejected_by_reason": {}}, []),
         ("manifest.json", {"files": []}, []),
     ],
 )
@@ -345,6 +346,45 @@ def test_the_reject_rate_is_that_of_the_batch_that_was_judged(
     assert deployment.metric("RejectRate") == rate
     assert deployment.metric("RunsSucceeded") == [1]
     assert deployment.metric("RunsFailed") == []
+
+
+def test_metrics_are_what_the_record_of_the_run_says(deployment: Deployment) -> None:
+    record = {
+        "events_landed": 10,
+        "accepted": 6,
+        "rejected": {"no time": 1, "no user": 2},
+        "late_events": 2,
+        "refused_files": ["a.csv"],
+        "left_lying": ["b.txt", "c.txt"],
+    }
+    deployment.lake.put(layout.BatchFolder(BATCH).run_record, json.dumps(record))
+    deployment.end("load", reason="success")
+    names = ("EventsLanded", "EventsAccepted", "EventsLate", "EventsRejected", "FilesRefused", "FilesLeftLying")
+    assert [deployment.metric(name) for name in names] == [[10], [6], [2], [3], [1], [2]]
+    assert deployment.metric("EventsRejected", Reason="no user") == [2]
+
+
+def test_a_run_that_failed_before_it_wrote_a_record_has_one_all_the_same(deployment: Deployment) -> None:
+    folder = layout.BatchFolder(BATCH)
+    deployment.lake.put(folder.rejected_record, json.dumps({"rows_read": 4, "rejected_by_reason": {"no time": 4}}))
+    deployment.lake.put(f"{layout.USER_STREAMS}/a.txt")
+    deployment.lake.put(folder.run_record, json.dumps({"of": "an earlier try"}))
+    deployment.fail("wait", ValueError("too many rejected"))
+    deployment.end("wait")
+    record = deployment.lake.record(folder.run_record)
+    assert (record["run_id"], record["accepted"], record["rejected"]) == (RUN, 0, {"no time": 4})
+    assert deployment.metric("EventsAccepted") == [0]
+    assert deployment.metric("FilesLeftLying") == [1]
+    assert len(deployment.messages()) == 1
+
+
+def test_metrics_that_cannot_be_put_change_nothing_in_the_lake(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "NAMESPACE", "AWS/refused")  # which CloudWatch keeps for itself
+    deployment.end("load", reason="success")
+    assert "Callback failed" in capsys.readouterr().out
+    assert deployment.lake.keys() == []
 
 
 def test_without_topic_and_stage_nothing_is_sent_and_the_log_says_why(

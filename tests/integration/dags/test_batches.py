@@ -30,6 +30,9 @@ def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_told
     lake.put(f"{STREAMS}/", b"")  # the folder marker of the S3 console
     lake.put("music_streams/user_streams.csv")
     lake.put("music_streams/songs.csv.old")
+    lake.put("music_streams/user-streams/misspelt.csv")
+    for own in layout.FOLDERS - {"user_streams"}:
+        lake.put(f"music_streams/{own}/a.csv")
 
     landed = list_landed(Bucket(lake.bucket, lake.s3))
 
@@ -39,10 +42,12 @@ def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_told
         "music_streams/songs.csv.old",
         "music_streams/user_streams.csv",
         *[f"{STREAMS}/{name}" for name in left],
+        "music_streams/user-streams/misspelt.csv",
     ]
     assert {item.reason for item in landed.left} == {
         "is neither songs.csv nor users.csv, nor below user_streams/: it stays",
         "does not end in .csv or .csv.gz: it stays",
+        "lies in a folder that is none of ours: it stays",
     }
 
 

@@ -22,7 +22,7 @@ def test_the_run_ends_with_what_validation_found(lake: Lake) -> None:
     with pytest.raises(AirflowFailException) as refused:
         validate(lake)
     with pytest.raises(AirflowFailException) as ended:
-        tasks.end_dag(lake.bucket, BATCH, "failed")
+        tasks.end_dag(lake.bucket, BATCH, "a run", "failed")
 
     for fault in ("songs.csv", "users.csv", "user_streams/a.csv", "listen_time"):
         assert fault in str(refused.value)
@@ -33,4 +33,4 @@ def test_the_run_ends_with_what_is_wrong_with_its_params(lake: Lake) -> None:
     with pytest.raises(AirflowFailException):
         validate(lake, recompute_from="2024-06-25")
     with pytest.raises(AirflowFailException, match="give both"):
-        tasks.end_dag(lake.bucket, BATCH, "failed")
+        tasks.end_dag(lake.bucket, BATCH, "a run", "failed")

@@ -187,6 +187,8 @@ def test_a_lake_of_the_version_before_stays_readable(lake: Pipeline) -> None:
     assert (later["rows_accepted"], later["rows_duplicate"]) == (1, 3)
     hours = {row.split(",")[1]: row.split(",")[2] for row in lake.compute_all(NEXT)["hourly_kpis"].splitlines()[1:]}
     assert hours == {"10": "2", "23": "1"}
+    late = "select user_id from events where listen_time > timestamp '2024-06-25 10:00:00'"
+    assert lake.sql_on_events(late) == ["u2"]
 
 
 def test_a_bucket_that_reaches_another_process_takes_that_process_s_client(lake: Pipeline) -> None:

@@ -13,6 +13,7 @@ from contract import layout
 from contract.kpi_tables import KPI_TABLES, kpi_table
 from contract.records import committed_files
 from glue_jobs.distribution import Distribution, KernelError
+from sandbox.home import SandboxError
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
 from tests.oracle import expected_tables
@@ -60,9 +61,21 @@ def test_an_event_counts_once_though_a_later_batch_holds_it_again(lake: Pipeline
     lake.ingest(SECOND)
     record = lake.curate(SECOND)
     assert (record["rows_read"], record["rows_accepted"], record["rows_duplicate"]) == (3, 1, 2)
+    assert record["rows_late"] == 0, "no earlier batch had events of the 26th"
     # Duplicates count as touched: a reader of the record sees every date that the batch speaks of.
     assert record["dates"] == ["2024-06-25", "2024-06-26"]
     assert record["covers"] == [FIRST]
+
+
+def test_events_are_late_when_an_earlier_batch_had_events_of_their_date(lake: Pipeline) -> None:
+    lake.land("monday.csv", stream("u1,t1,2024-06-24 10:00:00"))
+    lake.ingest(FIRST)
+    assert lake.curate(FIRST)["rows_late"] == 0
+    lake.land("a.csv", stream("u1,t1,2024-06-23 10:00:00", "u1,t1,2024-06-24 11:00:00", "u2,t1,2024-06-24 12:00:00"))
+    lake.ingest(SECOND)
+    assert lake.curate(SECOND)["rows_late"] == 2, (
+        "nothing came of the 23rd before, and the first event of the 24th is old"
+    )
 
 
 def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:
@@ -83,6 +96,54 @@ def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) 
         lake.s3.copy_object(Bucket=lake.bucket.name, Key=left, CopySource={"Bucket": lake.bucket.name, "Key": stored})
     counts = {row["listen_count"] for row in csv.DictReader(io.StringIO(lake.compute_all(FIRST)["hourly_kpis"]))}
     assert counts == {"1"}
+
+
+def test_sql_on_events_sees_what_the_kpis_count_and_nothing_else(lake: Pipeline) -> None:
+    assert lake.sql_on_events("select * from events") == []
+    lake.land("monday.csv", stream("u1,t1,2024-06-24 10:00:00", "u2,t2,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    lake.curate(FIRST)
+    lake.land("tuesday.csv", stream("u2,t2,2024-06-25 10:00:00", "ü9,t9,2024-06-25 10:59:59", "u1,t1,yesterday"))
+    lake.ingest(SECOND)
+    record = lake.curate(SECOND, max_reject_rate=1)
+    stored = record["curated_files"][0]["key"]
+    crashed = stored.replace("attempt=", "attempt=crashed-")
+    lake.s3.copy_object(Bucket=lake.bucket.name, Key=crashed, CopySource={"Bucket": lake.bucket.name, "Key": stored})
+
+    plays = "select listen_date, hour(listen_time), count(*) from events group by all order by all"
+    hours = csv.DictReader(io.StringIO(lake.compute_all(SECOND)["hourly_kpis"]))
+    counted = [f"{row['listen_date']},{row['listen_hour']},{row['listen_count']}" for row in hours]
+    assert lake.sql_on_events(plays) == counted == ["2024-06-24,10,1", "2024-06-25,10,2"]
+    assert lake.sql_on_events("select * from events where listen_date = date '2024-06-25' order by listen_time") == [
+        "u2,t2,2024-06-25 10:00:00,2024-06-25",
+        "ü9,t9,2024-06-25 10:59:59,2024-06-25",
+    ]
+    with pytest.raises(SandboxError, match='column "listener" not found'):
+        lake.sql_on_events("select listener from events")
+
+
+def test_sql_on_events_opens_only_the_files_of_the_dates_that_it_asks_for(lake: Pipeline) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-24 10:00:00", "u1,t1,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    monday, _ = lake.curate(FIRST)["curated_files"]
+    lake.put(monday["key"], b"is not read")
+    assert lake.sql_on_events("select user_id from events where listen_date = date '2024-06-25'") == ["u1"]
+    with pytest.raises(SandboxError, match=r"listen_date=2024-06-24"):
+        lake.sql_on_events("select user_id from events")
+
+
+def test_lists_that_a_dead_job_did_not_write_are_written_by_its_repetition_or_by_the_next_batch(lake: Pipeline) -> None:
+    lake.land("a.csv", stream("u1,t1,2024-06-24 10:00:00", "u1,t1,2024-06-25 10:00:00"))
+    lake.ingest(FIRST)
+    lake.curate(FIRST)
+    lists = lake.keys(layout.EVENT_LISTS)
+    assert lists == [layout.event_list(date, FIRST) for date in ("2024-06-24", "2024-06-25")]
+    for batch_id in (FIRST, SECOND):
+        for key in lists:
+            lake.s3.delete_object(Bucket=lake.bucket.name, Key=key)
+        lake.ingest(batch_id)
+        lake.curate(batch_id)
+        assert lake.keys(layout.EVENT_LISTS) == lists
 
 
 def test_rejected_rows_keep_reason_file_and_raw_line(lake: Pipeline) -> None:

@@ -14,7 +14,7 @@ from tests.pipeline import Pipeline
 TODAY, TOMORROW = "20240626T000000Z-00000001", "20240627T000000Z-00000002"
 OLD_BATCHES, FILES_OF_EACH = 20, 9
 KEYS_OF_A_LISTING = 20
-NAMES_OF_A_BATCH = 5
+NAMES_OF_A_BATCH = 6
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def leave_old_batches(lake: Pipeline) -> None:
     for number in range(OLD_BATCHES):
         batch_id, date = f"202401{number + 1:02d}T000000Z-{number:08x}", f"2024-01-{number + 1:02d}"
         folder = layout.BatchFolder(batch_id)
-        keys += [folder.manifest, folder.curation_record, folder.loaded_record]
+        keys += [folder.manifest, folder.curation_record, folder.loaded_record, folder.run_record]
         keys += [f"{folder.pins}/{file:05d}-a.csv" for file in range(FILES_OF_EACH)]
         keys += [f"{folder.validation}/user_streams/{file}.html" for file in range(FILES_OF_EACH)]
         keys += [f"{layout.CURATED}/listen_date={date}/batch_id={batch_id}/attempt=jr/part-0.parquet"]

@@ -11,7 +11,7 @@ from contract.kpi_tables import KPI_TABLES
 from tests.integration.infra.conftest import Account
 
 BUCKET = "music-streams-dev-123456789012-us-east-1"
-STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "warehouse", "alerts", "airflow")]
+STACKS = [f"music-streams-dev-{part}" for part in ("network", "lake", "events", "warehouse", "alerts", "airflow")]
 JOBS = sorted([CURATION_JOB, *(table.glue_job for table in KPI_TABLES)])
 
 

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
+from music_streams.run_record import write_run_record
 from music_streams.validation import ingest_batch
 
 from contract import layout
@@ -36,7 +37,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     with AwsEndpoint(tmp_path_factory.mktemp("aws"), administrator="sandbox") as endpoint:
         deployment = Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
-        for part in ("warehouse", "alerts", "airflow"):
+        for part in ("events", "warehouse", "alerts", "airflow"):
             deployment.deploy_stack(part)
         yield endpoint
 
@@ -100,7 +101,8 @@ def ingest() -> Any:
 
 def finish() -> Any:
     """What the task move_files does."""
-    return finish_batch(Bucket(BUCKET, s3_client()), BATCH)
+    finish_batch(Bucket(BUCKET, s3_client()), BATCH)
+    return write_run_record(Bucket(BUCKET, s3_client()), BATCH, "a run")
 
 
 def as_if_loaded(endpoint: AwsEndpoint) -> None:
@@ -152,6 +154,7 @@ def test_validation_fails_without_any_of_its_permissions(landed: AwsEndpoint, si
     ("sid", "action"),
     [
         ("Archive", "s3:PutObject"),
+        ("WritePinsAndRecords", "s3:PutObject"),
         ("ClearWhatLanded", "s3:DeleteObject"),
         ("ReadKpiManifests", "s3:GetObject"),
     ],
@@ -202,6 +205,8 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
         (AIRFLOW_ROLE, "delete_object", FOLDER.curation_record),
         (AIRFLOW_ROLE, "delete_object", f"{FOLDER.archive}/monday.csv"),
         (AIRFLOW_ROLE, "put_object", "artifacts/mwaa/dags/forged.py"),
+        (AIRFLOW_ROLE, "put_object", layout.event_list("2024-06-25", BATCH)),
+        (GLUE_ROLE, "put_object", FOLDER.run_record),
         (GLUE_ROLE, "put_object", f"{layout.USER_STREAMS}/forged.csv"),
         (GLUE_ROLE, "delete_object", f"{layout.USER_STREAMS}/monday.csv"),
         (GLUE_ROLE, "put_object", FOLDER.loaded_record),

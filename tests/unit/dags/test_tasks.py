@@ -21,6 +21,7 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     left: list[str] = []
     monkeypatch.setattr(tasks, "Bucket", lambda _name: None)
     monkeypatch.setattr(tasks, "write_verdict", lambda *_, passed, message: left.append(message))
+    monkeypatch.setattr(tasks, "write_run_record", lambda *_: None)
     return left
 
 
@@ -72,22 +73,22 @@ def test_only_a_valid_batch_is_computed(outcome: str, next_task: str) -> None:
 
 
 def test_the_end_is_green_when_there_is_nothing_to_do() -> None:
-    tasks.end_dag("lake", BATCH, "nothing_to_do")
+    tasks.end_dag("lake", BATCH, "a run", "nothing_to_do")
 
 
 def test_the_end_is_red_with_the_reason_when_validation_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "refusal", lambda *_: "songs.csv: track_id is missing")
     with pytest.raises(AirflowFailException, match=r"songs\.csv: track_id is missing"):
-        tasks.end_dag("lake", BATCH, "failed")
+        tasks.end_dag("lake", BATCH, "a run", "failed")
 
 
 def test_the_end_leads_to_the_log_when_validation_gave_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "refusal", lambda *_: None)
     with pytest.raises(AirflowFailException, match=f"validate_datasets of batch {BATCH} failed before .* its log"):
-        tasks.end_dag("lake", BATCH, "failed")
+        tasks.end_dag("lake", BATCH, "a run", "failed")
 
 
 def test_files_of_an_unfinished_batch_are_not_moved_by_trying_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "finish_batch", fails_with(BatchUnfinishedError("lacks curation.json")))
     with pytest.raises(AirflowFailException, match=r"lacks curation\.json"):
-        tasks.move_files("lake", BATCH)
+        tasks.move_files("lake", BATCH, "a run")

@@ -2,17 +2,22 @@
 
 import json
 import re
+from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
+import pyarrow as pa
 import pytest
+from music_streams.alerts import Outcome, metrics_of
 from music_streams.settings import SCHEDULE, Settings
 
 from contract import layout
 from contract.jobs import CURATION_JOB
 from contract.kpi_tables import KPI_TABLES
+from contract.rejections import latest_listen_time
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
+from sandbox import events
 from sandbox.airflow import PUBLISHED
 from sandbox.settings import BUCKET as BUCKET_OF_THE_SANDBOX
 from tests.unit.infra.cloudformation import Statement, listed, resources, statements, template, text
@@ -36,6 +41,8 @@ REACH = {
     ("lake", "ReadPinsRecordsAndReferenceTables"): {f"{layout.BATCHES}/*", f"{layout.REFERENCE}/*"},
     ("lake", "WriteTheRecordsOfCuration"): {ALL.curation_record, ALL.rejected_record},
     ("lake", "WriteEventsRejectedRowsAndKpis"): {f"{prefix}/*" for prefix in LAKE},
+    ("lake", "ListEvents"): {f"{layout.EVENT_LISTS}/*"},
+    ("events", "ReadListsAndEvents"): {f"{layout.EVENT_LISTS}/*", f"{layout.CURATED}/*"},
     ("warehouse", "ReadRawKpis"): {f"{OUTPUT}/*"},
     ("airflow", "FetchTheCode"): {f"{PurePosixPath(bundle.DAGS).parent}/*"},
     ("airflow", "ReadWhatLanded"): {layout.SONGS, layout.USERS, f"{layout.USER_STREAMS}/*"},
@@ -46,6 +53,7 @@ REACH = {
         f"{ALL.validation}/*",
         ALL.manifest,
         ALL.loaded_record,
+        ALL.run_record,
     },
     ("airflow", "DeleteStaleVerdict"): {ALL.verdict},
     ("airflow", "WriteReferenceTablesAndQuarantine"): {f"{layout.REFERENCE}/*", f"{layout.QUARANTINED_FILES}/*"},
@@ -57,7 +65,9 @@ REACH = {
 
 
 def of_roles() -> list[Statement]:
-    return [statement for statement in statements() if statement.kind == "AWS::IAM::Policy"]
+    return [
+        statement for statement in statements() if statement.kind in {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}
+    ]
 
 
 def bucket_rules() -> list[dict[str, Any]]:
@@ -234,6 +244,60 @@ def test_a_day_without_a_successful_run_is_an_alarm_two_hours_later() -> None:
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 26 * 3600
     assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
     assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_producers_are_silent_after_the_hours_of_the_parameter_whether_runs_say_so_or_nothing() -> None:
+    alarm = template("alerts")["Resources"]["ProducersSilent"]["Properties"]
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, {"Ref": "SilentHours"})
+    assert alarm["DatapointsToAlarm"] == alarm["EvaluationPeriods"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Threshold"]) == ("EventsAccepted", "Sum", 1)
+    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("LessThanThreshold", "breaching")
+    longest = template("alerts")["Parameters"]["SilentHours"]["MaxValue"]
+    assert longest * 3600 <= 7 * 86400, "CloudWatch looks back a week at most"
+
+
+def test_alarms_and_dashboard_show_metrics_that_the_dag_puts() -> None:
+    record = {"events_landed": 1, "accepted": 0, "rejected": {"x": 1}, "late_events": 0}
+    data = metrics_of({**record, "refused_files": [], "left_lying": []})
+    put = {datum["MetricName"] for datum in data} | set(get_args(Outcome))
+    alarms = {name: alarm["Properties"]["MetricName"] for _, name, alarm in resources("AWS::CloudWatch::Alarm")}
+    assert set(alarms.values()) <= put
+
+    body = text(template("alerts")["Resources"]["Dashboard"]["Properties"]["DashboardBody"])
+    alarm_list, *graphs = json.loads(body.replace("${RejectRateLimit}", "0.01"))["widgets"]
+    assert alarm_list["properties"]["alarms"] == [f"${{{name}.Arn}}" for name in alarms]
+    shown = {
+        name for graph in graphs for name in re.findall(r"\w+", str(graph["properties"]["metrics"])) if name in put
+    }
+    assert shown == put
+
+
+def test_athena_reads_the_lists_of_committed_files_and_not_the_folders_of_events() -> None:
+    table = template("events")["Resources"]["Events"]["Properties"]["TableInput"]
+    storage, (partition,) = table["StorageDescriptor"], table["PartitionKeys"]
+    assert text(storage["Location"]) == f"s3://${{BucketName}}/{layout.EVENT_LISTS}/"
+    assert storage["InputFormat"].endswith(".SymlinkTextInputFormat")
+    folder = layout.event_list("2024-06-25", "B").removeprefix(f"{layout.EVENT_LISTS}/").partition("/")[0]
+    assert folder == f"{partition['Name']}=2024-06-25", (
+        "where a projected partition lies unless the table says otherwise"
+    )
+    first, last = text(table["Parameters"]["projection.listen_date.range"]).split(",")
+    assert (first, last) == ("${FirstListenDate}", "NOW+2DAYS")
+    assert latest_listen_time(datetime(2024, 6, 25, 23, 59, tzinfo=UTC)).date() <= date(2024, 6, 25) + timedelta(days=2)
+
+
+def test_athena_and_the_sandbox_have_the_same_columns() -> None:
+    table = template("events")["Resources"]["Events"]["Properties"]["TableInput"]
+    columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
+    types = {"string": pa.string(), "timestamp": pa.timestamp("us"), "date": pa.date32()}
+    assert [(column["Name"], types[column["Type"]]) for column in columns] == [
+        (column.name, column.type) for column in events.COLUMNS
+    ]
+
+
+def test_who_may_query_events_lists_only_these() -> None:
+    (lists,) = [one for one in of_roles() if one.part == "events" and "s3:ListBucket" in one.actions]
+    assert set(lists.body["Condition"]["StringLike"]["s3:prefix"]) == {f"{layout.EVENT_LISTS}/*", f"{layout.CURATED}/*"}
 
 
 def test_airflow_looks_up_connections_where_its_role_may_read() -> None:

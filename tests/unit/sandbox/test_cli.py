@@ -69,6 +69,6 @@ def test_stopping_what_never_ran_is_fine(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_command_explains_itself() -> None:
     listing = subprocess.run(["make", "-C", REPOSITORY], capture_output=True, text=True, check=True).stdout
-    targets = ("run", "test", "query", "env", "airflow", "docs", "lint", "stop", "clean", "setup", "help")
+    targets = ("run", "test", "query", "events", "env", "airflow", "docs", "lint", "stop", "clean", "setup", "help")
 
     assert all(f"  make {target} " in listing for target in targets)

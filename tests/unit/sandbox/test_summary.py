@@ -5,7 +5,17 @@ from datetime import UTC, date, datetime, timedelta
 from contract.kpi_tables import KPI_TABLES
 from sandbox.airflow import TaskState
 from sandbox.follow import FinishedRun
-from sandbox.summary import batch_of, cell, main_date, nothing_done, reasons, rejections, sparkline, steps
+from sandbox.summary import (
+    accepted_by_date,
+    batch_of,
+    cell,
+    main_date,
+    nothing_done,
+    reasons,
+    rejections,
+    sparkline,
+    steps,
+)
 
 START = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -53,14 +63,27 @@ def test_reasons_come_with_the_commonest_first() -> None:
 
 
 def test_rejected_rows_are_told_beside_what_the_run_allows() -> None:
-    record = {"rows_read": 400, "rows_rejected": 5, "max_reject_rate": 0.05, "rejected_by_reason": {"x": 5}}
-    assert rejections(record) == "1.25% of 5% allowed: x 5"
-    assert rejections({**record, "rows_rejected": 0}) == ""
+    assert rejections({"events_landed": 400, "rejected": {"x": 5}}, 0.05) == "1.25% of 5% allowed: x 5"
+    assert rejections({"events_landed": 0, "rejected": {}}, 0.05) == ""
 
 
 def test_a_run_whose_files_were_all_refused_names_them() -> None:
-    assert nothing_done(["a.csv", "b.csv"]).endswith("refused and moved aside: a.csv, b.csv.")
-    assert "refused" not in nothing_done([])
+    refused = ["music_streams/user_streams/a.csv", "music_streams/user_streams/june/b.csv"]
+    told = nothing_done({"refused_files": refused, "left_lying": []})
+    assert told.endswith("refused and moved aside: a.csv, june/b.csv.")
+    assert "refused" not in nothing_done({"refused_files": [], "left_lying": []})
+
+
+def test_a_run_that_had_nothing_to_do_names_the_first_files_that_no_run_takes() -> None:
+    told = nothing_done({"refused_files": [], "left_lying": [f"music_streams/streams/{n}.csv" for n in range(11)]})
+    assert "Left lying" in told
+    assert "streams/0.csv, streams/1.csv" in told
+    assert told.endswith("streams/9.csv, ….")
+
+
+def test_accepted_events_are_told_by_date_with_the_newest_first() -> None:
+    assert accepted_by_date({"2024-06-24": 5, "2024-06-25": 1900}) == "2024-06-25 1,900, 2024-06-24 5"
+    assert accepted_by_date({f"2024-06-0{day}": day for day in range(1, 7)}).endswith("2024-06-03 3, …")
 
 
 def test_the_main_date_is_that_of_most_events_else_the_last_computed() -> None:
