@@ -101,6 +101,13 @@ def test_the_reports_answer_what_analysts_ask_first(marts: Warehouse) -> None:
             (8, "26-35", 1, 1.0),
             (23, "<18", 1, 1.0),
         ],
+        "genres_by_date": sorted(
+            (day, genre, plays, 1) for day, genres in GENRES.items() for genre, plays in genres.items()
+        ),
+        "hours_by_date": [
+            (day, hour, plays, 1, diversity, artist, age_group)
+            for day, hour, plays, artist, diversity, age_group in HOURS
+        ],
     }
 
 

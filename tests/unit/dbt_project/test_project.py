@@ -165,7 +165,7 @@ def test_every_report_is_tested_and_listed_in_the_overview_and_an_exposure(manif
     overview = manifest.docs["doc.music_streams.__overview__"].block_contents
     tested = {test.model for test in manifest.unit_tests.values()}
 
-    assert len(reports(manifest)) == 5
+    assert len(reports(manifest)) == 7
     for name, report in reports(manifest).items():
         assert name in tested
         assert f"`{name}`" in overview
