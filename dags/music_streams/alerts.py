@@ -172,7 +172,7 @@ def metrics_of(run_record: Mapping[str, Any]) -> list["MetricDatumTypeDef"]:
         _datum("EventsAccepted", run_record["accepted"]),
         _datum("EventsLate", run_record["late_events"]),
         _datum("EventsRejected", sum(rejected.values())),
-        *(_datum("EventsRejected", count, Reason=reason) for reason, count in rejected.items()),
+        *(_datum("RejectedByReason", count, Reason=reason) for reason, count in rejected.items()),
         *([_datum("RejectRate", sum(rejected.values()) / landed, "None")] if landed else []),
         _datum("FilesRefused", len(run_record["refused_files"])),
         _datum("FilesLeftLying", len(run_record["left_lying"])),

@@ -361,7 +361,7 @@ def test_metrics_are_what_the_record_of_the_run_says(deployment: Deployment) -> 
     deployment.end("load", reason="success")
     names = ("EventsLanded", "EventsAccepted", "EventsLate", "EventsRejected", "FilesRefused", "FilesLeftLying")
     assert [deployment.metric(name) for name in names] == [[10], [6], [2], [3], [1], [2]]
-    assert deployment.metric("EventsRejected", Reason="no user") == [2]
+    assert deployment.metric("RejectedByReason", Reason="no user") == [2]
 
 
 def test_a_run_that_failed_before_it_wrote_a_record_has_one_all_the_same(deployment: Deployment) -> None:
@@ -381,7 +381,7 @@ def test_a_run_that_failed_before_it_wrote_a_record_has_one_all_the_same(deploym
 def test_metrics_that_cannot_be_put_change_nothing_in_the_lake(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "NAMESPACE", "AWS/refused")  # which CloudWatch keeps for itself
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:1")  # nobody listens there
     deployment.end("load", reason="success")
     assert "Callback failed" in capsys.readouterr().out
     assert deployment.lake.keys() == []

@@ -33,7 +33,8 @@ def test_a_wait_outlasts_its_run_and_one_that_is_queued_before(dag: "DAG") -> No
 
 def test_alarms_watch_the_metrics_that_runs_put() -> None:
     alarms = [alarm["Properties"] for _, _, alarm in resources("AWS::CloudWatch::Alarm")]
-    assert {alarm["MetricName"] for alarm in alarms} == {*get_args(Outcome), "RejectRate"}
+    of_records = {"RejectRate", "FilesLeftLying", "EventsAccepted"}
+    assert {alarm["MetricName"] for alarm in alarms} == {*get_args(Outcome), *of_records}
     for alarm in alarms:
         assert alarm["Namespace"] == NAMESPACE
         assert alarm["Dimensions"] == [{"Name": "Stage", "Value": {"Ref": "Stage"}}]
