@@ -31,7 +31,7 @@ FOLDERS = frozenset(
     prefix.split("/")[1]
     for prefix in (
         *(USER_STREAMS, BATCHES, REFERENCE, CURATED, EVENT_LISTS, QUARANTINED_ROWS, QUARANTINED_FILES),
-        *(OUTPUT, ARCHIVE, DBT_DOCS),
+        *(OUTPUT, ARCHIVE, DBT_DOCS, KPI_REPORT),
     )
 )
 

@@ -43,7 +43,7 @@ def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox,
     assert {Path(key).name for key in sandbox.keys(f"user-streams-archived/{run.batch_id}/")} == {
         Path(name).name for name in streams(files)
     }
-    assert_the_report_shows_the_tables(sandbox)
+    assert_the_report_shows_the_tables(sandbox, run.batch_id)
     assert_catalogues_find_what_dbt_did(sandbox, run.batch_id)
     assert_no_secret_is_kept(sandbox.sandbox.home, run.batch_id)
     assert users_of_dbt(sandbox) == {f"IAMR:{AIRFLOW_ROLE}"}
@@ -103,11 +103,13 @@ def a_dag_that_waits_for_the_tables(sandbox: RunningSandbox) -> Iterator[str]:
         sandbox.pause(file.stem)
 
 
-def assert_the_report_shows_the_tables(sandbox: RunningSandbox) -> None:
-    """The published page holds the warehouse's figures, each as it stands in the KPI tables."""
+def assert_the_report_shows_the_tables(sandbox: RunningSandbox, batch_id: str) -> None:
+    """The published page holds the warehouse's figures, each as it stands in the KPI tables, and the run itself."""
     answer = sandbox.s3.get_object(Bucket=sandbox.bucket, Key=layout.KPI_REPORT_PAGE)
     assert answer["ContentType"] == "text/html; charset=utf-8"
-    page = Page(answer["Body"].read().decode())
+    html = answer["Body"].read().decode()
+    assert f"<code>{batch_id}</code>" in html
+    page = Page(html)
 
     genres = sandbox.query("select listen_date, track_genre, listen_count, unique_listeners from genre_level_kpis")
     assert {tuple(row.values()) for row in page.rows("genres")} == {
