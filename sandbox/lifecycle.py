@@ -83,7 +83,7 @@ class Sandbox:
                 message holds the end of its log.
         """
         wanted = set(parts)
-        if down := wanted - self._listening():
+        if down := wanted.difference(self._listening()):
             machine.check_disk(self.home.path)
             if Part.AIRFLOW in down:
                 machine.check_memory()
