@@ -124,7 +124,7 @@ def run_our_jobs(landed: Path, home: Path) -> OurRun:
         server = psutil.Process(endpoint.process.pid)
 
         with Meter(lambda: [server]) as meter:
-            command = [sys.executable, "-m", "benchmarks.validation", BUCKET, batch_id]
+            command = [sys.executable, "-m", "benchmarks.first_task", BUCKET, batch_id]
             steps[VALIDATION] = measure(command, _environment() | endpoint.environment(), home / "validation.log")
         s3_server[VALIDATION] = meter.usage
 

@@ -27,7 +27,7 @@ from music_streams.artifacts import keep_run_results
 from music_streams.batches import batch_id, unknown_params
 from music_streams.dbt import PublishDbtDocs, raise_what_dbt_found
 from music_streams.freshness import publish_freshness
-from music_streams.glue import GlueRunSensor
+from music_streams.glue_sensor import GlueRunSensor
 from music_streams.settings import Settings
 
 from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments

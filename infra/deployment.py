@@ -15,7 +15,7 @@ from infra import bundle
 from infra.glue_archive import GlueRelease
 from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
 from infra.uploads import Differences, Folder, read, upload, upload_missing
-from infra.warehouse import Warehouse
+from infra.warehouse_setup import Warehouse
 
 TEMPLATES = Path(__file__).with_name("templates")
 STAGES = Path(__file__).with_name("stages")

@@ -15,7 +15,16 @@ from music_streams.removal import NotRemovedError, remove_landed_file
 from redshift_connector.error import Error
 
 from contract.bucket import Bucket, RefusedError
-from sandbox import airflow, docs_site, environment, events, kpi_report, pipeline_run, quarantine, warehouse
+from sandbox import (
+    airflow,
+    docs_site,
+    environment,
+    event_queries,
+    pipeline_run,
+    quarantine,
+    report_page,
+    warehouse_client,
+)
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, say
 from sandbox.settings import BUCKET
@@ -82,9 +91,9 @@ def query(sandbox: Sandbox) -> int:
         raise SandboxError('no statement given: make query SQL="select * from hourly_kpis"')
     sandbox.start({Part.REDSHIFT})
     try:
-        warehouse.write_csv(sandbox.home, sandbox.ports, sql, sys.stdout)
+        warehouse_client.write_csv(sandbox.home, sandbox.ports, sql, sys.stdout)
     except Error as error:
-        raise SandboxError(warehouse.message(error)) from error
+        raise SandboxError(warehouse_client.message(error)) from error
     sys.stdout.flush()
     return 0
 
@@ -97,8 +106,8 @@ def query_events(sandbox: Sandbox) -> int:
         raise SandboxError(f'no statement given: make events SQL="{example}"')
     sandbox.start({Part.AWS})
     secrets = sandbox.home.secrets()
-    objects = events.store(sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key)
-    events.write_csv(Bucket(BUCKET, sandbox.aws.s3), objects, sql, sys.stdout)
+    objects = event_queries.store(sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key)
+    event_queries.write_csv(Bucket(BUCKET, sandbox.aws.s3), objects, sql, sys.stdout)
     sys.stdout.flush()
     return 0
 
@@ -125,7 +134,7 @@ def open_airflow(sandbox: Sandbox) -> int:
 def report(sandbox: Sandbox) -> int:
     """Open the page of charts, or print its address where there is no browser."""
     sandbox.start({Part.AWS})
-    kpi_report.show(sandbox)
+    report_page.show(sandbox)
     return 0
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import cached_property
 
-from sandbox import airflow, dbt_project, dbt_server, idle, machine, warehouse
+from sandbox import airflow, dbt_project, dbt_server, idle, machine, warehouse_client
 from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
@@ -101,7 +101,7 @@ class Sandbox:
             if Part.AWS in wanted:
                 self.aws.provision()
             if Part.REDSHIFT in {server.name for server in started}:
-                warehouse.limit_sessions(self.home, ports)
+                warehouse_client.limit_sessions(self.home, ports)
             if Part.AIRFLOW in wanted:
                 self.processes.wait(self._airflow_servers(ports), started, self._announce)
                 self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
@@ -171,7 +171,7 @@ class Sandbox:
             )
 
         return {
-            Part.REDSHIFT: server(Part.REDSHIFT, ports.redshift, lambda: warehouse.check(self.home, ports)),
+            Part.REDSHIFT: server(Part.REDSHIFT, ports.redshift, lambda: warehouse_client.check(self.home, ports)),
             Part.AWS: server(
                 Part.AWS,
                 ports.aws,

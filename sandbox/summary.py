@@ -18,7 +18,7 @@ from rich.text import Text
 from contract import layout
 from contract.bucket import Bucket
 from contract.kpi_tables import KPI_TABLES
-from sandbox import landing, quarantine, warehouse
+from sandbox import landing, quarantine, warehouse_client
 from sandbox.airflow import DAG_ID, TaskState, task_logs
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
@@ -177,7 +177,7 @@ def reasons(rejected: Mapping[str, int]) -> str:
 def merged_rows(sandbox: Sandbox, mart: str, batch: str) -> int:
     """How many of the mart's rows come from the batch."""
     sql = f"select count(*) as rows_merged from {mart} where batch_id = %s"  # noqa: S608 - names of our own
-    rows: int = warehouse.select(sandbox.home, sandbox.ports, sql, [batch])[0]["rows_merged"]
+    rows: int = warehouse_client.select(sandbox.home, sandbox.ports, sql, [batch])[0]["rows_merged"]
     return rows
 
 
@@ -260,7 +260,7 @@ def main_date(record: Mapping[str, Any]) -> str | None:
 def select_date(sandbox: Sandbox, mart: str, date: str, order: str) -> list[dict[str, Any]]:
     """A mart's rows of a date."""
     sql = f"select * from {mart} where listen_date = %s order by {order}"  # noqa: S608 - names of our own
-    return warehouse.select(sandbox.home, sandbox.ports, sql, [date])
+    return warehouse_client.select(sandbox.home, sandbox.ports, sql, [date])
 
 
 def first_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:

@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any
 
 from music_streams.batches import has_name_too_long
-from music_streams.validation import refusal
+from music_streams.ingestion import refusal
 
 from contract import layout
 from contract.bucket import Bucket

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from music_streams.archive import finish_batch
 from music_streams.batches import DateRange
-from music_streams.validation import OnInvalidStreamFile, ingest_batch
+from music_streams.ingestion import OnInvalidStreamFile, ingest_batch
 
 from contract import layout
 from contract.bucket import Bucket
@@ -26,7 +26,7 @@ from contract.jobs import curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from glue_jobs import compute_kpis, curate_user_streams
 from glue_jobs.distribution import Distributed, Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
-from sandbox import events
+from sandbox import event_queries
 
 SONGS = (
     b"id,track_id,artists,track_name,duration_ms,track_genre\n"
@@ -139,7 +139,7 @@ class Pipeline:
         """The rows of a statement on single events, as `make events` prints them."""
         text = io.StringIO()
         places = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        events.write_csv(self.bucket, events.store(*(os.environ[place] for place in places)), sql, text)
+        event_queries.write_csv(self.bucket, event_queries.store(*(os.environ[place] for place in places)), sql, text)
         return text.getvalue().splitlines()[1:]
 
     def record(self, key: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from contract import layout
 from contract.bucket import Bucket, RefusedError
 from music_streams.batches import batch_id
-from music_streams.glue import GlueRunSensor
+from music_streams.glue_sensor import GlueRunSensor
 from music_streams.run_record import write_run_record
 from music_streams.settings import Settings
 

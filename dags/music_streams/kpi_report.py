@@ -8,7 +8,7 @@ from typing import Any
 
 from contract import layout
 from contract.bucket import Bucket
-from music_streams.warehouse import Warehouse
+from music_streams.queries import Warehouse
 from report.figures import Figures
 from report.page import page
 

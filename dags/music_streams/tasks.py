@@ -9,8 +9,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from contract.bucket import Bucket
 from music_streams.archive import BatchUnfinishedError, finish_batch
 from music_streams.batches import DateRange, DatesRefusedError, NamesRefusedError
+from music_streams.ingestion import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal, write_verdict
 from music_streams.run_record import write_run_record
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal, write_verdict
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import pytest
 from music_streams.batches import batch_id
 
 from contract import layout
-from sandbox import failure, warehouse
+from sandbox import failure, warehouse_client
 from sandbox.airflow import DAG_ID
 from sandbox.follow import follow
 from sandbox.home import Home, SandboxError
@@ -285,7 +285,7 @@ class RunningSandbox:
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a statement; the KPI tables are found without their schema."""
-        return warehouse.select(self.sandbox.home, self.sandbox.ports, sql)
+        return warehouse_client.select(self.sandbox.home, self.sandbox.ports, sql)
 
     def keys(self, prefix: str = "") -> list[str]:
         """The lake's keys below `music_streams/` and the prefix, without `music_streams/`."""

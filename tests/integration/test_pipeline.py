@@ -9,7 +9,7 @@ from typing import Any
 
 from contract import layout
 from contract.bucket import Bucket
-from sandbox import events
+from sandbox import event_queries
 from sandbox.home import REPOSITORY
 from sandbox.settings import AIRFLOW_ROLE
 from tests.integration.conftest import DagRunResult, RunningSandbox
@@ -59,9 +59,11 @@ def users_of_dbt(sandbox: RunningSandbox) -> set[str]:
 def hours_of_events(sandbox: RunningSandbox) -> list[dict[str, Any]]:
     """Plays by date and hour, as SQL on single events counts them."""
     secrets = sandbox.sandbox.home.secrets()
-    store = events.store(sandbox.sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key)
+    store = event_queries.store(
+        sandbox.sandbox.ports.aws_endpoint, secrets.aws_access_key_id, secrets.aws_secret_access_key
+    )
     names = ("listen_date", "listen_hour", "listen_count")
-    with events.connection(Bucket(sandbox.bucket, sandbox.s3), store) as database:
+    with event_queries.connection(Bucket(sandbox.bucket, sandbox.s3), store) as database:
         rows = database.sql("select listen_date, hour(listen_time), count(*) from events group by all order by all")
         return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 

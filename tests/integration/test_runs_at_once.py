@@ -11,7 +11,7 @@ import pytest
 from contract import layout
 from contract.bucket import Bucket
 from contract.records import pending_batches
-from sandbox import warehouse
+from sandbox import warehouse_client
 from sandbox.sample_events import FIRST_DAY
 from sandbox.settings import SCHEMA_PREFIX
 from tests.integration.conftest import RunningSandbox, kill
@@ -55,7 +55,7 @@ def analysts_on_every_table(sandbox: RunningSandbox) -> Iterator[Callable[[], li
         for number, name in enumerate(tables):
             sandbox.query(f"create view public.view_{number} as select * from {name}")
             sessions.callback(sandbox.query, f"drop view public.view_{number}")
-            connection = warehouse.connection(sandbox.sandbox.home, sandbox.sandbox.ports)
+            connection = warehouse_client.connection(sandbox.sandbox.home, sandbox.sandbox.ports)
             cursors.append(sessions.enter_context(connection).cursor())
             cursors[-1].execute("begin")
 

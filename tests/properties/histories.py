@@ -11,7 +11,7 @@ from datetime import date
 from hypothesis import note
 from hypothesis import strategies as st
 from music_streams.batches import DateRange
-from music_streams.validation import OnInvalidStreamFile
+from music_streams.ingestion import OnInvalidStreamFile
 
 from contract import layout
 from tests.death import Died

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import pyarrow.parquet
 from music_streams.batches import DateRange, batch_id
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile
+from music_streams.ingestion import DatasetsRefusedError, OnInvalidStreamFile
 
 from contract import layout
 from contract.event_lists import listed_files

@@ -16,7 +16,7 @@ from glue_jobs.compute_kpis import with_audit_columns
 from glue_jobs.kernel import text_of
 from glue_jobs.kpis import columns_of
 from infra.deployment import template_parameters
-from sandbox import warehouse
+from sandbox import warehouse_client
 from tests import oracle
 
 REPOSITORY = Path(__file__).parents[2]
@@ -75,8 +75,8 @@ def test_every_kpi_table_has_its_folder_of_sql_and_every_folder_its_table() -> N
 
 def test_the_sandbox_ends_sessions_as_a_stage_does_by_default() -> None:
     defaults = template_parameters((REPOSITORY / "infra" / "templates" / "warehouse.yaml").read_text())
-    assert int(str(defaults["StatementTimeoutMinutes"])) == warehouse.STATEMENT_TIMEOUT_MINUTES
-    assert int(str(defaults["SessionTimeoutMinutes"])) == warehouse.SESSION_TIMEOUT_MINUTES
+    assert int(str(defaults["StatementTimeoutMinutes"])) == warehouse_client.STATEMENT_TIMEOUT_MINUTES
+    assert int(str(defaults["SessionTimeoutMinutes"])) == warehouse_client.SESSION_TIMEOUT_MINUTES
 
 
 def test_dbt_and_the_oracle_know_the_kpi_tables() -> None:

@@ -33,7 +33,7 @@ from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
 from music_streams import alerts
 from music_streams.batches import batch_id
-from music_streams.glue import GlueRunSensor
+from music_streams.glue_sensor import GlueRunSensor
 from music_streams.settings import Settings
 
 from contract import layout

@@ -4,7 +4,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from music_streams.glue import GlueRunFailedError, run_has_succeeded
+from music_streams.glue_sensor import GlueRunFailedError, run_has_succeeded
 
 from tests.integration.dags.conftest import Lake
 

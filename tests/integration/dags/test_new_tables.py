@@ -2,8 +2,8 @@
 
 import pytest
 from music_streams.batches import DateRange
+from music_streams.ingestion import ingest_batch
 from music_streams.new_tables import NewTables, new_tables
-from music_streams.validation import ingest_batch
 
 from contract import layout
 from contract.bucket import Bucket

@@ -5,7 +5,7 @@ import json
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from music_streams import tasks
-from music_streams.validation import OnInvalidStreamFile
+from music_streams.ingestion import OnInvalidStreamFile
 
 from contract import layout
 from contract.kpi_tables import KPI_TABLES

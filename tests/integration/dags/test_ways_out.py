@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from music_streams.batches import unknown_params
-from music_streams.validation import DatasetsRefusedError, ingest_batch, write_verdict
+from music_streams.ingestion import DatasetsRefusedError, ingest_batch, write_verdict
 
 from contract import layout
 from contract.bucket import Bucket

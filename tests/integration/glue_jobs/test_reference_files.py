@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from music_streams.validation import DatasetsRefusedError
+from music_streams.ingestion import DatasetsRefusedError
 
 from contract import layout
 from contract.bucket import Bucket

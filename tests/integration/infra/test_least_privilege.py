@@ -13,8 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
+from music_streams.ingestion import ingest_batch
 from music_streams.run_record import write_run_record
-from music_streams.validation import ingest_batch
 
 from contract import layout
 from contract.bucket import Bucket, s3_client

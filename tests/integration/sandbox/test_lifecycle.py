@@ -18,7 +18,7 @@ from sandbox.home import REPOSITORY, VARIABLE, Home
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.processes import MARKER, has_ended
 from sandbox.settings import BUCKET, HOST, is_free
-from sandbox.warehouse import select
+from sandbox.warehouse_client import select
 
 SERVERS = {
     "aws",

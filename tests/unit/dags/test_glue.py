@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
-from music_streams.glue import GlueRunFailedError, GlueRunSensor, run_has_succeeded
+from music_streams.glue_sensor import GlueRunFailedError, GlueRunSensor, run_has_succeeded
 
 from contract.jobs import FAILS_AGAIN
 
@@ -46,7 +46,7 @@ def test_an_end_without_a_reason_leads_to_the_logs() -> None:
 
 
 def wait(monkeypatch: pytest.MonkeyPatch, client: object) -> bool:
-    monkeypatch.setattr("music_streams.glue.boto3.client", lambda _: client)
+    monkeypatch.setattr("music_streams.glue_sensor.boto3.client", lambda _: client)
     sensor = GlueRunSensor(
         task_id="wait", job_name="curate-user-streams", run_id="jr_1", trigger_task_id="trigger_curation"
     )

@@ -5,7 +5,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from music_streams import tasks
 from music_streams.archive import BatchUnfinishedError
 from music_streams.batches import LandingUnstableError, NamesRefusedError
-from music_streams.validation import DatasetsRefusedError
+from music_streams.ingestion import DatasetsRefusedError
 
 BATCH = "20240626T000000Z-1a2b3c4d"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
 from music_streams.alerts import NAMESPACE
-from music_streams.glue import GlueRunSensor
+from music_streams.glue_sensor import GlueRunSensor
 
 from tests.unit.infra.cloudformation import resources, template
 

@@ -11,8 +11,8 @@ from dbt.adapters.redshift.connections import RedshiftCredentials, get_connectio
 from dbt.exceptions import DbtProfileError
 from dbt_common.exceptions import DbtRuntimeError
 from jinja2 import Environment
+from music_streams.queries import Warehouse
 from music_streams.settings import SettingError
-from music_streams.warehouse import Warehouse
 from redshift_connector.error import InterfaceError
 from redshift_connector.iam_helper import IamHelper
 from redshift_connector.redshift_property import RedshiftProperty

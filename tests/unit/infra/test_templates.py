@@ -17,7 +17,7 @@ from contract.kpi_tables import KPI_TABLES
 from contract.rejections import latest_listen_time
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
-from sandbox import events
+from sandbox import event_queries
 from sandbox.airflow import PUBLISHED
 from sandbox.settings import BUCKET as BUCKET_OF_THE_SANDBOX
 from tests.unit.infra.cloudformation import Statement, listed, resources, statements, template, text
@@ -291,7 +291,7 @@ def test_athena_and_the_sandbox_have_the_same_columns() -> None:
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
     types = {"string": pa.string(), "timestamp": pa.timestamp("us"), "date": pa.date32()}
     assert [(column["Name"], types[column["Type"]]) for column in columns] == [
-        (column.name, column.type) for column in events.COLUMNS
+        (column.name, column.type) for column in event_queries.COLUMNS
     ]
 
 

@@ -1,9 +1,9 @@
-"""The DAG's first task in a process of its own: `python -m benchmarks.validation BUCKET BATCH_ID`."""
+"""The DAG's first task in a process of its own: `python -m benchmarks.first_task BUCKET BATCH_ID`."""
 
 import sys
 
 import boto3
-from music_streams.validation import ingest_batch
+from music_streams.ingestion import ingest_batch
 
 from contract.bucket import Bucket
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from music_streams.batches import DateRange
-from music_streams.validation import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal
+from music_streams.ingestion import DatasetsRefusedError, OnInvalidStreamFile, ingest_batch, refusal
 from urllib3 import HTTPResponse
 
 from contract import layout
