@@ -117,8 +117,8 @@ def _cut(text: str, length: int = MAX_EXAMPLE_LENGTH) -> str:
 
 
 def _shown(examples: Sequence[tuple[str | None, str]], count: int) -> str:
-    told = [place if value is None else f"{_cut(value)!r} ({place})" for value, place in examples[:_SHOWN_EXAMPLES]]
-    return ", ".join(told) + (", …" if count > len(told) else "")
+    shown = [place if value is None else f"{_cut(value)!r} ({place})" for value, place in examples[:_SHOWN_EXAMPLES]]
+    return ", ".join(shown) + (", …" if count > len(shown) else "")
 
 
 def _hint(missing: str, columns: Sequence[str]) -> str:

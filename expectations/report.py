@@ -47,7 +47,7 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Problem:
-    """One expectation that a file does not meet. Errors refuse the file, warnings are told, notes stand in results.
+    """One expectation that a file does not meet. Errors refuse the file, warnings are reported, notes stand in results.
 
     Attributes:
         file: The file's name; `user_streams` for what concerns the rows of all stream files.
@@ -131,7 +131,7 @@ class ValidationReport:
         """The files with errors."""
         return tuple(file for file in self.files if not file.passed)
 
-    def told(self) -> list[tuple[str, str]]:
+    def reported(self) -> list[tuple[str, str]]:
         """Each problem in a sentence behind its kind: error or refused, warning, note."""
         ordered = sorted(self.problems, key=lambda problem: SEVERITIES.index(problem.severity))
         return [
@@ -145,16 +145,16 @@ class ValidationReport:
         """Summarise the problems in a few lines: errors, warnings, ignored objects, and what to do."""
         left = [("left", f"{ignored.key} {ignored.reason}") for ignored in self.ignored]
         sentences: dict[str, list[str]] = {kind: [] for kind in ("error", "refused", "warning", "left", "note")}
-        for kind, sentence in (*self.told(), *left):
+        for kind, sentence in (*self.reported(), *left):
             sentences[kind].append(sentence)
         del sentences["note"]
         outcome = "passed" if self.passed else "failed"
         if self.moves_refused and self.refused:
             outcome = f"passed, but for {_count(len(self.refused), 'refused file')}"
         errors = len(sentences["error"] + sentences["refused"])
-        told = f"{_count(errors, 'error')} in {_count(len(self.refused), 'file')}, " if errors else ""
+        found = f"{_count(errors, 'error')} in {_count(len(self.refused), 'file')}, " if errors else ""
         warnings = _count(len(sentences["warning"]), "warning")
-        lines = [f"Validation of {_count(len(self.files), 'file')} {outcome}: {told}{warnings}"]
+        lines = [f"Validation of {_count(len(self.files), 'file')} {outcome}: {found}{warnings}"]
         for kind, messages in sentences.items():
             title = "ERROR" if kind == "error" else kind
             lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]

@@ -1,6 +1,6 @@
 """What is expected of landed files and of their rows: one suite of Great Expectations for each frame.
 
-Each expectation says in `meta` how people are told that it is not met, and in its `notes` what to do about it.
+Each expectation says in `meta` how a failure is reported, and in its `notes` what to do about it.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,7 +35,7 @@ _IN_ROWS = " in {count:,} of {rows_shown}: {shown}"
 _OF_STREAMS, _OF_TABLES = Column("dataset") == USER_STREAMS.name, Column("dataset") != USER_STREAMS.name
 _OF_USERS, _OF_SONGS = Column("dataset") == USERS.name, Column("dataset") == SONGS.name
 
-# A fact that must be null, or within limits, of which files; how it is told that it is not; the way out.
+# A fact that must be null, or within limits, of which files; how it is reported that it is not; the way out.
 _NULL: dict[str, Any] = {}
 _NONE, _SOME = {"max_value": 0}, {"min_value": 1}
 _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
@@ -102,7 +102,9 @@ def files_suite() -> gx.ExpectationSuite:
     for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
         for fact, limits, condition, says, remedy in rules:
             kind = gxe.ExpectColumnValuesToBeBetween if limits else gxe.ExpectColumnValuesToBeNull
-            expectations.append(_told(kind(column=fact, row_condition=condition, **limits), severity, says, remedy))
+            expectations.append(
+                _described(kind(column=fact, row_condition=condition, **limits), severity, says, remedy)
+            )
     return _suite("files", "A row for each landed file. Unmet critical expectations refuse the file.", expectations)
 
 
@@ -162,7 +164,7 @@ def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx
     return gx.ExpectationSuite(name, expectations=[*expectations], notes=f"{notes} {_PLACES}")
 
 
-def _told(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -> gxe.Expectation:
+def _described(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -> gxe.Expectation:
     """Attach to an expectation the message for people; `says` is a format string of `problems`."""
     expectation.severity = severity
     expectation.meta = {"says": says, "remedy": remedy}
@@ -173,7 +175,7 @@ def _told(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -
 
 def _warn(expectation: gxe.Expectation, unmet: str, consequence: str, severity: str = _WARNING) -> gxe.Expectation:
     is_of_rows = not isinstance(expectation, gxe.ExpectColumnToExist)
-    return _told(expectation, severity, unmet + _IN_ROWS * is_of_rows, consequence)
+    return _described(expectation, severity, unmet + _IN_ROWS * is_of_rows, consequence)
 
 
 def _present(column: str, consequence: str) -> gxe.Expectation:

@@ -45,7 +45,7 @@ def validate_files(
 
     Args:
         files: songs.csv and users.csv, once each, and any number of stream files.
-        batch_time: When the files were pinned, with a time zone; plays more than a day later are told of.
+        batch_time: When the files were pinned, with a time zone; plays more than a day later are reported.
         unread: Further ones, which are refused.
         ignored: What else lies below the landing prefix.
 

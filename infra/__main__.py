@@ -35,7 +35,7 @@ def main() -> int:
         account = session.client("sts", region_name=_region(session)).get_caller_identity()
         console.print(f"Stage [b]{stage.name}[/b] in account {account['Account']}, {session.region_name}")
         client: Any = session.client  # by a name that mypy's stubs cannot know
-        deployment = Deployment(stage, client, glue_release, Progress(console).tell, _poll_seconds())
+        deployment = Deployment(stage, client, glue_release, Progress(console).report, _poll_seconds())
         if options.command == "deploy":
             _deploy(deployment, console)
         elif options.command == "plan":
@@ -59,7 +59,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def tell(self, stack: str, resource: str, state: str, reason: str) -> None:
+    def report(self, stack: str, resource: str, state: str, reason: str) -> None:
         """See `Stacks`."""
         color = next((color for word, color in COLORS.items() if word in state), "default")
         self._console.print(f"{stack:36} [{color}]{state:30}[/] {resource} [dim]{reason or ''}[/]", soft_wrap=True)

@@ -13,7 +13,7 @@ import yaml
 from contract import layout
 from infra import bundle
 from infra.glue_archive import GlueRelease
-from infra.stacks import Change, DeploymentError, Say, Stack, Stacks
+from infra.stacks import Change, DeploymentError, Report, Stack, Stacks
 from infra.uploads import Differences, Folder, read, upload, upload_missing
 from infra.warehouse_setup import Warehouse
 
@@ -76,7 +76,7 @@ class Deployment:
         stage: what is to be.
         client: makes a boto3 client of a service.
         glue_release: builds the code of the Glue jobs.
-        say: see `Stacks`.
+        report: see `Stacks`.
         poll_seconds: between two looks at what is in motion.
     """
 
@@ -85,19 +85,19 @@ class Deployment:
         stage: Stage,
         client: Callable[[str], Any],
         glue_release: Callable[[], GlueRelease],
-        say: Say,
+        report: Report,
         poll_seconds: float = 3,
     ) -> None:
         self._stage = stage
         self._client = client
         self._glue_release = glue_release
         self._poll_seconds = poll_seconds
-        self._say = say
+        self._report = report
         self._outputs: dict[str, str] = {}
 
     @cached_property
     def _stacks(self) -> Stacks:
-        return Stacks(self._client("cloudformation"), self._say, self._poll_seconds)
+        return Stacks(self._client("cloudformation"), self._report, self._poll_seconds)
 
     @cached_property
     def _s3(self) -> Any:
@@ -143,7 +143,7 @@ class Deployment:
         """One stack; `facts` are parameters that only the deployment knows."""
         stack = self._stack(part, facts or {})
         if not self._stacks.deploy(stack):
-            self._say(stack.name, stack.name, "UNCHANGED", "")
+            self._report(stack.name, stack.name, "UNCHANGED", "")
         self._outputs |= self._stacks.outputs(stack.name) or {}
 
     def plan(self) -> Iterator[Plan]:
@@ -207,7 +207,7 @@ class Deployment:
 
     def _plan_of_stack(self, part: str, facts: Mapping[str, str]) -> Plan:
         standing = self._stacks.standing(self.stack_name(part))
-        self._chosen_parameters(part)  # a misspelled one is told now, and not when the stack is made
+        self._chosen_parameters(part)  # a misspelled one is reported now, and not when the stack is made
         if standing.is_usable:
             return Plan(standing.name, self._stacks.plan(self._stack(part, facts)))
         additions = template_resources(_template(part)) if standing.is_to_be_created else []
@@ -268,7 +268,7 @@ class Deployment:
     def _delete(self, bucket: str, versions: list[dict[str, str]]) -> None:
         if not versions:
             return
-        self._say(self.stack_name("lake"), bucket, "EMPTYING", f"{len(versions)} object versions")
+        self._report(self.stack_name("lake"), bucket, "EMPTYING", f"{len(versions)} object versions")
         answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
         if errors := answer.get("Errors"):
             first = errors[0]

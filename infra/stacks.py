@@ -24,7 +24,7 @@ REMAINS = {  # of stacks that CloudFormation lets nobody do anything with but de
 }
 NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 
-Say = Callable[[str, str, str, str], None]
+Report = Callable[[str, str, str, str], None]
 
 
 class DeploymentError(Exception):
@@ -111,13 +111,13 @@ class Stacks:
 
     Args:
         cloudformation: boto3's client.
-        say: is told of every resource that changes its state: stack, resource, state, reason.
+        report: called with every resource that changes its state: stack, resource, state, reason.
         poll_seconds: between two looks at a stack in motion.
     """
 
-    def __init__(self, cloudformation: "CloudFormationClient", say: Say, poll_seconds: float = 3) -> None:
+    def __init__(self, cloudformation: "CloudFormationClient", report: Report, poll_seconds: float = 3) -> None:
         self._cloudformation = cloudformation
-        self._say = say
+        self._report = report
         self._poll_seconds = poll_seconds
 
     def outputs(self, name: str) -> dict[str, str] | None:
@@ -131,7 +131,7 @@ class Stacks:
         """How a deployment would find the stack; waits for the end of one that is at work."""
         stack = self._described(name)
         while stack and stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != EMPTY:
-            self._say(name, name, stack["StackStatus"], "another deployment is at work: waiting")
+            self._report(name, name, stack["StackStatus"], "another deployment is at work: waiting")
             time.sleep(self._poll_seconds)
             stack = self._described(name)
         if stack is None:
@@ -151,7 +151,7 @@ class Stacks:
         """
         standing = self.standing(stack.name)
         if standing.leaves_remains:
-            self._say(stack.name, stack.name, str(standing.status), standing.words)
+            self._report(stack.name, stack.name, str(standing.status), standing.words)
             self.delete(stack.name)
         elif standing.words:
             raise DeploymentError(standing.words)
@@ -245,7 +245,7 @@ class Stacks:
                 if event["EventId"] not in seen:
                     seen.add(event["EventId"])
                     state, resource = event.get("ResourceStatus", ""), event.get("LogicalResourceId", "")
-                    self._say(event["StackName"], resource, state, event.get("ResourceStatusReason", ""))
+                    self._report(event["StackName"], resource, state, event.get("ResourceStatusReason", ""))
                     if state.endswith("_FAILED"):
                         failed.append(event)
             status = stack["StackStatus"] if stack else "DELETE_COMPLETE"

@@ -26,7 +26,7 @@ from sandbox import (
     warehouse_client,
 )
 from sandbox.home import Home, SandboxError
-from sandbox.lifecycle import Part, Sandbox, say
+from sandbox.lifecycle import Part, Sandbox, report
 from sandbox.settings import BUCKET
 
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
@@ -131,7 +131,7 @@ def open_airflow(sandbox: Sandbox) -> int:
     return 0
 
 
-def report(sandbox: Sandbox) -> int:
+def open_report(sandbox: Sandbox) -> int:
     """Open the page of charts, or print its address where there is no browser."""
     sandbox.start({Part.AWS})
     report_page.show(sandbox)
@@ -155,14 +155,14 @@ def start(sandbox: Sandbox) -> int:
 def stop(sandbox: Sandbox) -> int:
     """Stop everything."""
     sandbox.stop()
-    say("The sandbox is stopped")
+    report("The sandbox is stopped")
     return 0
 
 
 def clean(sandbox: Sandbox) -> int:
     """Stop everything and forget the contents."""
     sandbox.clean()
-    say("The sandbox is stopped and empty")
+    report("The sandbox is stopped and empty")
     return 0
 
 
@@ -175,7 +175,7 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
     "events": query_events,
     "env": env,
     "airflow": open_airflow,
-    "report": report,
+    "report": open_report,
     "docs": docs,
     "start": start,
     "stop": stop,
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _with_reason(command, sandbox)
     except SandboxError as error:
-        say(f"error: {error}")
+        report(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -25,7 +25,7 @@ def write_profile(home: Home) -> None:
         write_whole(profile, wanted)
 
 
-def build_manifest(home: Home, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+def build_manifest(home: Home, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
     """Parse the dbt project anew if it has changed since the manifest was made; the environment is the DAG's.
 
     Raises:
@@ -37,7 +37,7 @@ def build_manifest(home: Home, environment: Mapping[str, str], say: Callable[[st
     manifest = manifest_path(home)
     if manifest.exists() and home.recall("dbt-manifest") == wanted:
         return
-    say("Parsing the dbt project")
+    report("Parsing the dbt project")
     fresh = home.dbt / "parsed"
     # With the arguments of the DAG's dbt tasks: given others, they would parse everything once more.
     run_dbt(["parse", "--profile", PROFILE, "--target", target, "--target-path", str(fresh)], home, environment)

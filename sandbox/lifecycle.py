@@ -37,7 +37,7 @@ class Part(StrEnum):
 EVERYTHING = frozenset(Part)
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Progress goes to stderr: stdout belongs to the commands' results."""
     print(text, file=sys.stderr, flush=True)
 
@@ -45,10 +45,10 @@ def say(text: str) -> None:
 class Sandbox:
     """One sandbox, running or not."""
 
-    def __init__(self, home: Home, say: Callable[[str], None] = say) -> None:
+    def __init__(self, home: Home, report: Callable[[str], None] = report) -> None:
         """`say` receives the progress messages."""
         self.home = home
-        self._say = say
+        self._report = report
         self.seconds_per_glue_minute = 60.0  # of the timeouts of Glue runs; fewer for tests
         self._inherited = inherited_environment()
         self.processes = Processes(home, self._inherited)
@@ -96,7 +96,7 @@ class Sandbox:
             if Part.AIRFLOW in wanted:
                 started += self._start_airflow(ports)
             if started:
-                self._say(f"Starting {', '.join(server.name for server in started)} (logs: {self.home.logs})")
+                self._report(f"Starting {', '.join(server.name for server in started)} (logs: {self.home.logs})")
             self.processes.wait(servers, started, self._announce)
             if Part.AWS in wanted:
                 self.aws.provision()
@@ -146,14 +146,16 @@ class Sandbox:
         return self._inherited | server_variables(self.home, self.ports)
 
     def _lock(self) -> AbstractContextManager[None]:
-        return self.home.locked("lifecycle", lambda: self._say("Another command starts or stops the sandbox: waiting"))
+        return self.home.locked(
+            "lifecycle", lambda: self._report("Another command starts or stops the sandbox: waiting")
+        )
 
     def _listening(self) -> set[str]:
         names = {airflow.API_SERVER: "airflow"}
         return {names.get(name, name) for name in self.processes.running()}
 
     def _announce(self, name: str, seconds: float) -> None:
-        self._say(f"  {name} is ready after {seconds:.1f} s")
+        self._report(f"  {name} is ready after {seconds:.1f} s")
 
     def _base_servers(self, ports: Ports) -> dict[Part, Server]:
         variables, secrets = server_variables(self.home, ports), self.home.secrets()
@@ -195,7 +197,7 @@ class Sandbox:
         dbt_project.write_profile(self.home)
         dbt_server.write_program(self.home.folder("dbt/bin"))
         with ThreadPoolExecutor() as pool:
-            manifest = pool.submit(dbt_project.build_manifest, self.home, variables, self._say)
+            manifest = pool.submit(dbt_project.build_manifest, self.home, variables, self._report)
             if not all(self.processes.up_to_date(server) for server in servers):
                 airflow.prepare_database(self.home, variables)
             manifest.result()

@@ -15,7 +15,7 @@ from sandbox import failure, landing, summary
 from sandbox.airflow import Client
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
-from sandbox.lifecycle import Sandbox, say
+from sandbox.lifecycle import Sandbox, report
 from sandbox.progress import Progress
 from sandbox.settings import BUCKET
 
@@ -36,7 +36,7 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
     conf = dag_params(params)
     delivery = landing.from_folder(data) if data else None
     sandbox.start()
-    with sandbox.home.locked("run", lambda: say("Another `make run` is under way: waiting for its end")):
+    with sandbox.home.locked("run", lambda: report("Another `make run` is under way: waiting for its end")):
         if strange := unknown_params(conf, sandbox.airflow.params()):
             raise SandboxError(f"PARAMS={params}: {strange}")
         sandbox.airflow.unpause()
@@ -63,12 +63,12 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
             with Progress(console) as progress:
                 finished = follow(sandbox.airflow, started, progress.show, sandbox.check)
         except KeyboardInterrupt:
-            say(
+            report(
                 "\nThe run goes on in the sandbox. `make run` waits for its end, `make cancel` gives it up, "
                 "`make airflow` shows where to watch it, `make stop` ends everything."
             )
             raise
-    return report(sandbox, finished, console)
+    return show_outcome(sandbox, finished, console)
 
 
 def terminal() -> Console:
@@ -77,7 +77,7 @@ def terminal() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def report(sandbox: Sandbox, finished: FinishedRun, console: Console) -> int:
+def show_outcome(sandbox: Sandbox, finished: FinishedRun, console: Console) -> int:
     """Print the summary or the failure; returns the exit status."""
     if finished.succeeded:
         summary.show(console, sandbox, finished)
@@ -106,15 +106,15 @@ def dag_params(text: str | None) -> dict[str, Any]:
 
 def wait_for_quiet(sandbox: Sandbox) -> None:
     """Wait until no run is active or due, so that the run that unpausing schedules does not ingest the next files."""
-    told: set[str] = set()
+    reported: set[str] = set()
     while True:
         due = sandbox.airflow.scheduled_run_is_due()
         runs = {run["dag_run_id"]: run for run in sandbox.airflow.active_runs()}
         if not (due or runs):
             return
-        for run_id in runs.keys() - told:
-            say(reason_to_wait(runs[run_id]))
-        told |= runs.keys()
+        for run_id in runs.keys() - reported:
+            report(reason_to_wait(runs[run_id]))
+        reported |= runs.keys()
         time.sleep(POLL_SECONDS)
 
 

@@ -24,7 +24,7 @@ class Progress(AbstractContextManager["Progress"]):
         """A terminal gets a live display, anything else plain lines."""
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
-        self._told: set[tuple[str, int, str]] = set()
+        self._reported: set[tuple[str, int, str]] = set()
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -49,9 +49,9 @@ class Progress(AbstractContextManager["Progress"]):
             self._live.update(Group(*(Spinner("dots", described(task)) for task in running)))
 
     def _tell_once(self, task: TaskState, event: str) -> None:
-        if (task.task_id, task.try_number, event) in self._told:
+        if (task.task_id, task.try_number, event) in self._reported:
             return
-        self._told.add((task.task_id, task.try_number, event))
+        self._reported.add((task.task_id, task.try_number, event))
         symbol, style = SYMBOLS.get(event, ("·", "dim"))
         self._console.print(Text.assemble(f"  {time.strftime('%H:%M:%S')} ", (f"{symbol} ", style), described(task)))
 

@@ -74,8 +74,8 @@ def show(console: Console, sandbox: Sandbox, run: FinishedRun) -> None:
     if of_run is None:
         raise SandboxError(f"{lake.url(folder.run_record)} is missing, which move_files and end_dag write: clear them")
     console.print()
-    told = nothing_done(of_run) if record is None else counts(sandbox, record, of_run)
-    console.print(Panel(told, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
+    text = nothing_done(of_run) if record is None else counts(sandbox, record, of_run)
+    console.print(Panel(text, title=f"Batch {batch}", title_align="left", border_style="green", expand=False))
     if record is not None:
         console.print(timeline(steps(run.tasks)))
         console.print(*results(sandbox, record), sep="\n")
@@ -111,12 +111,12 @@ def batch_of(run: FinishedRun) -> str:
 def nothing_done(of_run: Mapping[str, Any]) -> str:
     """Report a run that computed nothing."""
     if of_run["refused_files"]:
-        told = f"Nothing to do: all new stream files were refused and moved aside: {names(of_run['refused_files'])}."
+        text = f"Nothing to do: all new stream files were refused and moved aside: {names(of_run['refused_files'])}."
     else:
-        told = "Nothing to do: no new stream files, no pending dates, none asked for."
+        text = "Nothing to do: no new stream files, no pending dates, none asked for."
     if of_run["left_lying"]:
-        told += f"\nLeft lying, since no run takes files of such names or folders: {names(of_run['left_lying'])}."
-    return told
+        text += f"\nLeft lying, since no run takes files of such names or folders: {names(of_run['left_lying'])}."
+    return text
 
 
 def names(keys: Sequence[str]) -> str:

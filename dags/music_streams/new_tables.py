@@ -25,10 +25,10 @@ class NewTables:
     def sentence(self) -> str:
         """From when on they count, and for which dates they do not."""
         have, they = ("have", "they count") if len(self.names) > 1 else ("has", "it counts")
-        told = f"{' and '.join(self.names)} {have} landed anew: {they} from the next run on that computes dates"
+        sentence = f"{' and '.join(self.names)} {have} landed anew: {they} from the next run on that computes dates"
         if self.first is None:
-            return told
-        return f"{told}, for the dates that it computes. All others stay as they are until they are recomputed"
+            return sentence
+        return f"{sentence}, for the dates that it computes. All others stay as they are until they are recomputed"
 
     def params(self) -> dict[str, Any]:
         """The DAG params that apply the tables to all dates; none where there are none."""
