@@ -15,6 +15,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.route_tables import RouteTable
 from moto.glue.models import glue_backends
+from moto.kms.models import Key
 from moto.s3.models import FakeBucket, s3_backends
 
 from sandbox.aws import redshift_serverless
@@ -239,6 +240,34 @@ class Bucket(_Resource):
         FakeBucket.delete_from_cloudformation_json(resource_name, cloudformation_json, account_id, region_name)
 
 
+class KmsKey(_Resource):
+    """moto's key, whose policy can be changed."""
+
+    KIND = "AWS::KMS::Key"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return Key.has_cfn_attr(attr)
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    ) -> Any:
+        return Key.create_from_cloudformation_json(resource_name, cloudformation_json, account_id, region_name)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: Any,
+        new_resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> Any:
+        original_resource.policy = cloudformation_json["Properties"]["KeyPolicy"]
+        return original_resource
+
+
 def _complete(bucket: FakeBucket, properties: Mapping[str, Any]) -> None:
     backend = s3_backends[bucket.account_id][PARTITION]
     name = bucket.name
@@ -295,7 +324,7 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def install() -> None:
     """Completes moto's CloudFormation; to be called before its first request."""
-    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Workgroup, Alarm, BucketPolicy, Bucket]
+    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Workgroup, Alarm, BucketPolicy, Bucket, KmsKey]
     named: list[Any] = [
         type(kind.replace("::", ""), (_Resource,), {"KIND": kind, "NAME_PROPERTY": attributes["name"]})
         for kind, attributes in NAMED_ONLY.items()
@@ -367,7 +396,7 @@ def _execute(backend: CloudFormationBackend, change_set_name: str, stack_name: s
     except Exception as error:  # noqa: BLE001  whatever moto's service raised is the resource's failure
         failed = getattr(error, LOGICAL_ID, stack.name)
         definition = change_set.template_dict["Resources"].get(failed, {})
-        _tell(stack, failed, definition.get("Type", ""), f"{kind}_FAILED", str(getattr(error, "message", error)))
+        _add_event(stack, failed, definition.get("Type", ""), f"{kind}_FAILED", str(getattr(error, "message", error)))
         change_set.execution_status = "EXECUTE_FAILED"
         if kind == "CREATE":
             stack.resource_map.delete()
@@ -380,7 +409,7 @@ def _execute(backend: CloudFormationBackend, change_set_name: str, stack_name: s
         return
     done = {"Add": "CREATE_COMPLETE", "Modify": "UPDATE_COMPLETE", "Remove": "DELETE_COMPLETE"}
     for change in change_set.changes:
-        _tell(stack, change.logical_resource_id, change.resource_type, done[change.action], None)
+        _add_event(stack, change.logical_resource_id, change.resource_type, done[change.action], None)
     stack.template, stack.template_dict = change_set.template, change_set.template_dict
     stack.parameters = change_set.parameters
     stack.output_map = stack._create_output_map()
@@ -388,7 +417,7 @@ def _execute(backend: CloudFormationBackend, change_set_name: str, stack_name: s
     stack._add_stack_event(stack.status)
 
 
-def _tell(stack: Stack, logical_id: str, kind: str, state: str, reason: str | None) -> None:
+def _add_event(stack: Stack, logical_id: str, kind: str, state: str, reason: str | None) -> None:
     resource = stack.resource_map._parsed_resources.get(logical_id)
     physical_id = getattr(resource, "physical_resource_id", "") or ""
     stack.events.append(Event(stack.stack_id, stack.name, logical_id, physical_id, kind, state, reason, None))
