@@ -91,9 +91,14 @@ class SmallProject:
         return dbtRunner().invoke(self._command(*words, manifest=manifest))
 
     def start(self, *words: str, **variables: object) -> subprocess.Popen[str]:
-        """Starts one dbt command as a process of its own."""
+        """Starts one dbt command as a process of its own, which a terminal's Ctrl-C would reach."""
         program = Path(sys.executable).with_name("dbt")
-        return subprocess.Popen([program, *self._command(*words, **variables)], stdout=subprocess.PIPE, text=True)
+        # A suite that runs in a shell's background inherits an ignored SIGINT, and so would dbt.
+        heed = (
+            "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        command = [sys.executable, "-c", heed, str(program), *self._command(*words, **variables)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def _command(self, *words: str, **variables: object) -> list[str]:
         places = ["--project-dir", str(self.path), "--profiles-dir", str(self.path), "--target", "t"]
