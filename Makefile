@@ -24,7 +24,6 @@ EVERYDAY_TESTS := \
 	tests/integration/test_pipeline.py \
 	tests/properties/test_short_histories.py \
 	tests/integration/glue_jobs/test_malformed_input.py \
-	tests/integration/glue_jobs/test_cuts.py \
 	tests/integration/glue_jobs/test_jobs_on_s3.py \
 	tests/integration/glue_jobs/test_requests.py \
 	tests/integration/dags \
@@ -37,6 +36,7 @@ OTHER_TESTS := \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
 	tests/integration/test_refused_files.py \
+	tests/integration/glue_jobs/test_cuts.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
 	tests/integration/report \
