@@ -15,6 +15,8 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.route_tables import RouteTable
 from moto.glue.models import glue_backends
+from moto.iam.models import ManagedPolicy as IamPolicy
+from moto.iam.models import iam_backends
 from moto.kms.models import Key
 from moto.s3.models import FakeBucket, s3_backends
 
@@ -268,6 +270,42 @@ class KmsKey(_Resource):
         return original_resource
 
 
+class ManagedPolicy(_Resource):
+    """moto's policy, which can be changed and deleted; its physical id is its ARN."""
+
+    KIND = "AWS::IAM::ManagedPolicy"
+    NAME_PROPERTY = "ManagedPolicyName"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **_: Any
+    ) -> Any:
+        policy = IamPolicy.create_from_cloudformation_json(resource_name, cloudformation_json, account_id, region_name)
+        return cls(policy.arn, account_id, region_name)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: _Resource,
+        new_resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+    ) -> _Resource:
+        backend, arn = iam_backends[account_id][PARTITION], original_resource.physical_resource_id
+        document = json.dumps(cloudformation_json["Properties"]["PolicyDocument"])
+        (before,) = [version for version in backend.list_policy_versions(arn) if version.is_default]
+        backend.create_policy_version(arn, document, set_as_default=True)
+        backend.delete_policy_version(arn, before.version_id)
+        return original_resource
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
+    ) -> None:
+        iam_backends[account_id][PARTITION].delete_policy(resource_name)
+
+
 def _complete(bucket: FakeBucket, properties: Mapping[str, Any]) -> None:
     backend = s3_backends[bucket.account_id][PARTITION]
     name = bucket.name
@@ -324,7 +362,15 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def install() -> None:
     """Completes moto's CloudFormation; to be called before its first request."""
-    kinds: Iterable[type[CloudFormationModel]] = [GlueJob, Workgroup, Alarm, BucketPolicy, Bucket, KmsKey]
+    kinds: Iterable[type[CloudFormationModel]] = [
+        GlueJob,
+        Workgroup,
+        Alarm,
+        BucketPolicy,
+        Bucket,
+        KmsKey,
+        ManagedPolicy,
+    ]
     named: list[Any] = [
         type(kind.replace("::", ""), (_Resource,), {"KIND": kind, "NAME_PROPERTY": attributes["name"]})
         for kind, attributes in NAMED_ONLY.items()

@@ -24,15 +24,21 @@ pytestmark = pytest.mark.timeout(1200)  # many crashes, on a busy machine too
 
 OUTAGE_SECONDS = 20
 
-COPYING = "select pid from pg_stat_activity where state = 'active' and query like 'copy %stg_hourly_kpis%'"
-# A statement-level trigger halts the merge itself, after the transaction has locked the mart and deleted from it.
-HALT_MERGES = """
+# Statement-level triggers halt a COPY and a merge themselves, after the transaction has locked and deleted.
+COPIES, MERGES = 1, 2  # whoever holds the advisory lock of this number halts them
+HALT = f"""
 create or replace function public.halt() returns trigger language plpgsql
-    as $$ begin perform pg_advisory_xact_lock(1); return null; end $$;
+    as $$ begin perform pg_advisory_xact_lock(tg_argv[0]::int); return null; end $$;
+create or replace trigger halt before insert on sandbox_staging.stg_hourly_kpis
+    for each statement execute function public.halt({COPIES});
 create or replace trigger halt before insert or update on sandbox_reporting.genre_level_kpis
-    for each statement execute function public.halt();
+    for each statement execute function public.halt({MERGES});
 """
-LET_MERGES_PASS = "drop trigger halt on sandbox_reporting.genre_level_kpis"
+LET_PASS = """
+drop trigger halt on sandbox_staging.stg_hourly_kpis;
+drop trigger halt on sandbox_reporting.genre_level_kpis
+"""
+COPYING = "select pid from pg_stat_activity where wait_event = 'advisory' and query ilike 'copy %'"
 MERGING = "select pid from pg_stat_activity where wait_event = 'advisory' and query ilike '%merge into%'"
 
 
@@ -143,26 +149,25 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
 
 
 @contextmanager
-def halted_merges(sandbox: RunningSandbox) -> Iterator[None]:
-    """Merges into one of the marts halt as long as somebody holds the advisory lock 1."""
+def halting_triggers(sandbox: RunningSandbox) -> Iterator[None]:
+    """COPYs of one KPI table and merges of the other halt as long as somebody holds their advisory lock."""
     with sandbox.postgres() as postgres:
-        postgres.execute(HALT_MERGES)
+        postgres.execute(HALT)
     try:
         yield
     finally:
         with sandbox.postgres() as postgres:
-            postgres.execute(LET_MERGES_PASS)
+            postgres.execute(LET_PASS)
 
 
 def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
     """Kill dbt in a COPY, then dbt, its session and the whole warehouse in a merge. Its task has no try left then."""
-    with halting_lock(sandbox):
-        task = sandbox.task_process(run_id, LOAD[HOURLY])
-        aws = sandbox.sandbox.processes.running()[Part.AWS]
-        aws.suspend()  # so that COPY waits for its file
-        backend_of(sandbox, COPYING)
-        kill(dbt_of(sandbox, task))
-        aws.resume()
+    with halting_lock(sandbox, MERGES):
+        with halting_lock(sandbox, COPIES):
+            task = sandbox.task_process(run_id, LOAD[HOURLY])
+            backend_of(sandbox, COPYING)
+            kill(dbt_of(sandbox, task))
+            wait_for("the COPY to be rolled back", lambda: not rows_of(sandbox, COPYING))
 
         task = sandbox.task_process(run_id, MERGE[GENRE])
         backend_of(sandbox, MERGING)
@@ -171,7 +176,7 @@ def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
         assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 1
 
         kill(backend_of(sandbox, MERGING))  # which ends all sessions, that of the lock too
-    with halting_lock(sandbox):
+    with halting_lock(sandbox, MERGES):
         assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 2
 
         backend_of(sandbox, MERGING)
@@ -185,10 +190,10 @@ def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
 
 
 @contextmanager
-def halting_lock(sandbox: RunningSandbox) -> Iterator[None]:
-    """Hold the lock that merges wait for."""
+def halting_lock(sandbox: RunningSandbox, number: int) -> Iterator[None]:
+    """Hold the lock that COPYs or merges wait for."""
     with sandbox.postgres() as postgres:
-        postgres.execute("select pg_advisory_lock(1)")
+        postgres.execute("select pg_advisory_lock(%s)", [number])
         yield
 
 
@@ -286,7 +291,7 @@ def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
     batch = sandbox.batch_of(run_id)
 
     kill_glue_runs(sandbox, subscriber, history, run_id)
-    with halted_merges(sandbox):
+    with halting_triggers(sandbox):
         kill_the_load(sandbox, run_id)
     assert failed_tasks(subscriber.message_of(run_id, number=5)) == {MERGE[GENRE]}
     sandbox.clear(run_id, MERGE[GENRE])

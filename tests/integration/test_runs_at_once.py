@@ -96,7 +96,8 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
         history.assert_exact()
     if ends[0].state == "failed":
         sandbox.clear(first, TRIGGER[GENRE], TRIGGER[HOURLY])
-        assert sandbox.end_of(first).state == "success"
+        cleared = sandbox.end_of(first)
+        assert cleared.state == "success", cleared.errors
 
     history.land(streams(days[2]))
     with analysts_on_every_table(sandbox) as read:

@@ -88,6 +88,8 @@ def airflow_on_mwaa(sandbox: Sandbox, container: Mwaa) -> dict[str, str]:
         "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
     }
     of_sandbox = inherited_environment() | known | airflow.variables(sandbox.home, sandbox.ports)
+    for name in [name for name in of_sandbox if name.startswith("MUSIC_STREAMS_DBT_")]:
+        del of_sandbox[name]  # the bundle brings its own dbt project, manifest and program
     return of_sandbox | container.start_up("worker", given)
 
 

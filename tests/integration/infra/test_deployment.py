@@ -59,7 +59,10 @@ def test_a_deployment_makes_all_stacks_and_what_is_in_them(deployed: Account) ->
     roles = {role["RoleName"] for role in deployed.client("iam").list_roles()["Roles"]}
     assert roles >= {f"music-streams-dev-{name}" for name in ("glue", "copy", "airflow")}
     alarms = {alarm["AlarmName"] for alarm in deployed.client("cloudwatch").describe_alarms()["MetricAlarms"]}
-    assert alarms == {f"music-streams-dev-{name}" for name in ("run-failed", "no-successful-run", "reject-rate")}
+    assert alarms == {
+        f"music-streams-dev-{name}"
+        for name in ("run-failed", "no-successful-run", "reject-rate", "producers-silent", "files-left-lying")
+    }
     network = deployed.client("cloudformation").describe_stacks(StackName="music-streams-dev-network")["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in network["Outputs"]}
     of_warehouse, of_airflow = (outputs[f"{name}SubnetIds"].split(",") for name in ("Warehouse", "Airflow"))

@@ -36,3 +36,28 @@ def test_a_key_keeps_its_name_when_its_policy_changes(endpoint: AwsEndpoint, sta
     assert stacks.outputs("key") == first
     policy = endpoint.client("kms").get_key_policy(KeyId=first["KeyArn"], PolicyName="default")["Policy"]
     assert "Second" in str(policy)
+
+
+def stack_of_a_policy(action: str) -> Stack:
+    """A stack whose managed policy allows this; its output is the policy's ARN."""
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+    properties = {"ManagedPolicyName": "readers", "PolicyDocument": document}
+    policy = {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}
+    template = {"Resources": {"Policy": policy}, "Outputs": {"PolicyArn": {"Value": {"Ref": "Policy"}}}}
+    return Stack("policy", json.dumps(template), {}, {})
+
+
+def test_a_managed_policy_keeps_its_name_when_it_changes_and_goes_with_its_stack(
+    endpoint: AwsEndpoint, stacks: Stacks
+) -> None:
+    iam = endpoint.client("iam")
+    stacks.deploy(stack_of_a_policy("s3:GetObject"))
+    for action in ("s3:ListBucket", "s3:PutObject"):
+        stacks.deploy(stack_of_a_policy(action))
+    arn = (stacks.outputs("policy") or {})["PolicyArn"]
+
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    assert document["Statement"][0]["Action"] == "s3:PutObject"
+    stacks.delete("policy")
+    assert iam.list_policies(Scope="Local")["Policies"] == []
