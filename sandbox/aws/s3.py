@@ -58,6 +58,11 @@ class PersistedS3Backend(S3Backend):
         self.changed_buckets.add(bucket_name)
         super().put_bucket_versioning(bucket_name, status)
 
+    def list_objects(self, bucket: FakeBucket, *arguments: Any, **options: Any) -> Any:
+        # moto lists the common prefixes of deleted objects, too.
+        present = {name: key for name, key in bucket.keys.items() if not isinstance(key, FakeDeleteMarker)}
+        return super().list_objects(SimpleNamespace(keys=present), *arguments, **options)  # type: ignore[arg-type]
+
     def put_object(self, bucket_name: str, key_name: str, *arguments: Any, **options: Any) -> FakeKey:
         self.changed_keys.add((bucket_name, key_name))
         return super().put_object(bucket_name, key_name, *arguments, **options)

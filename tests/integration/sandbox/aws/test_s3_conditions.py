@@ -150,6 +150,17 @@ def test_delete_looks_at_the_object(s3: "S3Client", bucket: str, etag: str) -> N
     assert refused(lambda: delete(Bucket=bucket, Key="source", IfMatch=etag)) == (404, "NoSuchKey")
 
 
+def test_a_folder_whose_objects_are_deleted_is_not_listed(s3: "S3Client", bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("kept/a", "emptied/b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="emptied/b")
+
+    folders = s3.list_objects_v2(Bucket=bucket, Delimiter="/")["CommonPrefixes"]
+
+    assert [folder["Prefix"] for folder in folders] == ["kept/"]
+
+
 def test_put_looks_at_the_object(s3: "S3Client", bucket: str, etag: str) -> None:
     put = s3.put_object
     assert refused(lambda: put(Bucket=bucket, Key="source", Body=b"y", IfNoneMatch="*")) == (412, "PreconditionFailed")
