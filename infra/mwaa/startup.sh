@@ -54,7 +54,7 @@ case "${MWAA_AIRFLOW_COMPONENT:-}" in
 scheduler | webserver | migrate-db) ;; # no tasks run there
 *)
     if ! build_dbt_environment "$AIRFLOW_HOME/dbt"; then
-        echo "error: cannot make dbt's environment in $AIRFLOW_HOME/dbt; what failed is told above." \
+        echo "error: cannot make dbt's environment in $AIRFLOW_HOME/dbt; what failed stands above." \
             "When pip found no package: can the environment's subnets reach PyPI?" >&2
         exit 1
     fi

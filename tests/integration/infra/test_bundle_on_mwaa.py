@@ -90,7 +90,8 @@ def airflow_on_mwaa(sandbox: Sandbox, container: Mwaa) -> dict[str, str]:
     of_sandbox = inherited_environment() | known | airflow.variables(sandbox.home, sandbox.ports)
     for name in [name for name in of_sandbox if name.startswith("MUSIC_STREAMS_DBT_")]:
         del of_sandbox[name]  # the bundle brings its own dbt project, manifest and program
-    return of_sandbox | container.start_up("worker", given)
+    trusted = {"SSL_CERT_FILE": known["SSL_CERT_FILE"]}  # who signs the sandbox's certificates; Amazon's are known
+    return of_sandbox | container.start_up("worker", given) | trusted
 
 
 def test_pip_on_mwaa_has_nothing_left_to_choose(container: Mwaa) -> None:
