@@ -252,7 +252,7 @@ def test_the_models_unit_tests_pass(load_genres: Any, kpi_lake: LakeOfKpis, dbt:
     run = dbt("test", "--select", "test_type:unit")
 
     assert run.success, run.messages
-    assert len(run.named("pass")) == 15
+    assert len(run.named("pass")) == 17
 
 
 def _first_words(statements: list[str]) -> list[str]:
