@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cosmos.settings
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
@@ -74,6 +75,17 @@ DBT_EXECUTION = ExecutionConfig(
     dbt_executable_path=SETTINGS.dbt_executable,
     test_indirect_selection=TestIndirectSelection.BUILDABLE,
 )
+# What the task groups get from the three above, for operators outside of them.
+DBT_OPERATOR: dict[str, Any] = {
+    "project_dir": SETTINGS.dbt_project_dir,
+    "profile_config": DBT_PROFILE,
+    "cache_dir": DBT_CACHE,
+    "dbt_executable_path": SETTINGS.dbt_executable,
+    "invocation_mode": InvocationMode.SUBPROCESS,
+    "env": DBT_ENVIRONMENT,
+    "install_deps": False,
+    "emit_datasets": False,
+}
 AFTER_DBT = [partial(keep_run_results, SETTINGS.bucket), raise_what_dbt_found]
 
 with DAG(
@@ -178,15 +190,8 @@ with DAG(
     # by this task and none before it: then each is tested, and they agree.
     test_kpis_reconcile = DbtBuildLocalOperator(
         task_id="test_kpis_reconcile",
-        project_dir=SETTINGS.dbt_project_dir,
-        profile_config=DBT_PROFILE,
-        cache_dir=DBT_CACHE,
-        dbt_executable_path=SETTINGS.dbt_executable,
-        invocation_mode=InvocationMode.SUBPROCESS,
+        **DBT_OPERATOR,
         select="tag:reconciliation tag:reports",
-        env=DBT_ENVIRONMENT,
-        install_deps=False,
-        emit_datasets=False,
         outlets=[Asset(table.name) for table in KPI_TABLES],
         callback=AFTER_DBT,
         execution_timeout=timedelta(hours=1),
@@ -195,14 +200,7 @@ with DAG(
     # Of use on days without input above all.
     check_source_freshness = DbtSourceLocalOperator(
         task_id="check_source_freshness",
-        project_dir=SETTINGS.dbt_project_dir,
-        profile_config=DBT_PROFILE,
-        cache_dir=DBT_CACHE,
-        dbt_executable_path=SETTINGS.dbt_executable,
-        invocation_mode=InvocationMode.SUBPROCESS,
-        env=DBT_ENVIRONMENT,
-        install_deps=False,
-        emit_datasets=False,
+        **DBT_OPERATOR,
         callback=publish_freshness,
         callback_args={"bucket": SETTINGS.bucket},
         trigger_rule="none_failed_min_one_success",  # behind both branches
@@ -217,15 +215,8 @@ with DAG(
 
     publish_dbt_docs = PublishDbtDocs(
         task_id="publish_dbt_docs",
-        project_dir=SETTINGS.dbt_project_dir,
-        profile_config=DBT_PROFILE,
-        cache_dir=DBT_CACHE,
-        dbt_executable_path=SETTINGS.dbt_executable,
-        invocation_mode=InvocationMode.SUBPROCESS,
+        **DBT_OPERATOR,
         bucket_name=SETTINGS.bucket,
-        env=DBT_ENVIRONMENT,
-        install_deps=False,
-        emit_datasets=False,
     )
 
     publish_kpi_report = PythonOperator(

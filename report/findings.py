@@ -96,7 +96,7 @@ def ages(figures: Figures) -> str:
     led = Counter(row.most_engaged_age_group for row in figures.hours if row.most_engaged_age_group is not None)
     if not led:
         return "No listener's age is known"
-    group = max(led, key=lambda group: (led[group], group))
+    group = leader(led)
     return f"Ages {group} led {led[group] / led.total():.0%} of the hours"
 
 
@@ -105,8 +105,13 @@ def artists(figures: Figures) -> str:
     led = Counter(row.top_artist for row in figures.hours if row.top_artist is not None)
     if not led:
         return "No artist is known of what was played"
-    artist = max(led, key=lambda artist: (led[artist], artist))
+    artist = leader(led)
     return f"{artist} led most hours: {number(led[artist])} of {number(len(figures.hours))}"
+
+
+def leader(led: Counter[str]) -> str:
+    """Who has led most hours; of equals the last by name."""
+    return max(led, key=lambda name: (led[name], name))
 
 
 def weeks(rows: Iterable[GenreOfDate]) -> tuple[list[GenreOfDate], list[GenreOfDate]]:

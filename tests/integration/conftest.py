@@ -279,8 +279,7 @@ class RunningSandbox:
         """Start whatever a failed test has left dead, and end its DAG runs, so that its failure stays the only one."""
         self.sandbox.start()
         for run in self.sandbox.airflow.active_runs():
-            path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run['dag_run_id']}"
-            self.sandbox.airflow.call("PATCH", path, params={"update_mask": "state"}, json={"state": "failed"})
+            self.sandbox.airflow.fail(run["dag_run_id"])
         wait_for_quiet(self.sandbox)
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -60,6 +60,15 @@ def land(kpi_lake: LakeOfKpis) -> Callable[[Batch, Genres], None]:
 
 
 @pytest.fixture
+def a_batch_to_load(land: Callable[[Batch, Genres], None], dbt: WarmDbt) -> Batch:
+    """A batch that has landed after an earlier one of its date, which is loaded."""
+    land(FIRST, {"rock": 1})
+    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    land(NEXT, {"rock": 2})
+    return NEXT
+
+
+@pytest.fixture
 def at_once() -> Iterator[Callable[..., "Future[Invocation]"]]:
     """Starts a call in a thread."""
     with ThreadPoolExecutor() as threads:
@@ -165,14 +174,11 @@ def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have
 
 
 def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
-    land: Callable[[Batch, Genres], None],
+    a_batch_to_load: Batch,
     warehouse: Warehouse,
     dbt: WarmDbt,
     at_once: Callable[..., "Future[Invocation]"],
 ) -> None:
-    land(FIRST, {"rock": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
-    land(NEXT, {"rock": 2})
     lock, mart = f"{warehouse.staging}.stg_genre_level_kpis_load_lock", f"{warehouse.reporting}.genre_level_kpis"
     client = subprocess.Popen(
         [sys.executable, "-c", HOLD_THE_LOCK.format(lock=lock, mart=mart)],
@@ -187,7 +193,7 @@ def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
     client.kill()
     client.wait()
 
-    outcome = at_once(dbt, *ALL, batch_id=NEXT.batch_id).result(LIMIT_SECONDS)
+    outcome = at_once(dbt, *ALL, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
 
     client.stdin.close()
     client.stdout.close()
@@ -197,21 +203,18 @@ def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
 
 @pytest.mark.sandbox_only("a cluster takes no session timeout below a minute")
 def test_a_session_that_holds_the_lock_and_falls_silent_ends_and_the_load_goes_on(
-    land: Callable[[Batch, Genres], None],
+    a_batch_to_load: Batch,
     warehouse: Warehouse,
     dbt: WarmDbt,
     at_once: Callable[..., "Future[Invocation]"],
 ) -> None:
-    land(FIRST, {"rock": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
-    land(NEXT, {"rock": 2})
     warehouse.execute("alter user sandbox session timeout 2")
     silent = connect()
     warehouse.execute("alter user sandbox session timeout 600")
     silent.cursor().execute("begin")
     silent.cursor().execute(f"lock table {warehouse.staging}.stg_genre_level_kpis_load_lock")
 
-    outcome = at_once(dbt, *ALL, batch_id=NEXT.batch_id).result(LIMIT_SECONDS)
+    outcome = at_once(dbt, *ALL, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
 
     assert outcome.success, outcome.complaint
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2}}
@@ -260,23 +263,20 @@ def test_a_schema_that_dbts_user_may_not_write_to_is_named_with_the_user_and_its
 
 
 def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_names_are_told(
-    land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt
+    a_batch_to_load: Batch, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
-    land(FIRST, {"rock": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
-    land(NEXT, {"rock": 2})
     staging = f"{warehouse.staging}.stg_genre_level_kpis"
     warehouse.execute(f"alter table {staging} add column of_an_older_release integer")
     warehouse.execute(f"create view {warehouse.reporting}.on_staging as select * from {staging}")
 
-    refused = dbt("run", "--select", "stg_genre_level_kpis", batch_id=NEXT.batch_id)
+    refused = dbt("run", "--select", "stg_genre_level_kpis", batch_id=a_batch_to_load.batch_id)
 
     assert f"views depend on it: {warehouse.reporting}.on_staging" in refused.complaint
     assert {row["batch_id"] for row in warehouse.rows(f"select batch_id from {staging}")} == {FIRST.batch_id}
 
     warehouse.execute(f"drop view {warehouse.reporting}.on_staging")
 
-    assert dbt("run", "--select", "stg_genre_level_kpis", batch_id=NEXT.batch_id).success
+    assert dbt("run", "--select", "stg_genre_level_kpis", batch_id=a_batch_to_load.batch_id).success
     (row,) = warehouse.rows(f"select * from {staging}")
     assert "of_an_older_release" not in row
-    assert row["batch_id"] == NEXT.batch_id
+    assert row["batch_id"] == a_batch_to_load.batch_id

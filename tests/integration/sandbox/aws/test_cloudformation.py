@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.stacks import Stack, Stacks
+from infra.stacks import DeploymentError, Stack, Stacks
 from sandbox.aws.endpoint import AwsEndpoint
 
 
@@ -61,3 +61,16 @@ def test_a_managed_policy_keeps_its_name_when_it_changes_and_goes_with_its_stack
     assert document["Statement"][0]["Action"] == "s3:PutObject"
     stacks.delete("policy")
     assert iam.list_policies(Scope="Local")["Policies"] == []
+
+
+def test_a_resource_that_the_sandbox_cannot_change_is_named_and_stays(endpoint: AwsEndpoint, stacks: Stacks) -> None:
+    def stack(days: int) -> Stack:
+        group = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "jobs", "RetentionInDays": days}}
+        return Stack("logs", json.dumps({"Resources": {"Group": group}}), {}, {})
+
+    stacks.deploy(stack(7))
+    with pytest.raises(DeploymentError, match="AWS::Logs::LogGroup in place"):
+        stacks.deploy(stack(14))
+
+    (group,) = endpoint.client("logs").describe_log_groups(logGroupNamePrefix="jobs")["logGroups"]
+    assert group["retentionInDays"] == 7
