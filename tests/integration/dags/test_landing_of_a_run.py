@@ -42,7 +42,7 @@ def sandbox(lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
     monkeypatch.setattr(Sandbox, "aws", lake)
     monkeypatch.setattr(Sandbox, "airflow", IdleAirflow())
     monkeypatch.setattr(pipeline_run, "follow", lambda *_: None)
-    monkeypatch.setattr(pipeline_run, "report", lambda *_: 0)
+    monkeypatch.setattr(pipeline_run, "show_outcome", lambda *_: 0)
     yield Sandbox(Home(tmp_path / "home")), lake
     for key in lake.keys(""):
         lake.remove(key)
