@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import jinja2
 import redshift_connector
 import yaml
@@ -15,7 +16,10 @@ from music_streams.settings import SettingError
 
 PROFILE = "music_streams"
 PRODUCTION = "prod"
+PASSWORD = "DBT_ENV_SECRET_REDSHIFT_PASSWORD"  # noqa: S105 - the variable's name; dbt hides what is in it
 CONNECT_SECONDS = 60
+# The longest that AWS grants; a task of dbt's may take no longer.
+PASSWORD_SECONDS = 3600
 
 
 class Warehouse:
@@ -41,8 +45,7 @@ class Warehouse:
     @property
     def login(self) -> dict[str, Any]:
         """What redshift_connector is to be told, as dbt-redshift tells it."""
-        of = self._target
-        is_serverless = "serverless" in of["host"] or of.get("is_serverless", False)
+        of, is_serverless = self._target, self._is_serverless
         login = {
             "host": of["host"],
             "port": int(of["port"]),
@@ -65,6 +68,30 @@ class Warehouse:
             "db_user": None if by_role else of["user"],
             **({"group_federation": not is_serverless} if by_role else {}),
         }
+
+    def password_of_role(self) -> dict[str, str]:
+        """The variables by which the target logs in with a password, which AWS gives for the caller's role now.
+
+        Empty for a target that logs in by anything else.
+        """
+        of = self._target
+        if of["method"] != "iam_role":
+            return {}
+        if self._is_serverless:
+            given = boto3.client("redshift-serverless", region_name=of["region"]).get_credentials(
+                workgroupName=of["serverless_work_group"] or of["host"].split(".")[0],
+                dbName=of["dbname"],
+                durationSeconds=PASSWORD_SECONDS,
+            )
+            return {"REDSHIFT_USER": given["dbUser"], PASSWORD: given["dbPassword"]}
+        given = boto3.client("redshift", region_name=of["region"]).get_cluster_credentials_with_iam(
+            ClusterIdentifier=of["cluster_id"], DbName=of["dbname"], DurationSeconds=PASSWORD_SECONDS
+        )
+        return {"REDSHIFT_USER": given["DbUser"], PASSWORD: given["DbPassword"]}
+
+    @property
+    def _is_serverless(self) -> bool:
+        return "serverless" in self._target["host"] or self._target.get("is_serverless", False)
 
     @contextmanager
     def session(self) -> Iterator[Connection]:

@@ -1,13 +1,13 @@
 """The calls by which an AWS identity gets a temporary password for the sandbox's warehouse."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from moto.core.responses import ActionResult
 from moto.redshift.exceptions import ClusterNotFoundError, RedshiftClientError
 from moto.redshift.responses import RedshiftResponse
 
 from sandbox.aws.authorization import access_key_id, database_user
-from sandbox.aws.redshift_serverless import LIFETIME
+from sandbox.aws.redshift_serverless import LIFETIME_SECONDS
 from sandbox.redshift.temporary_passwords import temporary_password
 
 CLUSTER = "sandbox"  # the provisioned cluster and the Serverless workgroup, which are one warehouse
@@ -20,7 +20,7 @@ def install(secret: str) -> None:
         cluster = response._get_param("ClusterIdentifier")
         if cluster != CLUSTER:
             raise ClusterNotFoundError(cluster)
-        end = datetime.now(UTC) + LIFETIME
+        end = datetime.now(UTC) + timedelta(seconds=response._get_int_param("DurationSeconds", LIFETIME_SECONDS))
         password = temporary_password(user, end, secret)
         return ActionResult({"DbUser": user, "DbPassword": password, "Expiration": end})
 

@@ -20,7 +20,7 @@ from sandbox.redshift.temporary_passwords import temporary_password
 
 SERVERLESS = "redshift-serverless"
 DATA = "redshiftdata"  # as moto calls it
-LIFETIME = timedelta(minutes=15)
+LIFETIME_SECONDS = 900  # of a password, unless a caller asks for another
 
 WORKGROUPS = {"sandbox"}  # names of the one warehouse; a stack that makes one gives it another
 
@@ -101,7 +101,7 @@ class Serverless:
     def get_credentials(self, request: Request, caller: str) -> Answer:
         if request.get("workgroupName") not in WORKGROUPS:
             raise RefusedCallError("ResourceNotFoundException", f"The workgroups are {', '.join(sorted(WORKGROUPS))}.")
-        end = datetime.now(UTC) + LIFETIME
+        end = datetime.now(UTC) + timedelta(seconds=request.get("durationSeconds", LIFETIME_SECONDS))
         password = temporary_password(caller, end, self._secret)
         return {"dbUser": caller, "dbPassword": password, "expiration": end.timestamp()}
 

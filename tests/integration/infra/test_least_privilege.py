@@ -13,8 +13,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
+from music_streams.dbt_profile import ProfileOfTask
 from music_streams.ingestion import ingest_batch
+from music_streams.queries import PASSWORD
 from music_streams.run_record import write_run_record
+from redshift_connector.error import InterfaceError
 
 from contract import layout
 from contract.bucket import Bucket, s3_client
@@ -72,12 +75,19 @@ def working_as(endpoint: AwsEndpoint, role: str) -> Iterator[None]:
     session = endpoint.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="test")[
         "Credentials"
     ]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in endpoint.environment().items():
-            patch.setenv(name, value)
+    with working_as_administrator(endpoint), pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", session["AccessKeyId"])
         patch.setenv("AWS_SECRET_ACCESS_KEY", session["SecretAccessKey"])
         patch.setenv("AWS_SESSION_TOKEN", session["SessionToken"])
+        yield
+
+
+@contextmanager
+def working_as_administrator(endpoint: AwsEndpoint) -> Iterator[None]:
+    """boto3 finds the administrator's keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in endpoint.environment().items():
+            patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)
         yield
 
@@ -235,6 +245,41 @@ def test_dbt_of_the_sandboxs_dag_logs_in_by_its_role_and_not_without_the_right_t
         # Last, since the driver keeps what it was given for other connections of the process.
         with working_as(endpoint, AIRFLOW_ROLE):
             dbt_profile.connect().close()
+
+
+@pytest.mark.parametrize("target", ["dev_serverless_role", "dev_cluster_role"])
+def test_a_task_asks_for_one_password_and_dbt_logs_in_by_it(
+    endpoint: AwsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    profile = ProfileOfTask("music_streams", target, profiles_yml_filepath=dbt_profile.PROFILES)
+    with Warehouse(tmp_path, 0, WAREHOUSE_SECRET) as warehouse:
+        for name, value in {
+            "DBT_TARGET": target,
+            "REDSHIFT_HOST": "127.0.0.1",
+            "REDSHIFT_PORT": str(warehouse.port),
+            "REDSHIFT_DATABASE": "dev",
+            "REDSHIFT_WORKGROUP": WORKGROUP,
+            "REDSHIFT_CLUSTER": "sandbox",
+            "AWS_REGION": REGION,
+            "MUSIC_STREAMS_SCHEMA_PREFIX": "sandbox",
+            "SSL_CERT_FILE": str(warehouse.certificate_authority),
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("REDSHIFT_USER", raising=False)
+        caller = (
+            working_as(endpoint, AIRFLOW_ROLE)
+            if target == DBT_TARGET_OF_THE_DAG
+            else working_as_administrator(endpoint)
+        )
+        with caller, profile.ensure_profile() as (_, given):
+            assert set(given) == {"REDSHIFT_USER", PASSWORD}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing answers there
+        dbt_profile.connect().close()
+        monkeypatch.setenv(PASSWORD, f"{given[PASSWORD]}0")
+        with pytest.raises(InterfaceError, match=f'authentication failed for user "{given["REDSHIFT_USER"]}"'):
+            dbt_profile.connect()
 
 
 @pytest.mark.parametrize(

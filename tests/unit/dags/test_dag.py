@@ -172,6 +172,7 @@ def test_every_data_test_runs_in_one_task_once_all_it_reads_is_loaded(
 def test_the_reconciliation_runs_its_tests_and_makes_the_reports(dag: "DAG") -> None:
     task: Any = dag.get_task("test_kpis_reconcile")
     assert (task.base_cmd, task.select) == (["build"], "tag:reconciliation tag:reports")
+    assert task.exclude == "tag:reports,resource_type:test"
 
 
 def test_the_freshness_of_the_sources_is_published_with_the_docs(dag: "DAG") -> None:
