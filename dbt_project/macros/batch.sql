@@ -1,6 +1,12 @@
-{#- The batch that this run loads; empty when none is set, so that parsing, compiling and docs need none. -#}
+{#-
+    The batch that this run loads; empty when none is set, so that compiling and docs need none. Parsing looks for none:
+    with each new batch, dbt would parse anew whatever has read its id. (dbt's comments have no `execute`.)
+-#}
 {% macro batch_id() -%}
 
+    {%- if execute is defined and not execute -%}
+        {{- return('') -}}
+    {%- endif -%}
     {{- return(var('batch_id', env_var('MUSIC_STREAMS_BATCH_ID', '')) | string) -}}
 
 {%- endmacro %}

@@ -226,11 +226,13 @@ def test_the_reconciliation_selects_the_tests_that_need_all_marts(dbt: Dbt, mani
     }
 
 
-def test_parsing_in_part_for_the_next_batch_keeps_every_tag_column_and_config(dbt: Dbt) -> None:
-    first, second = (
-        {**NEEDED_TO_PARSE, "MUSIC_STREAMS_BATCH_ID": batch_id, "MUSIC_STREAMS_BUCKET": batch_id}
-        for batch_id in ("first", "second")
-    )
+def test_a_new_batch_has_nothing_parsed_anew(manifest: Manifest) -> None:
+    assert "MUSIC_STREAMS_BUCKET" in manifest.env_vars, "dbt notes which variables it has read"
+    assert "MUSIC_STREAMS_BATCH_ID" not in manifest.env_vars
+
+
+def test_parsing_in_part_for_another_lake_keeps_every_tag_column_and_config(dbt: Dbt) -> None:
+    first, second = ({**NEEDED_TO_PARSE, "MUSIC_STREAMS_BUCKET": bucket} for bucket in ("first", "second"))
     dbt.parsed("--no-partial-parse", variables=first)
 
     in_part = dbt.parsed("--partial-parse", variables=second)
