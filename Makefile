@@ -62,7 +62,7 @@ remove: ## Take a landed file away from the next run, into quarantine: make remo
 
 quarantine: ## Show what no run has taken, refused files and rejected rows, with the reasons
 #: BATCH=…         of one batch, as `make run` names it
-#: FOLDER=folder   writes its rejected rows there as files to mend: make run DATA=folder puts them back
+#: FOLDER=folder   writes its rejected rows there as files to fix: make run DATA=folder puts them back
 	$(SANDBOX) quarantine
 
 test: TESTS ?= $(EVERYDAY_TESTS)

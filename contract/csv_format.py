@@ -24,7 +24,7 @@ csv.field_size_limit(sys.maxsize)  # MAX_LINE_LENGTH is the limit
 
 
 def is_blank(record: str) -> bool:
-    """Whether a record is no row: nothing but ASCII blanks, and commas that separate nothing."""
+    """Whether a record is blank: it holds only ASCII blanks, and commas with nothing between them."""
     return not record.strip(f"{BLANKS},")
 
 

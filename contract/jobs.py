@@ -4,7 +4,7 @@ from contract.kpi_tables import KpiTable
 
 CURATION_JOB = "curate-user-streams"
 
-# Part of the error of a run that would fail alike if it were repeated: mended files are a new run's.
+# Part of the error of a run that would fail alike if it were repeated: corrected files are a new run's.
 FAILS_AGAIN = "Clearing tasks does not help, since the batch keeps the files that it has pinned"
 
 

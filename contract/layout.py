@@ -92,7 +92,7 @@ class BatchFolder:
 
     @property
     def run_record(self) -> str:
-        """What came of the run: the last record of a batch, and the only one of a run that had nothing to do."""
+        """The results of the run: a batch's last record, and the only one of a run that had nothing to do."""
         return f"{self.root}/{RUN_RECORD}"
 
     @property

@@ -101,7 +101,7 @@ class RowsReport:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What is known of all files of a batch, those that should be there and are not included.
+    """The validation results of all files of a batch, including files that are required and missing.
 
     Attributes:
         moves_refused: Refused stream files move to quarantine, and the run goes on without them.
@@ -160,9 +160,7 @@ class ValidationReport:
             lines += [f"{title:7} {message}" for message in messages[:MAX_SUMMARY_LINES]]
             if len(messages) > MAX_SUMMARY_LINES:
                 lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
-        remedy = (
-            "Way out: mend the files named under ERROR and land them again, or remove stream files; then run again."
-        )
+        remedy = "Way out: fix the files named under ERROR and land them again, or remove stream files; then run again."
         return "\n".join(lines if self.passed else [*lines, remedy])
 
 

@@ -1,4 +1,4 @@
-"""What is expected of landed files and of their rows: one suite of Great Expectations for each frame.
+"""The expectations of landed files and of their rows: one suite of Great Expectations for each frame.
 
 Each expectation says in `meta` how a failure is reported, and in its `notes` what to do about it.
 """
@@ -23,7 +23,7 @@ _ERROR, _WARNING, _NOTE = "critical", "warning", "info"
 _PLACES = "The run's front page, index.html beside data_docs/, names the files and lines."
 _AS_CSV = "land it as CSV in UTF-8, or remove it, and run again"
 _WITH_ROWS = "land it with rows, or remove it, and run again"
-_MEND = "mend the file, land it and run again"
+_FIX = "fix the file, land it and run again"
 _REJECTED = "curation rejects such rows"
 _COUNTED = "such plays count all the same"
 _NO_AVERAGE = "they do not enter into average durations"
@@ -57,7 +57,7 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
     ("width", {"max_value": MAX_COLUMNS}, None, f"has {{width:,}} columns, more than {MAX_COLUMNS:,}", _AS_CSV),
     ("longest_line", {"max_value": MAX_LINE_LENGTH}, None, _OVERLONG, _AS_CSV),
     ("missing_columns", _NULL, None, "{missing_shown} missing (has: {columns_shown}){hint}", ""),
-    ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _MEND),
+    ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _FIX),
     ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),
     (
         "times_of_another_form",
@@ -67,7 +67,7 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
         "write it so, land the file and run again",
     ),
     ("rows", _SOME, _OF_TABLES, "holds a header and no rows", _WITH_ROWS),
-    ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _MEND),
+    ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _FIX),
     (
         "rows_without_key",
         _NONE,
@@ -169,7 +169,7 @@ def _described(expectation: gxe.Expectation, severity: Any, says: str, remedy: s
     expectation.severity = severity
     expectation.meta = {"says": says, "remedy": remedy}
     expectation.description = f"{severity}: {says.replace(_IN_ROWS, '')}"
-    expectation.notes = f"If not met: {remedy or _MEND}. {_PLACES}"
+    expectation.notes = f"If not met: {remedy or _FIX}. {_PLACES}"
     return expectation
 
 

@@ -110,7 +110,7 @@ def check_reject_rate(counts: Mapping[str, Any], job: Job, kept_in: str) -> None
     raise ValueError(
         f"batch {job.batch_id}: {rejected:,} of {read:,} rows are rejected, more than max_reject_rate "
         f"{job.max_reject_rate} allows ({counts['rejected_by_reason']}); nothing is committed. See {kept_in}, "
-        f"mend the files where they landed and run again{lenient}. {FAILS_AGAIN}"
+        f"fix the files where they landed and run again{lenient}. {FAILS_AGAIN}"
     )
 
 

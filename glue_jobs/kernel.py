@@ -1,4 +1,4 @@
-"""What all kernels work with: one DuckDB connection that keeps to its memory, and files on the worker's disk."""
+"""The tools of all kernels: a DuckDB connection with a limit on memory, and files on the worker's disk."""
 
 import tempfile
 from collections.abc import Iterator

@@ -84,7 +84,7 @@ class PinnedFile:
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether nobody can tell where its rows begin without reading it from the start."""
+        """Whether it must be read from the start to find where its rows begin."""
         return not self.line_per_record or self.compression is not None
 
 

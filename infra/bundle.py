@@ -1,5 +1,5 @@
-"""What MWAA runs, as it is uploaded: the DAG with all that it imports and dbt's project, the start-up script, and the
-list of packages that its image lacks.
+"""The code for MWAA, as it is uploaded: the DAG with all that it imports, dbt's project, the start-up script, and the
+list of packages that MWAA's image lacks.
 
 The same sources give the same bytes, so a deployment uploads what has changed only.
 """
@@ -127,7 +127,7 @@ def requirements() -> str:
 
 
 def startup_script(variables: Mapping[str, str]) -> str:
-    """What MWAA runs before Airflow in each container.
+    """The script that MWAA runs before Airflow in each container.
 
     Args:
         variables: the environment of the DAG, VARIABLES among them; dbt's folders are added by the script.

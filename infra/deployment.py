@@ -54,7 +54,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deployment would do to one stack, or to the code in the bucket.
+    """The changes that a deployment would make to one stack, or to the code in the bucket.
 
     Attributes:
         name: the stack's, or what is uploaded.
@@ -147,7 +147,7 @@ class Deployment:
         self._outputs |= self._stacks.outputs(stack.name) or {}
 
     def plan(self) -> Iterator[Plan]:
-        """What `deploy` would do, one stack after the other; changes nothing.
+        """The changes that `deploy` would make, stack by stack; makes none.
 
         Of a stack that is to be created, all that its template holds is added: CloudFormation would plan it only in an
         empty stack, which would have to be made, and deleted.
@@ -297,7 +297,7 @@ def template_parameters(template: str) -> dict[str, str | None]:
 
 
 def template_resources(template: str) -> list[Change]:
-    """What is made of a template, each with its condition if it has one."""
+    """The resources of a template, each with its condition if it has one."""
     resources = yaml.load(template, _Loader)["Resources"]  # noqa: S506  a SafeLoader
     return [
         Change("Add", name, resource["Type"], condition=resource.get("Condition", ""))

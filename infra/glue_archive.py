@@ -1,4 +1,4 @@
-"""What Glue runs, as it is uploaded: the scripts of the jobs, one archive of the packages of this repository that they
+"""The code for Glue, as it is uploaded: the jobs' scripts, one archive of the packages of this repository that they
 import, and one of those that they import from PyPI.
 
 The same sources give the same bytes, and the same bytes the same release, so a release is uploaded once and never

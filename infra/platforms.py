@@ -33,7 +33,7 @@ class Platform:
 
     @property
     def markers(self) -> dict[str, str]:
-        """What the markers of requirements ask about."""
+        """The values of the variables in requirements' markers."""
         return {
             "python_version": self.version,
             "python_full_version": f"{self.version}.12",

@@ -54,7 +54,7 @@ def requirements() -> str:
 
 
 def resolve(wanted: Iterable[Path]) -> list[str]:
-    """What pip would install for the lists of requirements on MWAA: `name==version`."""
+    """The packages that pip would install for the lists of requirements on MWAA: `name==version`."""
     shared = ["export", "--frozen", "--no-group", "infra", "--no-hashes", "--no-annotate", "--no-emit-project"]
     # In MWAA's own environment nothing needs the older releases that dbt does.
     ours = [line for line in uv(*shared).splitlines() if not line.startswith(("pathspec=", "more-itertools="))]

@@ -28,12 +28,12 @@ Report = Callable[[str, str, str, str], None]
 
 
 class DeploymentError(Exception):
-    """What failed, where, and the way out, in words for the person who deploys."""
+    """The message names the failure, its place and the remedy, in words for the person who deploys."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a deployment does to one resource: Add, Modify or Remove.
+    """A deployment's change to one resource: Add, Modify or Remove.
 
     Attributes:
         is_replaced: it is made anew.
@@ -78,19 +78,19 @@ class Standing:
 
     @property
     def words(self) -> str:
-        """What is unusual about it, and what follows; empty when nothing is."""
+        """A remark on an unusual state and its consequence; empty for a usual one."""
         if self.leaves_remains:
             return f"{self.status}: {REMAINS[str(self.status)]}, so what is left of it is deleted, then it is made anew"
         if self.is_usable or self.is_to_be_created:
             return ""
         return (
-            f"stack {self.name} is {self.status} ({self.reason or 'no reason given'}): mend what the reason names, run "
+            f"stack {self.name} is {self.status} ({self.reason or 'no reason given'}): fix what the reason names, run "
             f"`aws cloudformation continue-update-rollback --stack-name {self.name}`, then deploy again"
         )
 
 
 class ChangeSet(TypedDict):
-    """What a change set is called by, in boto3's words."""
+    """The arguments of boto3's calls that name a change set."""
 
     ChangeSetName: str
     StackName: str
@@ -139,7 +139,7 @@ class Stacks:
         return Standing(name, stack["StackStatus"], stack.get("StackStatusReason", ""))
 
     def plan(self, stack: Stack) -> list[Change]:
-        """What `deploy` would change of a stack that is usable. Its change set is all that is made, and is deleted."""
+        """The changes that `deploy` would make to a usable stack. Makes a change set to find them, and deletes it."""
         with self._change_set(stack, kind="UPDATE") as (_, changes):
             return changes
 
@@ -272,4 +272,4 @@ def _failure(name: str, status: str, failed: "list[StackEventTypeDef]") -> str:
         for event in causes
     ]
     head = f"stack {name} is {status}, since CloudFormation failed at:"
-    return "\n".join([head, *lines, "Mend it and deploy again."])
+    return "\n".join([head, *lines, "Fix it and deploy again."])

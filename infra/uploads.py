@@ -17,7 +17,7 @@ MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 
 @dataclass(frozen=True)
 class Differences:
-    """What a folder in the bucket lacks, and what it has too much, by name."""
+    """The names that a folder in the bucket lacks, and the names that do not belong there."""
 
     to_upload: list[str]
     to_delete: list[str]

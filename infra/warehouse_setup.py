@@ -1,4 +1,4 @@
-"""What of the warehouse CloudFormation cannot make: its usage limit, and the rights of the user that dbt is."""
+"""The parts of the warehouse that CloudFormation cannot make: its usage limit, and the rights of dbt's user."""
 
 import time
 from collections.abc import Callable
@@ -76,6 +76,6 @@ class Warehouse:
         if described["Status"] != "FINISHED":
             raise DeploymentError(
                 f"workgroup {self.workgroup}, database {self.database}: {sql!r} failed: {described.get('Error')}. The "
-                f"stacks are as they should be: mend this, and deploy again."
+                f"stacks are as they should be: fix this, and deploy again."
             )
         return statement

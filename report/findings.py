@@ -1,4 +1,4 @@
-"""What the charts find, as sentences: their titles. Each names the dates that it speaks of."""
+"""The charts' titles: each is a sentence with the chart's finding, and names its dates."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable

@@ -97,7 +97,7 @@ def figure(name: str, title: str) -> str:
 
 
 def table_of_runs(runs: Sequence[Mapping[str, Any]]) -> str:
-    """What the last runs took in; nothing at all without records of runs."""
+    """The table of the last runs; empty when no run has left a record."""
     if not runs:
         return ""
     heads = ("Ended (UTC)", "Landed", "Accepted", "Rejected", "Late", "Files refused", "Files left lying", "Batch")

@@ -69,14 +69,14 @@ def remove(sandbox: Sandbox) -> int:
 
 
 def show_quarantine(sandbox: Sandbox) -> int:
-    """Show what the pipeline has not taken, or write rejected rows as files to mend."""
+    """Show what the pipeline has not taken, or write rejected rows as files to fix."""
     batch, folder = argument("BATCH"), argument("FOLDER")
     if folder and not batch:
         raise SandboxError("FOLDER without BATCH: `make quarantine` lists the batches that have left something")
     sandbox.start({Part.AWS})
     bucket = Bucket(BUCKET, sandbox.aws.s3)
     if batch and folder:
-        lines = quarantine.write_to_mend(bucket, batch, Path(folder).expanduser())
+        lines = quarantine.write_rows_to_fix(bucket, batch, Path(folder).expanduser())
     else:
         lines = quarantine.shown(bucket, batch) if batch else quarantine.overview(bucket)
     for line in lines:

@@ -1,4 +1,4 @@
-"""What `make env` prints."""
+"""The output of `make env`."""
 
 import shlex
 from collections.abc import Iterator

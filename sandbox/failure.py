@@ -18,7 +18,7 @@ REPORTING_TASKS = ("end_dag",)
 
 @dataclass(frozen=True)
 class Failure:
-    """What to tell about a failed task."""
+    """A failed task, as it is reported."""
 
     task_id: str
     error: str

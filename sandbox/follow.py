@@ -20,7 +20,7 @@ UNFINISHED_TASK = ACTIVE_TASK | {"scheduled", "queued"}
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """How a DAG run ended."""
+    """A DAG run that has ended."""
 
     run_id: str
     run_after: str

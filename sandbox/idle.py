@@ -71,7 +71,7 @@ def last_use(home: Home) -> float:
 
 
 def has_clients(home: Home) -> bool:
-    """Whether a program that is no part of the sandbox is connected to one of its servers."""
+    """Whether a program from outside the sandbox is connected to one of its servers."""
     ports = set((home.recall("ports") or {}).values())
     servers = Processes(home, {}).running().values()
     own = {process.pid for server in servers for process in (server, *children_of(server))}

@@ -30,7 +30,7 @@ MOST_WAITING_SHOWN = 5
 
 @dataclass(frozen=True)
 class Delivery:
-    """What lands.
+    """A delivery of files.
 
     Attributes:
         title: What it is, for people.
@@ -105,7 +105,7 @@ def waiting(bucket: Bucket) -> list[str]:
 
 
 def taken_in_besides(waited: Sequence[str], delivery: Delivery | None) -> list[str]:
-    """What the run takes in that is not of the delivery just landed, with the command for what is not wanted.
+    """The files that the run takes in besides the delivery just landed, with the command that takes them away.
 
     Args:
         waited: The names of the stream files that waited before the delivery landed.

@@ -1,4 +1,4 @@
-"""What the sandbox needs of the machine: room on the disk, and memory."""
+"""Checks that the machine has the disk space and the memory that the sandbox needs."""
 
 import os
 import shutil
@@ -76,5 +76,5 @@ def _needed(variable: str) -> int:
 
 
 def _text(file: Path) -> str:
-    """What a file of the kernel says; nothing when there is no such file."""
+    """The content of a file of the kernel; empty when there is no such file."""
     return file.read_text(encoding="ascii").strip() if file.exists() else ""

@@ -119,7 +119,7 @@ def wait_for_quiet(sandbox: Sandbox) -> None:
 
 
 def reason_to_wait(run: Mapping[str, Any]) -> str:
-    """What an active run is, and what may be done about it.
+    """Why the command waits for an active run, and how the user can end that run.
 
     Args:
         run: As Airflow's API describes it.

@@ -50,7 +50,7 @@ def shown(bucket: Bucket, batch: str) -> Iterator[str]:
         yield from (f"  {entry['message']}" for entry in reason["reasons"])
     if files:
         place = bucket.url(layout.BatchFolder(batch).quarantined_files)
-        yield f"These files lie in {place}/. Mended, they may land again under any name."
+        yield f"These files lie in {place}/. Corrected, they may land again under any name."
     if rejected:
         yield from _rejected_rows(bucket, record)
 
@@ -79,12 +79,12 @@ def _rejected_rows(bucket: Bucket, record: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {row['reason']}: {text!r} in {row['source_file'].removeprefix(f'{layout.ROOT}/')}"
             left -= 1
     if "curated_files" in record:
-        yield f"To mend them in an editor:  {command(batch)} FOLDER=mended"
+        yield f"To fix them in an editor:  {command(batch)} FOLDER=corrected"
     else:
-        yield "No row of their files was taken: mend the files themselves"
+        yield "No row of their files was taken: fix the files themselves"
 
 
-def write_to_mend(bucket: Bucket, batch: str, folder: Path) -> Iterator[str]:
+def write_rows_to_fix(bucket: Bucket, batch: str, folder: Path) -> Iterator[str]:
     """Write the rejected rows of a batch as stream files of a folder that can be landed.
 
     Raises:
@@ -99,4 +99,4 @@ def write_to_mend(bucket: Bucket, batch: str, folder: Path) -> Iterator[str]:
     for file in written:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in file.reasons.most_common())
         yield f"{file.path}: rows of {file.source_file.removeprefix(f'{layout.ROOT}/')}: {reasons}"
-    yield f"Once they are mended:  make run DATA={quote(str(folder))}"
+    yield f"Once they are corrected:  make run DATA={quote(str(folder))}"

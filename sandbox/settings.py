@@ -165,7 +165,7 @@ def client_variables(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def server_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """What the servers get: the clients' variables, and no way to a real AWS account or to anybody's statistics."""
+    """The servers' variables: the clients', and none that leads to a real AWS account or to anybody's statistics."""
     return client_variables(home, ports) | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -180,7 +180,7 @@ def server_variables(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def dag_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """What Airflow gets: the servers' variables without the administrator's ways into account and warehouse.
+    """Airflow's variables: the servers' without the administrator's ways into account and warehouse.
 
     Its AWS identity is the execution role, which may do what it needs only, and by which dbt logs in to the warehouse.
     """

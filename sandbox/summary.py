@@ -25,8 +25,8 @@ from sandbox.follow import FinishedRun
 from sandbox.home import SandboxError
 from sandbox.idle import minutes_until_stop
 from sandbox.lifecycle import Sandbox
+from sandbox.remedies import remedies, run_command
 from sandbox.settings import BUCKET
-from sandbox.ways_out import run_command, ways_out
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -96,7 +96,7 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
         console.print(Panel(Text(cause.error), title=title, title_align="left", border_style="red"))
         console.print(f"  its log             {cause.log}", soft_wrap=True)
     data, to_blame = sandbox.home.recall(landing.LAST_FOLDER), failures[0].task_id if failures else None
-    for way in ways_out(Bucket(BUCKET, sandbox.aws.s3), batch_of(run), to_blame, Path(data) if data else None):
+    for way in remedies(Bucket(BUCKET, sandbox.aws.s3), batch_of(run), to_blame, Path(data) if data else None):
         console.print(f"  {way.purpose:<18}  {way.command}", markup=False, soft_wrap=True)
     if len(failures) > 1:
         console.print(f"  failed too          {', '.join(failure.task_id for failure in failures[1:])}", soft_wrap=True)
@@ -322,7 +322,7 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
 
 
 def footprint(processes: int, memory: int, idle_minutes: float) -> str:
-    """What stays when the command has ended, for how long, and how it ends at once."""
+    """The processes that stay after the command, how long they stay, and the command that stops them."""
     stays = f"{processes} processes with {memory / 1024**3:.1f} GB stay for the next command"
     if not idle_minutes:
         return f"{stays}; `make stop` ends them"

@@ -129,7 +129,7 @@ class Uncopied:
 
 @dataclass(frozen=True)
 class Pinned:
-    """What became of landed files that are still there: the others were withdrawn."""
+    """The outcomes of landed files that still exist; a file that is missing was withdrawn."""
 
     pins: tuple[Pin, ...]
     uncopied: tuple[Uncopied, ...]

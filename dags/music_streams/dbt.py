@@ -1,4 +1,4 @@
-"""What becomes of a dbt task that failed, and which docs are published."""
+"""Decides whether a failed dbt task is retried, and publishes the dbt docs."""
 
 import json
 import logging

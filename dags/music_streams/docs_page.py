@@ -1,4 +1,4 @@
-"""What dbt's generated docs show. Imported where Airflow is not, so it imports neither Airflow nor Cosmos."""
+"""Hides parts of dbt's generated docs. Imported where Airflow is not, so it imports neither Airflow nor Cosmos."""
 
 import json
 from pathlib import Path

@@ -58,7 +58,7 @@ class GlueRunSensor(BaseSensorOperator):
 
     def poke(self, context: "Context") -> bool:  # noqa: ARG002
         """Poll the run once; the task's retries handle errors of the API."""
-        remedy = f"Once the cause is mended, clear {self.trigger_task_id} with what follows it."
+        remedy = f"Once the cause is corrected, clear {self.trigger_task_id} with what follows it."
         try:
             return run_has_succeeded(boto3.client("glue"), self.job_name, str(self.run_id), remedy=remedy)
         except GlueRunFailedError as error:

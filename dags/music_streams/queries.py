@@ -44,7 +44,7 @@ class Warehouse:
 
     @property
     def login(self) -> dict[str, Any]:
-        """What redshift_connector is to be told, as dbt-redshift tells it."""
+        """The arguments of `redshift_connector.connect`, equal to those of dbt-redshift."""
         of, is_serverless = self._target, self._is_serverless
         login = {
             "host": of["host"],

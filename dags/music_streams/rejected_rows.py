@@ -1,4 +1,4 @@
-"""`python -m music_streams.rejected_rows BATCH_ID FOLDER`: rejected rows as CSV files, to be mended and landed again.
+"""`python -m music_streams.rejected_rows BATCH_ID FOLDER`: rejected rows as CSV files, to correct and land again.
 
 How an operator uses it: docs/quarantine.md.
 """
@@ -37,13 +37,13 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
     Raises:
         NothingToMendError: the batch is not committed, so that its files wait in the landing prefix still; or it
             rejected nothing.
-        FileExistsError: a file of that name is there already; what was mended in it is kept.
+        FileExistsError: a file of that name is there already; what was corrected in it is kept.
     """
     record = bucket.read_json(layout.BatchFolder(batch_id).curation_record)
     if record is None:
         msg = (
             f"batch {batch_id} is not committed ({bucket.url(layout.BatchFolder(batch_id).curation_record)} does "
-            "not exist): its files still wait in the landing prefix, so mend them there"
+            "not exist): its files still wait in the landing prefix, so fix them there"
         )
         raise NothingToMendError(msg)
     rows_of_file: dict[str, list[dict[str, str]]] = {}
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> str:
     """Run the command with its arguments; returns what to print.
 
     Raises:
-        SystemExit: the arguments are wrong, or there is nothing to mend.
+        SystemExit: the arguments are wrong, or there is nothing to fix.
     """
     if len(argv) != ARGUMENTS or not os.environ.get("MUSIC_STREAMS_BUCKET"):
         raise SystemExit("usage: MUSIC_STREAMS_BUCKET=… python -m music_streams.rejected_rows BATCH_ID FOLDER")

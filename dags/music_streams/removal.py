@@ -36,7 +36,7 @@ def remove_landed_file(bucket: Bucket, name: str, now: datetime) -> str:
         RefusedError: S3 denies it, or cannot copy it.
     """
     if name in TABLES:
-        raise NotRemovedError(f"{name} stays, since every run needs it: land a mended one over it")
+        raise NotRemovedError(f"{name} stays, since every run needs it: land a corrected one over it")
     landed = landed_files(bucket)
     if name not in landed:
         raise NotRemovedError(f"{name} has not landed. {_nearest(name, landed)}")

@@ -25,7 +25,7 @@ _INPUTS = {
 
 @dataclass(frozen=True)
 class PartOfDate:
-    """What the first kernel works on: part `bucket` of `buckets` of a date, and the date's files that may hold it."""
+    """A task of the first kernel: part `bucket` of `buckets` of a date, and the date's files that may hold it."""
 
     listen_date: str
     bucket: int

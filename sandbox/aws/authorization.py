@@ -161,7 +161,7 @@ def _everybody_may(need: Need) -> bool:
 
 
 def role_may(role_arn: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
-    """Whether the role's policies allow it; what does not exist may nothing."""
+    """Whether the role's policies allow it; a role that does not exist is allowed nothing."""
     backend = iam_backends[ACCOUNT_ID][PARTITION]
     name = role_arn.rsplit("/", 1)[-1]
     try:
@@ -196,13 +196,13 @@ def _sentence(session: AssumedRole, need: Need) -> str:
 
 
 class RefusedInXmlError(_RESTError):
-    """What most services answer."""
+    """A refusal in the form of most services."""
 
     code = 403
 
 
 class RefusedInJsonError(JsonRESTError):
-    """What services answer whose protocol is JSON."""
+    """A refusal in the form of services whose protocol is JSON."""
 
     code = 403
 

@@ -1,4 +1,4 @@
-"""What moto's CloudFormation lacks: kinds of resources, failures of changes, outputs and roll-back of change sets."""
+"""Adds to moto's CloudFormation: kinds of resources, failures of changes, outputs and roll-back of change sets."""
 
 import json
 from typing import Any

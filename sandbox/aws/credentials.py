@@ -9,7 +9,7 @@ SECRET_ACCESS_KEY = "sandbox"  # noqa: S105  opens nothing
 
 
 def aws_environment(endpoint_url: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What boto3, aws-cli and Spark need to talk to the endpoint; keys and region of `environment` win."""
+    """The variables by which boto3, aws-cli and Spark reach the endpoint; keys and region of `environment` win."""
     chosen = environment or {}
     region = chosen.get("AWS_REGION") or chosen.get("AWS_DEFAULT_REGION") or REGION
     return {

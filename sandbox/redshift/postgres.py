@@ -212,7 +212,7 @@ def _programs() -> Path:
 
 
 def _as_another_user() -> list[str]:
-    """What starts a program as `nobody` when we are root, as whom PostgreSQL refuses to run; elsewhere nothing.
+    """The command that starts a program as `nobody` when we are root, whom PostgreSQL refuses; empty otherwise.
 
     `nobody` may keep passing through directories that only root can enter, such as /root.
 

@@ -20,7 +20,7 @@ _KNOWN_MESSAGES = (wire.PARSE, wire.BIND, wire.DESCRIBE, wire.EXECUTE, wire.CLOS
 
 @dataclass
 class Batch:
-    """What a client sends before it waits: messages for PostgreSQL, and the statements that they prepare and run."""
+    """The messages that a client sends before it waits, and the statements that they prepare and run."""
 
     messages: list[bytes] = field(default_factory=list)
     prepared: list[Statement] = field(default_factory=list)

@@ -102,7 +102,7 @@ def around(code: str, place: int) -> tuple[int, str]:
 
 
 def arguments(code: str) -> list[str]:
-    """What stands between the commas that are in no parentheses."""
+    """The parts between the commas that are outside of parentheses."""
     found, depth = [""], 0
     for part in re.split(r"([(),])", code):
         depth += {"(": 1, ")": -1}.get(part, 0)

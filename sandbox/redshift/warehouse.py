@@ -48,7 +48,7 @@ class Warehouse:
 
     @property
     def certificate_authority(self) -> Path:
-        """What signed the certificate, made anew at every start."""
+        """The authority that signed the certificate, made anew at every start."""
         return self.home / "ca.pem"
 
     def start(self) -> Self:

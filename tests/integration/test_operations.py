@@ -1,4 +1,4 @@
-"""What operators do when the data are not as they should be: set limits, mend, put back, recompute."""
+"""What operators do when the data are not as they should be: set limits, fix, put back, recompute."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def rates_told(subscriber: Subscriber) -> int:
     return sum(rate == pytest.approx(2 / 7) for rate in subscriber.values("RejectRate"))
 
 
-def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_limits_corrected_rows_and_recomputation(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.empty()
     files = {"user_streams/good.csv": GOOD, "user_streams/half bad.csv": HALF_BAD, "user_streams/bad.csv": UNREADABLE}
     sandbox.land({"songs.csv": SONGS, "users.csv": USERS, **files})
@@ -113,31 +113,31 @@ def test_limits_mended_rows_and_recomputation(sandbox: RunningSandbox, tmp_path:
     wait_for("its reject rate", lambda: rates_told(subscriber) == 2)
     assert subscriber.values("RunsSucceeded")
 
-    # The rejected rows are mended and landed, while songs change: only the dates of these rows follow.
-    folder = tmp_path / "mended" / "user_streams"
+    # The rejected rows are corrected and landed, while songs change: only the dates of these rows follow.
+    folder = tmp_path / "corrected" / "user_streams"
     written = run_command(sandbox, lenient.batch_id, str(folder))
     assert written.returncode == 0, written.stderr
-    (to_mend,) = folder.iterdir()
-    assert to_mend.read_bytes() == b"\n".join(HALF_BAD.splitlines()[i] for i in (0, 2, 3)) + b"\n"
+    (to_fix,) = folder.iterdir()
+    assert to_fix.read_bytes() == b"\n".join(HALF_BAD.splitlines()[i] for i in (0, 2, 3)) + b"\n"
     assert "half bad.csv: 1 " in written.stdout
-    mended = to_mend.read_bytes().replace(b"25.06.2024", b"2024-06-25").replace("ü2".encode(), "ü2,t1".encode())
-    sandbox.land({"songs.csv": OTHER_SONGS, f"user_streams/{to_mend.name}": mended})
+    corrected = to_fix.read_bytes().replace(b"25.06.2024", b"2024-06-25").replace("ü2".encode(), "ü2,t1".encode())
+    sandbox.land({"songs.csv": OTHER_SONGS, f"user_streams/{to_fix.name}": corrected})
     run = sandbox.run()
     assert run.state == "success", run.errors
-    after_mending = before | {"2024-06-25": OTHER_SONGS}
-    assert_tables(sandbox, after_mending, GOOD, HALF_BAD, mended)
+    after_correcting = before | {"2024-06-25": OTHER_SONGS}
+    assert_tables(sandbox, after_correcting, GOOD, HALF_BAD, corrected)
 
     # A date of the past is recomputed without any new file: rows of the old genre vanish there, and there alone.
     run = sandbox.run({"recompute_from": "2024-06-24", "recompute_to": "2024-06-24"})
     assert run.state == "success", run.errors
-    after_recomputing = after_mending | {"2024-06-24": OTHER_SONGS}
-    assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)
+    after_recomputing = after_correcting | {"2024-06-24": OTHER_SONGS}
+    assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, corrected)
 
     # An old run's load is cleared: what has vanished stays vanished.
     sandbox.clear(lenient.run_id, "write_genre_level_kpis_to_redshift.stg_genre_level_kpis_model_build")
     cleared = sandbox.end_of(lenient.run_id)
     assert cleared.state == "success", cleared.errors
-    assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, mended)
+    assert_tables(sandbox, after_recomputing, GOOD, HALF_BAD, corrected)
 
 
 def test_a_run_that_finds_nothing_to_do_changes_nothing(sandbox: RunningSandbox) -> None:

@@ -1,4 +1,4 @@
-"""Runs that load nothing say what to mend; once it is mended, the tables are exact."""
+"""Runs that load nothing say what to fix; once it is corrected, the tables are exact."""
 
 from datetime import date
 from pathlib import Path

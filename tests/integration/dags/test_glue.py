@@ -11,7 +11,7 @@ from tests.integration.dags.conftest import Lake
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
-WAY_OUT = "Once the cause is mended, clear the trigger."
+REMEDY = "Once the cause is corrected, clear the trigger."
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def outcome(glue: "GlueClient", name: str, run_id: str) -> bool:
     """What the wait says of a run once it has ended."""
     while glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]["JobRunState"] in {"STARTING", "RUNNING", "STOPPING"}:
         pass
-    return run_has_succeeded(glue, name, run_id, remedy=WAY_OUT)
+    return run_has_succeeded(glue, name, run_id, remedy=REMEDY)
 
 
 def test_a_run_that_goes_on_is_waited_for_until_it_has_succeeded(lake: Lake, glue: "GlueClient") -> None:
@@ -48,7 +48,7 @@ def test_a_run_that_goes_on_is_waited_for_until_it_has_succeeded(lake: Lake, glu
         " WaiterConfig={'Delay': 1, 'MaxAttempts': 300})\n"
     )
     name, run_id = start(lake, glue, wait_for_object)
-    assert run_has_succeeded(glue, name, run_id, remedy=WAY_OUT) is False
+    assert run_has_succeeded(glue, name, run_id, remedy=REMEDY) is False
 
     lake.put("go")
 
@@ -64,10 +64,10 @@ def test_a_failed_run_is_told_with_glues_reason_and_the_way_out(lake: Lake, glue
     message = str(failed.value)
     assert message.startswith(f"Glue job {name}, run {run_id}, ended FAILED: ")
     assert "listen_time is gone" in message
-    assert message.endswith(WAY_OUT)
+    assert message.endswith(REMEDY)
 
 
 def test_a_run_that_glue_does_not_know_is_an_error_of_the_api(lake: Lake, glue: "GlueClient") -> None:
     name, _ = start(lake, glue, "")
     with pytest.raises(glue.exceptions.EntityNotFoundException):
-        run_has_succeeded(glue, name, "jr_0", remedy=WAY_OUT)
+        run_has_succeeded(glue, name, "jr_0", remedy=REMEDY)

@@ -211,14 +211,14 @@ def test_a_faulty_reference_table_fails_whatever_the_policy(
     assert landing.keys(STREAMS) == [f"{STREAMS}/bad.csv", f"{STREAMS}/good.csv"]
 
 
-def test_after_the_cause_is_mended_the_same_run_takes_in_what_lies_there_then(landing: Lake) -> None:
+def test_after_the_cause_is_corrected_the_same_run_takes_in_what_lies_there_then(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", BAD)
     with pytest.raises(DatasetsRefusedError):
         ingest(landing)
-    mended = landing.put(f"{STREAMS}/a.csv", GOOD)
+    corrected = landing.put(f"{STREAMS}/a.csv", GOOD)
 
     assert ingest(landing) == computes(1)
-    assert landing.record(FOLDER.manifest)["files"][0]["etag"] == mended
+    assert landing.record(FOLDER.manifest)["files"][0]["etag"] == corrected
     assert refusal(Bucket(landing.bucket, landing.s3), BATCH) is None
 
 

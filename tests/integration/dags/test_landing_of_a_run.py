@@ -74,13 +74,13 @@ def test_a_run_of_a_folder_names_what_waits_besides(
 ) -> None:
     of_user, lake = sandbox
     (tmp_path / "mine" / "user_streams").mkdir(parents=True)
-    (tmp_path / "mine" / "user_streams" / "a.csv").write_text("mended")
+    (tmp_path / "mine" / "user_streams" / "a.csv").write_text("corrected")
     for name in ("a.csv", "evil.csv"):
         lake.put(f"{STREAMS}/{name}", "of before")
 
     assert pipeline_run.run(of_user, data=str(tmp_path / "mine"), params=None) == 0
 
-    assert lake.get(f"{STREAMS}/a.csv") == b"mended"
+    assert lake.get(f"{STREAMS}/a.csv") == b"corrected"
     told = capsys.readouterr().out
     assert "1 file waits from before" in told
     assert "make remove FILE=user_streams/evil.csv" in told

@@ -1,4 +1,4 @@
-"""`make quarantine`: what was not taken is shown with its reasons, and written as files that can be mended."""
+"""`make quarantine`: what was not taken is shown with its reasons, and written as files that can be corrected."""
 
 import json
 from pathlib import Path
@@ -71,25 +71,25 @@ def test_files_and_rows_are_shown_with_their_reasons(bucket: Bucket) -> None:
     assert lines[:2] == ["user_streams/evil.csv (0 bytes)", "  user_streams/evil.csv is empty"]
     assert lines.count("  user_id is missing: ',t1,\\u202e2024' in user_streams/june/a.csv") == quarantine.ROWS_SHOWN
     assert "25 rows were rejected, the first of them:" in lines
-    assert lines[-1] == f"To mend them in an editor:  make quarantine BATCH={BATCH} FOLDER=mended"
+    assert lines[-1] == f"To fix them in an editor:  make quarantine BATCH={BATCH} FOLDER=corrected"
 
 
-def test_rows_are_written_as_files_that_can_be_landed_and_never_over_mended_ones(
+def test_rows_are_written_as_files_that_can_be_landed_and_never_over_corrected_ones(
     bucket: Bucket, tmp_path: Path
 ) -> None:
     reject(bucket, 2, committed=True)
     folder = tmp_path / "my rows"
 
-    written, land = quarantine.write_to_mend(bucket, BATCH, folder)
+    written, land = quarantine.write_rows_to_fix(bucket, BATCH, folder)
 
     assert written == f"{folder}/user_streams/00001-abc-a.csv: rows of user_streams/june/a.csv: 2 user_id is missing"
-    assert land == f"Once they are mended:  make run DATA='{folder}'"
+    assert land == f"Once they are corrected:  make run DATA='{folder}'"
     with pytest.raises(SandboxError, match=r"is there already\. Name another FOLDER"):
-        list(quarantine.write_to_mend(bucket, BATCH, folder))
+        list(quarantine.write_rows_to_fix(bucket, BATCH, folder))
 
 
-def test_rows_of_a_batch_that_took_nothing_are_mended_where_they_landed(bucket: Bucket, tmp_path: Path) -> None:
+def test_rows_of_a_batch_that_took_nothing_are_corrected_where_they_landed(bucket: Bucket, tmp_path: Path) -> None:
     reject(bucket, 2, committed=False)
-    assert list(quarantine.shown(bucket, BATCH))[-1] == "No row of their files was taken: mend the files themselves"
-    with pytest.raises(SandboxError, match="its files still wait in the landing prefix, so mend them there"):
-        list(quarantine.write_to_mend(bucket, BATCH, tmp_path))
+    assert list(quarantine.shown(bucket, BATCH))[-1] == "No row of their files was taken: fix the files themselves"
+    with pytest.raises(SandboxError, match="its files still wait in the landing prefix, so fix them there"):
+        list(quarantine.write_rows_to_fix(bucket, BATCH, tmp_path))

@@ -78,7 +78,7 @@ def test_where_nothing_waits_this_is_said(lake: Lake) -> None:
 @pytest.mark.parametrize("table", ["songs.csv", "users.csv"])
 def test_a_table_that_every_run_needs_stays(lake: Lake, table: str) -> None:
     lake.put(f"{layout.ROOT}/{table}")
-    with pytest.raises(NotRemovedError, match="land a mended one"):
+    with pytest.raises(NotRemovedError, match="land a corrected one"):
         remove(lake, table)
     assert lake.keys() == [f"{layout.ROOT}/{table}"]
 

@@ -1,4 +1,4 @@
-"""What a stack's state means to a deployment, and to its plan: a plan looks, and only a deployment mends."""
+"""What a stack's state means to a deployment, and to its plan: a plan looks, and only a deployment fixes."""
 
 import boto3
 import pytest

@@ -16,8 +16,8 @@ from contract.bucket import Bucket
 from sandbox import cli, landing, pipeline_run
 from sandbox.home import REPOSITORY, Home
 from sandbox.lifecycle import Sandbox
+from sandbox.remedies import CURATION, VALIDATION, Remedy, remedies
 from sandbox.settings import BUCKET
-from sandbox.ways_out import CURATION, VALIDATION, WayOut, ways_out
 from tests.integration.dags.conftest import Lake
 
 BATCH = "20240626T000000Z-1a2b3c4d"
@@ -89,12 +89,12 @@ def commands(lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     lake.producer.delete_bucket(Bucket=BUCKET)
 
 
-def refused(lake: Lake, folder: Path | None) -> list[WayOut]:
+def refused(lake: Lake, folder: Path | None) -> list[Remedy]:
     """The ways out of a run that validation has refused."""
     bucket = Bucket(BUCKET, lake.s3)
     with pytest.raises(DatasetsRefusedError):
         ingest_batch(bucket, BATCH, on_invalid_stream_file="fail", recompute=None)
-    return ways_out(bucket, BATCH, VALIDATION, folder)
+    return remedies(bucket, BATCH, VALIDATION, folder)
 
 
 def folder_with(folder: Path, **files: str) -> Path:
@@ -105,17 +105,17 @@ def folder_with(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_each_way_out_of_a_refused_stream_file_leads_out(commands: Commands, tmp_path: Path) -> None:
+def test_each_remedy_of_a_refused_stream_file_leads_out(commands: Commands, tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "my $data's", songs=SONGS, users=USERS, good=GOOD)
     (folder / NASTY).write_text(BAD)
     for number in range(4):
         landing.from_folder(str(folder)).land(commands.lake.s3)
         ways = refused(commands.lake, folder)
-        assert [way.purpose for way in ways] == ["once it is mended", "to go on without", "to take it away"]
-        mend, go_on, take_away = (way.command for way in ways)
+        assert [way.purpose for way in ways] == ["once it is corrected", "to go on without", "to take it away"]
+        fix, go_on, take_away = (way.command for way in ways)
         match number:
             case 0:
-                assert commands.paste(mend) == 1, "it is not mended yet"
+                assert commands.paste(fix) == 1, "it is not corrected yet"
             case 1:
                 assert commands.paste(go_on) == 0
             case 2:
@@ -123,7 +123,7 @@ def test_each_way_out_of_a_refused_stream_file_leads_out(commands: Commands, tmp
                 assert commands.paste(go_on) == 0
             case 3:
                 (folder / NASTY).write_text(GOOD)
-                assert commands.paste(mend) == 0
+                assert commands.paste(fix) == 0
     assert commands.lake.keys(layout.REMOVED_FILES)
 
 
@@ -132,11 +132,11 @@ def test_with_a_table_at_fault_only_mending_is_offered(commands: Commands, tmp_p
     folder = folder_with(tmp_path / "mine", **{"songs": SONGS, "users": USERS, "good": GOOD, table: BAD})
     landing.from_folder(str(folder)).land(commands.lake.s3)
 
-    (mend,) = refused(commands.lake, folder)
+    (fix,) = refused(commands.lake, folder)
 
-    assert commands.paste(mend.command) == 1
+    assert commands.paste(fix.command) == 1
     (folder / f"{table}.csv").write_text({"songs": SONGS, "users": USERS}[table])
-    assert commands.paste(mend.command) == 0
+    assert commands.paste(fix.command) == 0
 
 
 def test_what_cannot_be_copied_is_not_to_be_taken_away_by_a_copy(commands: Commands) -> None:
@@ -162,7 +162,7 @@ def test_of_many_refused_files_a_few_are_offered_one_by_one(commands: Commands) 
     assert [way.purpose for way in ways] == ["to go on without", *["to take it away"] * 3]
 
 
-def rejected(commands: Commands, rows_rejected: int) -> list[WayOut]:
+def rejected(commands: Commands, rows_rejected: int) -> list[Remedy]:
     """The ways out of a run whose curation has rejected some of 7 rows."""
     folder = layout.BatchFolder(BATCH)
     row = '{"reason": "user_id is missing", "source_file": "music_streams/user_streams/a.csv", "raw_line": ",t1,x"}\n'
@@ -171,7 +171,7 @@ def rejected(commands: Commands, rows_rejected: int) -> list[WayOut]:
     record = {"batch_id": BATCH, "attempt": "jr_1", "files": files, "rows_read": 7, "rows_rejected": rows_rejected}
     bucket = Bucket(BUCKET, commands.lake.s3)
     bucket.write_json(folder.rejected_record, record)
-    return ways_out(bucket, BATCH, CURATION, None)
+    return remedies(bucket, BATCH, CURATION, None)
 
 
 def test_after_too_many_rejected_rows_they_are_shown_and_the_limit_that_suffices_is_named(
@@ -207,7 +207,7 @@ def test_a_file_whose_name_is_too_long_is_taken_away(commands: Commands) -> None
     bucket = Bucket(BUCKET, commands.lake.s3)
     write_verdict(bucket, BATCH, passed=False, message="the name has more than 900 bytes")
 
-    (take_away,) = ways_out(bucket, BATCH, VALIDATION, None)
+    (take_away,) = remedies(bucket, BATCH, VALIDATION, None)
 
     assert commands.paste(take_away.command) == 0
     assert commands.paste("make run PARAMS='{}'") == 0
@@ -216,7 +216,7 @@ def test_a_file_whose_name_is_too_long_is_taken_away(commands: Commands) -> None
 def test_where_params_were_refused_the_error_says_all(commands: Commands) -> None:
     bucket = Bucket(BUCKET, commands.lake.s3)
     write_verdict(bucket, BATCH, passed=False, message="recompute_from is 'x': write a date like 2024-06-25")
-    assert ways_out(bucket, BATCH, VALIDATION, None) == []
+    assert remedies(bucket, BATCH, VALIDATION, None) == []
 
 
 @pytest.mark.parametrize("task", [VALIDATION, CURATION, "test_kpis_reconcile", None])
@@ -226,7 +226,7 @@ def test_after_any_other_failure_the_run_is_tried_again_and_nothing_new_lands(
     for key, content in ((layout.SONGS, SONGS), (layout.USERS, USERS), (f"{STREAMS}/a.csv", GOOD)):
         commands.lake.put(key, content)
 
-    (again,) = ways_out(Bucket(BUCKET, commands.lake.s3), BATCH, task, None)
+    (again,) = remedies(Bucket(BUCKET, commands.lake.s3), BATCH, task, None)
 
     assert commands.paste(again.command) == 0
     assert commands.lake.keys(STREAMS) == [f"{STREAMS}/a.csv"]

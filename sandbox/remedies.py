@@ -1,4 +1,4 @@
-"""What to do about a failed run: commands ready to paste, each right for the case at hand."""
+"""Remedies for a failed run: commands ready to paste, each right for the case at hand."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ MOST_FILES_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class WayOut:
+class Remedy:
     """A command, and what somebody wants who types it."""
 
     purpose: str
@@ -35,7 +35,7 @@ def run_command(params: Mapping[str, Any]) -> str:
     return f"make run PARAMS={quote(json.dumps(dict(params)))}"
 
 
-def ways_out(bucket: Bucket, batch: str, failed_task: str | None, folder: Path | None) -> list[WayOut]:
+def remedies(bucket: Bucket, batch: str, failed_task: str | None, folder: Path | None) -> list[Remedy]:
     """The commands that lead out of a failed run; none where its error says all.
 
     Args:
@@ -55,37 +55,37 @@ def ways_out(bucket: Bucket, batch: str, failed_task: str | None, folder: Path |
         record = bucket.read_json(layout.BatchFolder(batch).rejected_record)
         if record is not None:
             return _of_rejected_rows(record, folder)
-    return [WayOut("to try again", run_command({}))]
+    return [Remedy("to try again", run_command({}))]
 
 
-def _of_refused_files(refused: list[dict[str, Any]], folder: Path | None) -> list[WayOut]:
+def _of_refused_files(refused: list[dict[str, Any]], folder: Path | None) -> list[Remedy]:
     streams = [file for file in refused if file["dataset"] == USER_STREAMS.name]
     tables_at_fault = len(streams) < len(refused)
     ways = _land_again(folder, (file["name"] for file in refused), if_missing=tables_at_fault)
     if tables_at_fault:  # no run goes on without them, whatever becomes of the stream files
         return ways
-    ways.append(WayOut("to go on without", run_command({"on_invalid_stream_file": "quarantine"})))
+    ways.append(Remedy("to go on without", run_command({"on_invalid_stream_file": "quarantine"})))
     # What cannot be copied to be read cannot be copied into quarantine: its message says what to do.
     return ways + _take_away(file["name"] for file in streams if not _is_unread(file))
 
 
-def _of_rejected_rows(record: Mapping[str, Any], folder: Path | None) -> list[WayOut]:
-    ways = [WayOut("to see the rows", quarantine.command(record["batch_id"]))]
+def _of_rejected_rows(record: Mapping[str, Any], folder: Path | None) -> list[Remedy]:
+    ways = [Remedy("to see the rows", quarantine.command(record["batch_id"]))]
     ways += _land_again(folder, (file["key"].removeprefix(f"{layout.ROOT}/") for file in record["files"]))
     if enough := rate_that_allows(record["rows_rejected"], record["rows_read"]):
-        ways.append(WayOut("to go on without", run_command({"max_reject_rate": enough})))
+        ways.append(Remedy("to go on without", run_command({"max_reject_rate": enough})))
     return ways
 
 
-def _land_again(folder: Path | None, names: Iterable[str], *, if_missing: bool = False) -> list[WayOut]:
+def _land_again(folder: Path | None, names: Iterable[str], *, if_missing: bool = False) -> list[Remedy]:
     """Landing the user's folder helps where the files at fault are its own, or what is missing belongs there."""
     if folder is None or not (if_missing or any((folder / name).exists() for name in names)):
         return []
-    return [WayOut("once it is mended", f"make run DATA={quote(str(folder))}")]
+    return [Remedy("once it is corrected", f"make run DATA={quote(str(folder))}")]
 
 
-def _take_away(names: Iterable[str]) -> list[WayOut]:
-    return [WayOut("to take it away", remove_command(name)) for name in list(names)[:MOST_FILES_SHOWN]]
+def _take_away(names: Iterable[str]) -> list[Remedy]:
+    return [Remedy("to take it away", remove_command(name)) for name in list(names)[:MOST_FILES_SHOWN]]
 
 
 def _is_unread(file: Mapping[str, Any]) -> bool:
