@@ -131,7 +131,7 @@ def test_a_file_whose_pin_has_gone_is_archived_from_where_it_landed(lake: Lake) 
 
 
 @pytest.mark.parametrize("landed", ["replaced", None])
-def test_a_file_whose_bytes_are_lost_is_named_and_its_batch_stays_owed(lake: Lake, landed: str | None) -> None:
+def test_a_file_whose_bytes_are_lost_is_named_and_its_batch_stays_pending(lake: Lake, landed: str | None) -> None:
     lake.put(f"{STREAMS}/a.csv", "pinned")
     lake.put(f"{STREAMS}/b.csv", "safe")
     file, _ = commit(lake, BATCH)
@@ -151,7 +151,7 @@ def test_a_file_whose_bytes_are_lost_is_named_and_its_batch_stays_owed(lake: Lak
 
 @pytest.mark.parametrize("operation", ["CopyObject", "PutObject", "DeleteObject"])
 @pytest.mark.parametrize("writes", [0, 1])
-def test_a_death_at_any_write_leaves_counted_bytes_archived_or_their_batch_owed(
+def test_a_death_at_any_write_leaves_counted_bytes_archived_or_their_batch_pending(
     lake: Lake, operation: str, writes: int
 ) -> None:
     for name in ("a.csv", "b.csv"):

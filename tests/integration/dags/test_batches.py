@@ -132,7 +132,7 @@ def test_a_late_attempt_at_a_batch_leaves_the_pins_of_another_alone(lake: Lake) 
     assert lake.get(late.copy.key) == b"replaced"
 
 
-def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
+def test_a_batch_is_pending_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     def write(batch: str, *records: str) -> None:
         for record in records:
             lake.put(f"{layout.BATCHES}/{batch}/{record}", "{}")
@@ -148,7 +148,7 @@ def test_a_batch_is_owed_from_its_commit_until_it_is_loaded(lake: Lake) -> None:
     assert pending_batches(Bucket(lake.bucket, lake.s3), besides=BATCH) == pending
 
 
-def test_to_look_for_owed_batches_a_batch_is_five_names_however_many_files_it_holds(lake: Lake) -> None:
+def test_to_look_for_pending_batches_a_batch_is_five_names_however_many_files_it_holds(lake: Lake) -> None:
     batches = [batch_id(FIRST_NIGHT + timedelta(days=number), f"run {number}") for number in range(8)]
     files = [f"input/{number:05d}-a.csv" for number in range(9)] + [f"validation/{number}.html" for number in range(9)]
     records = ["manifest.json", "curation.json", "loaded.json"]

@@ -339,7 +339,7 @@ def test_when_all_files_are_quarantined_nothing_is_left_to_do(landing: Lake) -> 
     assert ingest(landing, "quarantine") == nothing_to_do()
 
 
-def test_when_all_files_are_quarantined_owed_dates_are_computed_still(landing: Lake) -> None:
+def test_when_all_files_are_quarantined_pending_dates_are_computed_still(landing: Lake) -> None:
     commit(landing, EARLIER)
     landing.put(f"{STREAMS}/bad.csv", BAD)
     assert ingest(landing, "quarantine") == computes(0, quarantined=1)
@@ -372,7 +372,7 @@ def test_two_bad_versions_of_a_file_are_both_kept_when_the_first_attempt_died(la
     assert sorted(quarantined(landing)) == sorted([BAD.encode(), other.encode()])
 
 
-def test_owed_dates_alone_are_reason_enough(landing: Lake) -> None:
+def test_pending_dates_alone_are_reason_enough(landing: Lake) -> None:
     commit(landing, EARLIER)
     assert ingest(landing) == computes(0)
     assert landing.record(FOLDER.manifest)["files"] == []

@@ -128,7 +128,7 @@ def test_each_remedy_of_a_refused_stream_file_leads_out(commands: Commands, tmp_
 
 
 @pytest.mark.parametrize("table", ["songs", "users"])
-def test_with_a_table_at_fault_only_mending_is_offered(commands: Commands, tmp_path: Path, table: str) -> None:
+def test_with_a_table_at_fault_only_correcting_is_offered(commands: Commands, tmp_path: Path, table: str) -> None:
     folder = folder_with(tmp_path / "mine", **{"songs": SONGS, "users": USERS, "good": GOOD, table: BAD})
     landing.from_folder(str(folder)).land(commands.lake.s3)
 

@@ -206,7 +206,7 @@ def test_files_of_different_headers_are_read_by_name(lake: Pipeline) -> None:
     assert (record["rows_read"], record["rows_accepted"]) == (5, 5), record["rejected_by_reason"]
 
 
-def test_owed_dates_alone_are_a_batch(lake: Pipeline) -> None:
+def test_pending_dates_alone_are_a_batch(lake: Pipeline) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.ingest(FIRST)
     lake.curate(FIRST)
