@@ -60,10 +60,11 @@ def land(kpi_lake: LakeOfKpis) -> Callable[[Batch, Genres], None]:
 
 
 @pytest.fixture
-def a_batch_to_load(land: Callable[[Batch, Genres], None], dbt: WarmDbt) -> Batch:
+def a_batch_to_load(land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt) -> Batch:
     """A batch that has landed after an earlier one of its date, which is loaded."""
     land(FIRST, {"rock": 1})
     assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 1}}
     land(NEXT, {"rock": 2})
     return NEXT
 
