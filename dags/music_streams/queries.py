@@ -79,7 +79,7 @@ class Warehouse:
             return {}
         if self._is_serverless:
             given = boto3.client("redshift-serverless", region_name=of["region"]).get_credentials(
-                workgroupName=of["serverless_work_group"] or of["host"].split(".")[0],
+                workgroupName=of.get("serverless_work_group") or of["host"].split(".")[0],
                 dbName=of["dbname"],
                 durationSeconds=PASSWORD_SECONDS,
             )

@@ -219,42 +219,12 @@ def test_a_task_may_not_call_what_its_role_was_not_given(
     refused(endpoint, AIRFLOW_ROLE, sid, action, call)
 
 
-def test_dbt_of_the_sandboxs_dag_logs_in_by_its_role_and_not_without_the_right_to(
-    endpoint: AwsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def logging_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A warehouse that takes AWS's passwords only, and the variables by which dbt finds it."""
     with Warehouse(tmp_path, 0, WAREHOUSE_SECRET) as warehouse:
         for name, value in {
             "DBT_TARGET": DBT_TARGET_OF_THE_DAG,
-            "REDSHIFT_HOST": "127.0.0.1",
-            "REDSHIFT_PORT": str(warehouse.port),
-            "REDSHIFT_DATABASE": "dev",
-            "REDSHIFT_WORKGROUP": WORKGROUP,
-            "MUSIC_STREAMS_SCHEMA_PREFIX": "sandbox",
-            "SSL_CERT_FILE": str(warehouse.certificate_authority),
-        }.items():
-            monkeypatch.setenv(name, value)
-        for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
-            monkeypatch.delenv(name, raising=False)
-        refused(
-            endpoint,
-            AIRFLOW_ROLE,
-            "LogInToTheWarehouse",
-            "redshift-serverless:GetCredentials",
-            dbt_profile.connect,
-        )
-        # Last, since the driver keeps what it was given for other connections of the process.
-        with working_as(endpoint, AIRFLOW_ROLE):
-            dbt_profile.connect().close()
-
-
-@pytest.mark.parametrize("target", ["dev_serverless_role", "dev_cluster_role"])
-def test_a_task_asks_for_one_password_and_dbt_logs_in_by_it(
-    endpoint: AwsEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
-) -> None:
-    profile = ProfileOfTask("music_streams", target, profiles_yml_filepath=dbt_profile.PROFILES)
-    with Warehouse(tmp_path, 0, WAREHOUSE_SECRET) as warehouse:
-        for name, value in {
-            "DBT_TARGET": target,
             "REDSHIFT_HOST": "127.0.0.1",
             "REDSHIFT_PORT": str(warehouse.port),
             "REDSHIFT_DATABASE": "dev",
@@ -265,21 +235,51 @@ def test_a_task_asks_for_one_password_and_dbt_logs_in_by_it(
             "SSL_CERT_FILE": str(warehouse.certificate_authority),
         }.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.delenv("REDSHIFT_USER", raising=False)
-        caller = (
-            working_as(endpoint, AIRFLOW_ROLE)
-            if target == DBT_TARGET_OF_THE_DAG
-            else working_as_administrator(endpoint)
-        )
-        with caller, profile.ensure_profile() as (_, given):
-            assert set(given) == {"REDSHIFT_USER", PASSWORD}
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing answers there
+        for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
+            monkeypatch.delenv(name, raising=False)
+        yield monkeypatch
+
+
+def password_of_task(target: str) -> dict[str, str]:
+    """The variables that a task of the DAG gives to dbt."""
+    with ProfileOfTask("music_streams", target, profiles_yml_filepath=dbt_profile.PROFILES).ensure_profile() as (
+        _,
+        given,
+    ):
+        return given
+
+
+@pytest.mark.usefixtures("logging_in")
+@pytest.mark.parametrize("log_in", [lambda: password_of_task(DBT_TARGET_OF_THE_DAG), dbt_profile.connect])
+def test_neither_a_task_nor_dbt_logs_in_without_the_roles_right_to(
+    endpoint: AwsEndpoint, log_in: Callable[[], Any]
+) -> None:
+    refused(endpoint, AIRFLOW_ROLE, "LogInToTheWarehouse", "redshift-serverless:GetCredentials", log_in)
+
+
+@pytest.mark.usefixtures("logging_in")
+def test_dbt_logs_in_by_the_role_itself_where_no_task_has_asked(endpoint: AwsEndpoint) -> None:
+    # Behind the test of refusals, since the driver keeps what it was given for other connections of the process.
+    with working_as(endpoint, AIRFLOW_ROLE):
         dbt_profile.connect().close()
-        monkeypatch.setenv(PASSWORD, f"{given[PASSWORD]}0")
-        with pytest.raises(InterfaceError, match=f'authentication failed for user "{given["REDSHIFT_USER"]}"'):
-            dbt_profile.connect()
+
+
+@pytest.mark.parametrize("target", ["dev_serverless_role", "dev_cluster_role"])
+def test_a_task_asks_for_one_password_and_dbt_logs_in_by_it(
+    endpoint: AwsEndpoint, logging_in: pytest.MonkeyPatch, target: str
+) -> None:
+    logging_in.setenv("DBT_TARGET", target)
+    of_the_dag = target == DBT_TARGET_OF_THE_DAG
+    with working_as(endpoint, AIRFLOW_ROLE) if of_the_dag else working_as_administrator(endpoint):
+        given = password_of_task(target)
+    assert set(given) == {"REDSHIFT_USER", PASSWORD}
+    for name, value in given.items():
+        logging_in.setenv(name, value)
+    logging_in.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing answers there
+    dbt_profile.connect().close()
+    logging_in.setenv(PASSWORD, f"{given[PASSWORD]}0")
+    with pytest.raises(InterfaceError, match=f'authentication failed for user "{given["REDSHIFT_USER"]}"'):
+        dbt_profile.connect()
 
 
 @pytest.mark.parametrize(
