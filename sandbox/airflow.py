@@ -364,8 +364,16 @@ class Client:
         return run
 
     def fail(self, run_id: str) -> None:
-        """End a run with all its tasks as failed."""
-        self.call("PATCH", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", json={"state": "failed"})
+        """End a run with all its tasks as failed.
+
+        The sandbox's SQLite has no row locks: a scheduler that has just read the run may write its state back. It then
+        ends the run by its last tasks, so these fail first; skipped, as Airflow leaves them, they would make it succeed.
+        """
+        run = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}"
+        for task in self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]:
+            if not task["downstream_task_ids"]:
+                self.call("PATCH", f"{run}/taskInstances/{task['task_id']}", json={"new_state": "failed"})
+        self.call("PATCH", run, json={"state": "failed"})
 
     def tasks(self, run_id: str) -> list[TaskState]:
         """The run's tasks as they are now."""

@@ -174,6 +174,7 @@ def kill_the_load(sandbox: RunningSandbox, run_id: str) -> None:
         kill(dbt_of(sandbox, task))
         wait_for("the merge to be rolled back", lambda: not rows_of(sandbox, MERGING))
         assert sandbox.wait_for_task(run_id, MERGE[GENRE], "up_for_retry")["try_number"] == 1
+        sandbox.wait_for_task(run_id, MERGE[HOURLY], "success")  # so that what follows fails one table's load only
 
         kill(backend_of(sandbox, MERGING))  # which ends all sessions, that of the lock too
     with halting_lock(sandbox, MERGES):

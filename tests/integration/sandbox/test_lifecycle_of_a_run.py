@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,8 +15,8 @@ import requests
 from contract import layout
 from contract.bucket import Bucket
 from sandbox import follow, pipeline_run
-from sandbox.airflow import TaskState
-from sandbox.home import REPOSITORY, VARIABLE
+from sandbox.airflow import TaskState, database
+from sandbox.home import REPOSITORY, VARIABLE, Home
 from sandbox.progress import Progress
 from tests.integration.conftest import RunningSandbox
 
@@ -58,6 +59,12 @@ def folder_with(folder: Path, files: Mapping[str, bytes]) -> str:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return str(folder)
+
+
+def write_state(home: Home, run_id: str, state: str) -> None:
+    """Give a DAG run another state, behind the back of Airflow's API."""
+    with sqlite3.connect(database(home), timeout=30) as airflow:
+        airflow.execute("update dag_run set state = ? where run_id = ?", [state, run_id])
 
 
 def plays(sandbox: RunningSandbox) -> list[list[tuple[str, int]]]:
@@ -180,7 +187,8 @@ def test_a_run_that_was_left_can_be_given_up_and_the_next_one_makes_up_for_it(sa
 
     assert pipeline_run.give_up(sandbox.sandbox.airflow) == [left]
 
-    assert sandbox.sandbox.airflow.run(left)["state"] == "failed"
+    write_state(sandbox.sandbox.home, left, "running")  # as a scheduler does that had read the run before
+    assert sandbox.end_of(left).state == "failed"
     run = sandbox.run({"max_reject_rate": 0.5})
     assert run.state == "success", run.errors
     assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
