@@ -67,18 +67,32 @@
 {% endmaterialization %}
 
 
-{#- Whether a table has the columns of the model's contract, with their types, in their order. -#}
+{#- Whether a table has the columns of the model's contract, with their types and constraints, in their order. -#}
 {% macro has_the_contracts_columns(relation) -%}
 
     {%- set found = [] -%}
+    {%- set required = required_columns(relation) -%}
     {%- for column in adapter.get_columns_in_relation(relation) -%}
-        {%- do found.append((column.name | lower, column.data_type)) -%}
+        {%- do found.append((column.name | lower, column.data_type, column.name in required)) -%}
     {%- endfor -%}
     {%- set wanted = [] -%}
     {%- for column in model.columns.values() -%}
-        {%- do wanted.append((column.name | lower, type_in_the_catalogue(column.data_type))) -%}
+        {%- set constraints = column.constraints | map(attribute='type') | list -%}
+        {%- do wanted.append((column.name | lower, type_in_the_catalogue(column.data_type), 'not_null' in constraints)) -%}
     {%- endfor -%}
     {{- return(found == wanted) -}}
+
+{%- endmacro %}
+
+
+{#- Names of the columns that take no null. -#}
+{% macro required_columns(relation) -%}
+
+    {%- set columns = run_query(
+        "select column_name from information_schema.columns where is_nullable = 'NO'"
+        ~ " and table_schema = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
+    ) -%}
+    {{- return(columns.columns[0].values() | list) -}}
 
 {%- endmacro %}
 

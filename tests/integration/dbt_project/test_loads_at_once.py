@@ -281,3 +281,20 @@ def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_n
     (row,) = warehouse.rows(f"select * from {staging}")
     assert "of_an_older_release" not in row
     assert row["batch_id"] == a_batch_to_load.batch_id
+
+
+def test_staging_that_an_older_release_made_without_constraints_is_made_anew(
+    a_batch_to_load: Batch, warehouse: Warehouse, dbt: WarmDbt
+) -> None:
+    staging = f"{warehouse.staging}.stg_genre_level_kpis"
+    warehouse.execute(f"create table {warehouse.staging}.copied as (select * from {staging})")
+    warehouse.execute(f"drop table {staging}")
+    warehouse.execute(f"alter table {warehouse.staging}.copied rename to stg_genre_level_kpis")
+
+    assert dbt("run", "--select", "stg_genre_level_kpis", batch_id=a_batch_to_load.batch_id).success
+
+    (row,) = warehouse.rows(
+        "select is_nullable from information_schema.columns where column_name = 'listen_count'"
+        f" and table_schema = '{warehouse.staging}' and table_name = 'stg_genre_level_kpis'"
+    )
+    assert row["is_nullable"] == "NO"
