@@ -31,6 +31,7 @@ from music_streams.freshness import publish_freshness
 from music_streams.glue_sensor import GlueRunSensor
 from music_streams.settings import Settings
 
+from contract import variables
 from contract.jobs import CURATION_JOB, curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES
 
@@ -49,7 +50,7 @@ QUEUED = {"JobRunQueuingEnabled": True}
 GLUE_WAIT_LIMIT = timedelta(hours=4)  # longer than a job's timeout and that of the run it may be queued behind
 
 DBT_ENVIRONMENT = {
-    "MUSIC_STREAMS_BATCH_ID": BATCH_ID,  # dbt would parse the whole project anew if --vars changed with each run
+    variables.BATCH_ID.name: BATCH_ID,  # dbt would parse the whole project anew if --vars changed with each run
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
 }
 DBT_PROJECT = ProjectConfig(

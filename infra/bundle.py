@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract import variables
 from infra import requirements as lists
 from infra.glue_archive import ARTIFACTS
 
@@ -30,23 +31,12 @@ STARTUP_SCRIPT = f"{ARTIFACTS}/mwaa/startup.sh"
 TARGET = "prod"
 PARSE_SECONDS = 300
 
-# Without these the DAG would not load, or would work on something else than the deployment's own.
-VARIABLES = frozenset(
-    {
-        "DBT_TARGET",
-        "MUSIC_STREAMS_ALERT_TOPIC_ARN",
-        "MUSIC_STREAMS_BUCKET",
-        "MUSIC_STREAMS_COPY_ROLE_ARN",
-        "MUSIC_STREAMS_STAGE",
-        "REDSHIFT_DATABASE",
-        "REDSHIFT_HOST",
-        "REDSHIFT_PORT",
-        "REDSHIFT_WORKGROUP",
-    }
-)
+VARIABLES = frozenset(variable.name for variable in variables.VARIABLES if variable.of_stage)
 
 # What target prod asks for. While it parses, dbt connects to nothing; of the manifest the DAG takes the models only.
-PARSE_PLACEHOLDERS = {"REDSHIFT_HOST": "none", "REDSHIFT_DATABASE": "none", "AWS_REGION": "none"}
+PARSE_PLACEHOLDERS = dict.fromkeys(
+    (variable.name for variable in (variables.REDSHIFT_HOST, variables.REDSHIFT_DATABASE, variables.AWS_REGION)), "none"
+)
 # What the manifest tells of the moment that it was made, which nobody asks for.
 WHENEVER = dict.fromkeys(("generated_at", "invocation_started_at", "run_started_at"), "1970-01-01T00:00:00Z") | {
     "invocation_id": "00000000-0000-0000-0000-000000000000"

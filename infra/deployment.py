@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from contract import layout
+from contract import layout, variables
 from infra import bundle
 from infra.glue_archive import GlueRelease
 from infra.stacks import Change, DeploymentError, Report, Stack, Stacks
@@ -278,15 +278,15 @@ class Deployment:
 def dag_variables(stage: str, outputs: Mapping[str, str]) -> dict[str, str]:
     """The DAG's settings, as environment variables, from the outputs of the stacks."""
     return {
-        "MUSIC_STREAMS_STAGE": stage,
-        "MUSIC_STREAMS_BUCKET": outputs["BucketName"],
-        "MUSIC_STREAMS_ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
-        "MUSIC_STREAMS_COPY_ROLE_ARN": outputs["CopyRoleArn"],
-        "REDSHIFT_HOST": outputs["WarehouseHost"],
-        "REDSHIFT_PORT": outputs["WarehousePort"],
-        "REDSHIFT_DATABASE": outputs["WarehouseDatabase"],
-        "REDSHIFT_WORKGROUP": outputs["WorkgroupName"],
-        "DBT_TARGET": bundle.TARGET,
+        variables.STAGE.name: stage,
+        variables.BUCKET.name: outputs["BucketName"],
+        variables.ALERT_TOPIC_ARN.name: outputs["AlertTopicArn"],
+        variables.COPY_ROLE_ARN.name: outputs["CopyRoleArn"],
+        variables.REDSHIFT_HOST.name: outputs["WarehouseHost"],
+        variables.REDSHIFT_PORT.name: outputs["WarehousePort"],
+        variables.REDSHIFT_DATABASE.name: outputs["WarehouseDatabase"],
+        variables.REDSHIFT_WORKGROUP.name: outputs["WorkgroupName"],
+        variables.DBT_TARGET.name: bundle.TARGET,
     }
 
 

@@ -366,8 +366,8 @@ class Client:
     def fail(self, run_id: str) -> None:
         """End a run with all its tasks as failed.
 
-        The sandbox's SQLite has no row locks: a scheduler that has just read the run may write its state back. It then
-        ends the run by its last tasks, so these fail first; skipped, as Airflow leaves them, they would make it succeed.
+        The sandbox's SQLite has no row locks: a scheduler that has just read the run may write its state back, and then
+        end the run by its last tasks. So these fail first; skipped, as Airflow leaves them, they would make it succeed.
         """
         run = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}"
         for task in self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from music_streams.docs_page import hide_macros_of_the_adapter
 
+from contract import variables
 from sandbox.home import REPOSITORY, Home, SandboxError, write_whole
 from sandbox.settings import VIRTUAL_ENVIRONMENT, manifest_path, project_path
 
@@ -32,8 +33,8 @@ def build_manifest(home: Home, environment: Mapping[str, str], report: Callable[
         SandboxError: dbt finds an error in the project.
     """
     link_project(home)
-    target = environment["DBT_TARGET"]
-    wanted = fingerprint(SOURCES) + target + version("dbt-core") + environment["REDSHIFT_PORT"]
+    target = variables.DBT_TARGET.value(environment)
+    wanted = fingerprint(SOURCES) + target + version("dbt-core") + variables.REDSHIFT_PORT.value(environment)
     manifest = manifest_path(home)
     if manifest.exists() and home.recall("dbt-manifest") == wanted:
         return

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from contract import layout
+from contract import layout, variables
 from sandbox.settings import BUCKET, client_variables, search_path
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ CONTRADICTING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 def shell_lines(home: "Home", ports: "Ports", s3: "S3Client", path: str) -> Iterator[str]:
     """Lines for a shell to evaluate; `path` is the PATH that .venv's programs are put in front of."""
     yield f"unset {' '.join(CONTRADICTING)}"
-    variables = client_variables(home, ports) | {
-        "MUSIC_STREAMS_BATCH_ID": last_committed_batch(s3) or "",
+    exported = client_variables(home, ports) | {
+        variables.BATCH_ID.name: last_committed_batch(s3) or "",
         "PATH": search_path(path),
     }
-    for name, value in variables.items():
+    for name, value in exported.items():
         yield f"export {name}={shlex.quote(value)}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from contract import layout
+from contract import layout, variables
 from infra.deployment import Stage
 from sandbox.home import REPOSITORY, Home
 
@@ -145,22 +145,22 @@ def client_variables(home: Home, ports: Ports) -> dict[str, str]:
     """The variables by which boto3, dbt, the DAG and the Glue jobs find the sandbox."""
     secrets = home.secrets()
     return {
-        "AWS_ENDPOINT_URL": ports.aws_endpoint,
+        variables.AWS_ENDPOINT_URL.name: ports.aws_endpoint,
         "AWS_ACCESS_KEY_ID": secrets.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": secrets.aws_secret_access_key,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "MUSIC_STREAMS_BUCKET": BUCKET,
-        "MUSIC_STREAMS_REPORT_URL": f"{ports.aws_endpoint}/{BUCKET}/{layout.KPI_REPORT_PAGE}",
-        "REDSHIFT_HOST": HOST,
-        "REDSHIFT_PORT": str(ports.redshift),
-        "REDSHIFT_DATABASE": DATABASE,
-        "REDSHIFT_USER": DATABASE_USER,
-        "REDSHIFT_PASSWORD": secrets.redshift_password,
-        "MUSIC_STREAMS_COPY_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/{COPY_ROLE}",
-        "MUSIC_STREAMS_SCHEMA_PREFIX": SCHEMA_PREFIX,
-        "DBT_PROFILES_DIR": str(home.dbt),
-        "DBT_TARGET": DBT_TARGET,
+        variables.AWS_REGION.name: REGION,
+        variables.BUCKET.name: BUCKET,
+        variables.REPORT_URL.name: f"{ports.aws_endpoint}/{BUCKET}/{layout.KPI_REPORT_PAGE}",
+        variables.REDSHIFT_HOST.name: HOST,
+        variables.REDSHIFT_PORT.name: str(ports.redshift),
+        variables.REDSHIFT_DATABASE.name: DATABASE,
+        variables.REDSHIFT_USER.name: DATABASE_USER,
+        variables.REDSHIFT_PASSWORD.name: secrets.redshift_password,
+        variables.COPY_ROLE_ARN.name: f"arn:aws:iam::{ACCOUNT}:role/{COPY_ROLE}",
+        variables.SCHEMA_PREFIX.name: SCHEMA_PREFIX,
+        variables.DBT_PROFILES_DIR.name: str(home.dbt),
+        variables.DBT_TARGET.name: DBT_TARGET,
     }
 
 
@@ -185,22 +185,22 @@ def dag_variables(home: Home, ports: Ports) -> dict[str, str]:
     Its AWS identity is the execution role, which may do what it needs only, and by which dbt logs in to the warehouse.
     """
     secrets = home.secrets()
-    variables = server_variables(home, ports)
-    for name in ("REDSHIFT_USER", "REDSHIFT_PASSWORD"):
-        del variables[name]
-    return variables | {
+    of_servers = server_variables(home, ports)
+    for variable in (variables.REDSHIFT_USER, variables.REDSHIFT_PASSWORD):
+        del of_servers[variable.name]
+    return of_servers | {
         "AWS_ACCESS_KEY_ID": secrets.airflow_access_key_id,
         "AWS_SECRET_ACCESS_KEY": secrets.airflow_secret_access_key,
-        "DBT_TARGET": DBT_TARGET_OF_THE_DAG,
-        "REDSHIFT_WORKGROUP": WORKGROUP,
-        "SSL_CERT_FILE": str(home.redshift / "ca.pem"),
-        "MUSIC_STREAMS_STAGE": STAGE.name,
-        "MUSIC_STREAMS_ALERT_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}",
-        "MUSIC_STREAMS_DBT_EXECUTABLE": str(dbt_programs(home) / "dbt"),
-        "MUSIC_STREAMS_DBT_PROJECT_DIR": str(project_path(home)),
-        "MUSIC_STREAMS_DBT_MANIFEST": str(manifest_path(home)),
-        "MUSIC_STREAMS_GLUE_POLL_SECONDS": str(GLUE_POLL_SECONDS),
-        "MUSIC_STREAMS_RETRY_SECONDS": str(RETRY_SECONDS),
+        variables.DBT_TARGET.name: DBT_TARGET_OF_THE_DAG,
+        variables.REDSHIFT_WORKGROUP.name: WORKGROUP,
+        variables.SSL_CERT_FILE.name: str(home.redshift / "ca.pem"),
+        variables.STAGE.name: STAGE.name,
+        variables.ALERT_TOPIC_ARN.name: f"arn:aws:sns:{REGION}:{ACCOUNT}:{ALERT_TOPIC}",
+        variables.DBT_EXECUTABLE.name: str(dbt_programs(home) / "dbt"),
+        variables.DBT_PROJECT_DIR.name: str(project_path(home)),
+        variables.DBT_MANIFEST.name: str(manifest_path(home)),
+        variables.GLUE_POLL_SECONDS.name: str(GLUE_POLL_SECONDS),
+        variables.RETRY_SECONDS.name: str(RETRY_SECONDS),
     }
 
 

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from contract import layout
+from contract import layout, variables
 from contract.bucket import Bucket, RefusedError
 from music_streams.batches import batch_id
 from music_streams.glue_sensor import GlueRunSensor
@@ -153,7 +153,7 @@ def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> Non
         botocore's errors: CloudWatch or S3 does not answer, or refuses.
     """
     if not settings.stage:
-        log.info("MUSIC_STREAMS_STAGE is not set: no metrics")
+        log.info("%s is not set: no metrics", variables.STAGE.name)
         return
     _put_data(settings.stage, [_datum(outcome, 1)])
     batch = _batch_id(context)
@@ -186,7 +186,7 @@ def send_message(settings: Settings, context: "Context") -> None:
         botocore's errors: SNS does not answer, or refuses.
     """
     if not settings.alert_topic_arn:
-        log.info("MUSIC_STREAMS_ALERT_TOPIC_ARN is not set: no message")
+        log.info("%s is not set: no message", variables.ALERT_TOPIC_ARN.name)
         return
     run = failed_run(settings, context)
     sns = boto3.client("sns", config=SHORT_TIMEOUTS)

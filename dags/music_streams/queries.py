@@ -12,11 +12,11 @@ import redshift_connector
 import yaml
 from redshift_connector.core import Connection
 
+from contract import variables
 from music_streams.settings import SettingError
 
 PROFILE = "music_streams"
 PRODUCTION = "prod"
-PASSWORD = "DBT_ENV_SECRET_REDSHIFT_PASSWORD"  # noqa: S105 - the variable's name; dbt hides what is in it
 CONNECT_SECONDS = 60
 # The longest that AWS grants; a task of dbt's may take no longer.
 PASSWORD_SECONDS = 3600
@@ -83,11 +83,11 @@ class Warehouse:
                 dbName=of["dbname"],
                 durationSeconds=PASSWORD_SECONDS,
             )
-            return {"REDSHIFT_USER": given["dbUser"], PASSWORD: given["dbPassword"]}
+            return {variables.REDSHIFT_USER.name: given["dbUser"], variables.ROLE_PASSWORD.name: given["dbPassword"]}
         given = boto3.client("redshift", region_name=of["region"]).get_cluster_credentials_with_iam(
             ClusterIdentifier=of["cluster_id"], DbName=of["dbname"], DurationSeconds=PASSWORD_SECONDS
         )
-        return {"REDSHIFT_USER": given["DbUser"], PASSWORD: given["DbPassword"]}
+        return {variables.REDSHIFT_USER.name: given["DbUser"], variables.ROLE_PASSWORD.name: given["DbPassword"]}
 
     @property
     def _is_serverless(self) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from contract import layout
 from contract.bucket import Bucket
 from contract.records import rejected_parts
+from contract.variables import BUCKET
 
 ARGUMENTS = 2
 
@@ -73,11 +74,11 @@ def main(argv: Sequence[str]) -> str:
     Raises:
         SystemExit: the arguments are wrong, or there is nothing to fix.
     """
-    if len(argv) != ARGUMENTS or not os.environ.get("MUSIC_STREAMS_BUCKET"):
-        raise SystemExit("usage: MUSIC_STREAMS_BUCKET=… python -m music_streams.rejected_rows BATCH_ID FOLDER")
+    if len(argv) != ARGUMENTS or not BUCKET.value(os.environ):
+        raise SystemExit(f"usage: {BUCKET.name}=… python -m music_streams.rejected_rows BATCH_ID FOLDER")
     batch_id, folder = argv
     try:
-        written = write_rejected_rows(Bucket(os.environ["MUSIC_STREAMS_BUCKET"]), batch_id, Path(folder))
+        written = write_rejected_rows(Bucket(BUCKET.value(os.environ)), batch_id, Path(folder))
     except (NothingToMendError, FileExistsError) as error:
         raise SystemExit(str(error)) from error
     lines = []

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from contract import layout
 from contract.bucket import Bucket, GoneError, RefusedError, ReplacedError
+from contract.variables import BUCKET
 from music_streams.batches import safe_name
 
 BY_HAND = "removed by hand"
@@ -81,9 +82,9 @@ def main(argv: Sequence[str]) -> str:
     Raises:
         SystemExit: the arguments are wrong, or the file stays.
     """
-    if len(argv) != 1 or not os.environ.get("MUSIC_STREAMS_BUCKET"):
-        raise SystemExit("usage: MUSIC_STREAMS_BUCKET=… python -m music_streams.removal user_streams/NAME.csv")
-    bucket = Bucket(os.environ["MUSIC_STREAMS_BUCKET"])
+    if len(argv) != 1 or not BUCKET.value(os.environ):
+        raise SystemExit(f"usage: {BUCKET.name}=… python -m music_streams.removal user_streams/NAME.csv")
+    bucket = Bucket(BUCKET.value(os.environ))
     try:
         return f"{argv[0]} lies in {bucket.url(remove_landed_file(bucket, argv[0], datetime.now(UTC)))} now"
     except (NotRemovedError, RefusedError) as error:

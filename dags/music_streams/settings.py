@@ -1,4 +1,4 @@
-"""The settings that differ between deployments; all come from environment variables."""
+"""The settings of the DAG, from the environment variables that `contract.variables` declares."""
 
 import os
 from collections.abc import Mapping
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from croniter import croniter
 
-# On MWAA the environment's configuration option `music_streams.schedule`.
-SCHEDULE = "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
+from contract import variables
+from contract.variables import Variable
+
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,43 +56,42 @@ class Settings:
         Raises:
             SettingError: the bucket is not set, or a number is invalid.
         """
-        bucket = environment.get("MUSIC_STREAMS_BUCKET", "")
+        bucket = variables.BUCKET.value(environment)
         if not bucket:
-            msg = "MUSIC_STREAMS_BUCKET is not set: export the name of the lake's bucket to every Airflow component"
-            raise SettingError(msg)
-        project = Path(environment.get("MUSIC_STREAMS_DBT_PROJECT_DIR") or REPOSITORY)
+            name = variables.BUCKET.name
+            raise SettingError(f"{name} is not set: export the name of the lake's bucket to every Airflow component")
+        project = Path(variables.DBT_PROJECT_DIR.value(environment) or REPOSITORY)
         return cls(
             bucket=bucket,
             schedule=_schedule(environment),
-            dbt_executable=environment.get("MUSIC_STREAMS_DBT_EXECUTABLE") or "dbt",
+            dbt_executable=variables.DBT_EXECUTABLE.value(environment),
             dbt_project_dir=project,
-            dbt_manifest=Path(environment.get("MUSIC_STREAMS_DBT_MANIFEST") or project / "target" / "manifest.json"),
-            dbt_profiles_dir=Path(environment.get("DBT_PROFILES_DIR") or project),
-            dbt_target=environment.get("DBT_TARGET") or "prod",
-            glue_poll_seconds=_seconds(environment, "MUSIC_STREAMS_GLUE_POLL_SECONDS", default="60"),
-            retry_seconds=_seconds(environment, "MUSIC_STREAMS_RETRY_SECONDS", default="30"),
-            stage=environment.get("MUSIC_STREAMS_STAGE", ""),
-            alert_topic_arn=environment.get("MUSIC_STREAMS_ALERT_TOPIC_ARN", ""),
+            dbt_manifest=Path(variables.DBT_MANIFEST.value(environment) or project / "target" / "manifest.json"),
+            dbt_profiles_dir=Path(variables.DBT_PROFILES_DIR.value(environment) or project),
+            dbt_target=variables.DBT_TARGET.value(environment),
+            glue_poll_seconds=_seconds(environment, variables.GLUE_POLL_SECONDS),
+            retry_seconds=_seconds(environment, variables.RETRY_SECONDS),
+            stage=variables.STAGE.value(environment),
+            alert_topic_arn=variables.ALERT_TOPIC_ARN.value(environment),
         )
 
 
 def _schedule(environment: Mapping[str, str]) -> str | None:
-    schedule = environment.get(SCHEDULE) or "@daily"
+    schedule = variables.SCHEDULE.value(environment)
     if schedule == "none":
         return None
     if schedule not in PRESETS and not croniter.is_valid(schedule):
-        msg = f"{SCHEDULE} is {schedule!r}: set it to a cron expression, {', '.join(PRESETS)} or none"
-        raise SettingError(msg)
+        expected = f"a cron expression, {', '.join(PRESETS)} or none"
+        raise SettingError(f"{variables.SCHEDULE.name} is {schedule!r}: set it to {expected}")
     return schedule
 
 
-def _seconds(environment: Mapping[str, str], name: str, *, default: str) -> float:
-    value = environment.get(name) or default
+def _seconds(environment: Mapping[str, str], variable: Variable) -> float:
+    value = variable.value(environment)
     try:
         seconds = float(value)
     except ValueError:
         seconds = nan
     if not 0 < seconds < inf:
-        msg = f"{name} is {value!r}: set it to a number of seconds above 0"
-        raise SettingError(msg)
+        raise SettingError(f"{variable.name} is {value!r}: set it to a number of seconds above 0")
     return seconds

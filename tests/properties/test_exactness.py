@@ -9,7 +9,7 @@ from tests.properties.world import World
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],

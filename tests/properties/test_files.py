@@ -5,15 +5,16 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 import pytest
 from music_streams.batches import LANDED_NAME_LIMIT, NamesRefusedError
 
 from contract import layout
-from contract.bucket import in_parallel
 from tests.properties.histories import SONGS, USERS
 from tests.properties.world import BUCKET, STEPS, Batch, StepError, World
 
@@ -150,12 +151,15 @@ def test_files_count_under_any_name_and_what_is_none_of_ours_stays(
 
 
 def test_more_files_than_one_listing_holds_all_count_and_are_all_archived(landing: World) -> None:
-    count = 1_005  # S3 lists 1,000 at once
-    in_parallel(lambda number: landing.land(f"{number:04d}.csv", content(number)), range(count))
+    count = 45
+    for number in range(count):
+        landing.land(f"{number:04d}.csv", content(number))
 
     batch = landing.new_batch()
-    landing.run(batch)
+    with pages_of(landing, 20) as continued:
+        landing.run(batch)
 
+    assert continued[f"{layout.USER_STREAMS}/"] >= count // 20
     assert_all_is_well(landing, events=count + 1)
     assert len(names(landing, layout.BatchFolder(batch.batch_id).archive)) == count
     assert names(landing, layout.USER_STREAMS) == []
@@ -191,6 +195,26 @@ def just_before(world: World, operation: str, key: str, act: Callable[[], None])
     finally:
         world.s3.meta.events.unregister(f"provide-client-params.s3.{operation}", handler)
     assert moments == [key]
+
+
+@contextmanager
+def pages_of(world: World, keys: int) -> Iterator[Counter[str]]:
+    """Let S3 list so many keys at once, in place of 1,000; gives how often a listing of each prefix was continued."""
+    continued = Counter[str]()
+
+    def handler(params: dict[str, Any], **_: object) -> dict[str, Any]:
+        continued[params["Prefix"]] += "ContinuationToken" in params
+        return {"MaxKeys": keys, **params}
+
+    assert boto3.DEFAULT_SESSION is not None
+    of_clients: tuple[Any, ...] = (world.s3.meta.events, boto3.DEFAULT_SESSION.events)
+    for events in of_clients:
+        events.register("provide-client-params.s3.ListObjectsV2", handler)
+    try:
+        yield continued
+    finally:
+        for events in of_clients:
+            events.unregister("provide-client-params.s3.ListObjectsV2", handler)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Facts that two languages must each hold: compared here, so that no copy goes its own way."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from contract import layout
 from contract.datasets import USER_STREAMS
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from contract.rejections import REJECT_REASONS
+from contract.variables import VARIABLES
 from glue_jobs.compute_kpis import with_audit_columns
 from glue_jobs.kernel import text_of
 from glue_jobs.kpis import columns_of
@@ -22,6 +24,7 @@ from tests import oracle
 REPOSITORY = Path(__file__).parents[2]
 MODELS = REPOSITORY / "dbt_project" / "models"
 KPIS = REPOSITORY / "glue_jobs" / "kpis"
+DECLARED = {variable.name for variable in VARIABLES}
 
 REDSHIFT_TYPE = {
     pa.date32(): "date",
@@ -103,3 +106,38 @@ def test_a_listing_cut_at_a_letter_keeps_batches_and_records_apart() -> None:
         "validation/",
     )
     assert len({name.partition(layout.RECORD_CUT)[0] for name in names}) == 6
+
+
+def test_the_docs_list_every_variable_with_its_default_and_meaning() -> None:
+    docs = (REPOSITORY / "docs" / "architecture.md").read_text()
+    _, _, table = docs.partition("| variable | default | meaning |\n|---|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    assert rows == [
+        f"| `{variable.name}` | {f'`{variable.default}`' if variable.default else ''} | {variable.meaning} |"
+        for variable in VARIABLES
+    ]
+
+
+def test_dbt_reads_and_the_start_up_script_sets_only_variables_that_are_declared() -> None:
+    sources = [path for path in (REPOSITORY / "dbt_project").rglob("*") if path.suffix in {".sql", ".yml"}]
+    sources += [REPOSITORY / "dbt_project.yml", REPOSITORY / "profiles.yml.example"]
+    read = {name for path in sources for name in re.findall(r"env_var\('(\w+)'", path.read_text())}
+    script = (REPOSITORY / "infra" / "mwaa" / "startup.sh").read_text()
+    exported = set(re.findall(r"^export ((?:MUSIC_STREAMS|DBT_PROFILES|REDSHIFT)_\w+)=", script, re.MULTILINE))
+    assert read - {"AIRFLOW_CTX_DAG_RUN_ID"} <= DECLARED  # which Airflow sets for its tasks
+    assert "MUSIC_STREAMS_BUCKET" in read
+    assert exported <= DECLARED
+    assert "DBT_PROFILES_DIR" in exported
+
+
+def test_python_names_a_variable_where_it_is_declared_and_nowhere_else() -> None:
+    ours = {name for name in DECLARED if name.startswith(("MUSIC_STREAMS_", "AIRFLOW__MUSIC_STREAMS"))}
+    assert [
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for folder in ("contract", "dags", "expectations", "glue_jobs", "infra", "report", "sandbox")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if path.name != "variables.py"
+        and path.parts[-2] not in {"aws", "redshift"}  # which know nothing of the project
+        for name in ours
+        if name in path.read_text()
+    ] == []

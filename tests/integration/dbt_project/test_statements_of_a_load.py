@@ -5,6 +5,7 @@ import re
 from datetime import date, datetime, timedelta
 
 import pytest
+from redshift_connector.core import Connection
 
 from contract.kpi_tables import KPI_TABLES, KpiTable, kpi_table
 from tests.integration.dbt_project.conftest import Warehouse
@@ -29,9 +30,10 @@ def kinds(session: list[str]) -> list[str]:
     return [kind for kind in words if not kind.startswith(left_out)]
 
 
-@pytest.fixture
-def sessions(kpi_lake: LakeOfKpis, warehouse: Warehouse, dbt: WarmDbt) -> dict[str, list[str]]:
+@pytest.fixture(scope="module")
+def sessions(kpi_lake: LakeOfKpis, gateway: Connection, dbt: WarmDbt) -> dict[str, list[str]]:
     """What each model's session sends, loading a next batch in which a genre and an hour have vanished."""
+    Warehouse(gateway).drop_schemas()
     for batch, of_genres, of_hours in ((FIRST, {"rock": 1, "jazz": 1}, {7: 1, 8: 1}), (NEXT, {"rock": 3}, {7: 3})):
         genres = genre_level_kpis(batch, {date(2024, 6, 1): of_genres})
         kpi_lake.write(kpi_table("genre_level_kpis").output, batch, genres)

@@ -19,7 +19,7 @@ PYTHON = MWAA.version
 
 # Loads all DAGs of the dags folder; says what it found and what it started meanwhile.
 LOAD_DAGS = """
-import importlib.util, json, os, sys, time
+import importlib.util, json, os, sys
 import airflow.sdk, cosmos
 from airflow.dag_processing.dagbag import DagBag
 
@@ -27,15 +27,13 @@ sys.path.append(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])  # as the DAG processo
 started, loading = [], True
 STARTS = {"subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.system"}
 sys.addaudithook(lambda event, arguments: started.append(repr(arguments)) if loading and event in STARTS else None)
-began = time.perf_counter()
 bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], include_examples=False)
-seconds, loading = time.perf_counter() - began, False
+loading = False
 print(json.dumps({
     "python": sys.version_info[:2],
     "dbt": importlib.util.find_spec("dbt.cli") is not None,  # the folder dags/dbt would do for `dbt`
     "errors": bag.import_errors,
     "started": started,
-    "seconds": seconds,
     "dags": {
         dag.dag_id: {task.task_id: [task.task_type, sorted(task.downstream_task_ids)] for task in dag.tasks}
         for dag in bag.dags.values()
@@ -78,10 +76,8 @@ class Mwaa:
             "MWAA_AIRFLOW_COMPONENT": component,
         }
 
-    def start_up(self, component: str, variables: Mapping[str, str], *, slow: bool = False) -> dict[str, str]:
+    def start_up(self, component: str, variables: Mapping[str, str]) -> dict[str, str]:
         """Source the start-up script as MWAA does; returns the variables that Airflow then gets.
-
-        A slow container has one core, and pip has kept nothing.
 
         Raises:
             subprocess.CalledProcessError: the container would not start.
@@ -90,7 +86,6 @@ class Mwaa:
         script.write_text(bundle.startup_script(variables))
         subprocess.run(
             [
-                *(["taskset", "--cpu-list", "0"] if slow else []),
                 "bash",
                 "-c",
                 'source "$1" && env -0 >"$2"',
@@ -98,7 +93,7 @@ class Mwaa:
                 str(script),
                 str(exported),
             ],
-            env=self.environment(component) | ({"PIP_NO_CACHE_DIR": "1"} if slow else {}),
+            env=self.environment(component),
             cwd=self.home,
             check=True,
         )

@@ -15,13 +15,13 @@ from botocore.exceptions import ClientError
 from music_streams.archive import finish_batch
 from music_streams.dbt_profile import ProfileOfTask
 from music_streams.ingestion import ingest_batch
-from music_streams.queries import PASSWORD
 from music_streams.run_record import write_run_record
 from redshift_connector.error import InterfaceError
 
 from contract import layout
 from contract.bucket import Bucket, s3_client
 from contract.kpi_tables import KPI_TABLES, kpi_table
+from contract.variables import ROLE_PASSWORD
 from infra.deployment import Deployment
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws_account import glue_release
@@ -272,12 +272,12 @@ def test_a_task_asks_for_one_password_and_dbt_logs_in_by_it(
     of_the_dag = target == DBT_TARGET_OF_THE_DAG
     with working_as(endpoint, AIRFLOW_ROLE) if of_the_dag else working_as_administrator(endpoint):
         given = password_of_task(target)
-    assert set(given) == {"REDSHIFT_USER", PASSWORD}
+    assert set(given) == {"REDSHIFT_USER", ROLE_PASSWORD.name}
     for name, value in given.items():
         logging_in.setenv(name, value)
     logging_in.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nothing answers there
     dbt_profile.connect().close()
-    logging_in.setenv(PASSWORD, f"{given[PASSWORD]}0")
+    logging_in.setenv(ROLE_PASSWORD.name, f"{given[ROLE_PASSWORD.name]}0")
     with pytest.raises(InterfaceError, match=f'authentication failed for user "{given["REDSHIFT_USER"]}"'):
         dbt_profile.connect()
 

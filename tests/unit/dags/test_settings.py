@@ -2,7 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
-from music_streams.settings import REPOSITORY, SCHEDULE, SettingError, Settings
+from music_streams.settings import REPOSITORY, SettingError, Settings
+
+from contract.variables import SCHEDULE
 
 
 def test_only_the_bucket_has_to_be_set() -> None:
@@ -66,12 +68,12 @@ def test_an_interval_is_a_number_of_seconds(name: str, seconds: str) -> None:
 
 
 def test_none_is_a_schedule_of_runs_that_somebody_triggers() -> None:
-    assert Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: "none"}).schedule is None
+    assert Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE.name: "none"}).schedule is None
 
 
 @pytest.mark.parametrize("schedule", ["dayly", "@never", "5 30 * *", "every morning at five o'clock"])
 def test_a_schedule_that_airflow_would_not_take_is_named(schedule: str) -> None:
     with pytest.raises(
-        SettingError, match=f"{SCHEDULE} is [\"']{re.escape(schedule)}[\"']: set it to a cron expression"
+        SettingError, match=f"{SCHEDULE.name} is [\"']{re.escape(schedule)}[\"']: set it to a cron expression"
     ):
-        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: schedule})
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE.name: schedule})

@@ -9,12 +9,13 @@ from typing import Any, get_args
 import pyarrow as pa
 import pytest
 from music_streams.alerts import Outcome, metrics_of
-from music_streams.settings import SCHEDULE, Settings
+from music_streams.settings import Settings
 
 from contract import layout
 from contract.jobs import CURATION_JOB
 from contract.kpi_tables import KPI_TABLES
 from contract.rejections import latest_listen_time
+from contract.variables import SCHEDULE
 from infra import bundle, glue_archive
 from infra.deployment import PARTS, STAGES, Stage
 from sandbox import event_queries
@@ -323,10 +324,10 @@ def test_the_dags_schedule_is_a_parameter_that_takes_what_the_dag_takes() -> Non
     airflow = template("airflow")
     options = airflow["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
     assert options["music_streams.schedule"] == {"Ref": "Schedule"}
-    assert SCHEDULE == "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
+    assert SCHEDULE.name == "AIRFLOW__MUSIC_STREAMS__SCHEDULE"
     for schedule in ("@daily", "none", "30 5 * * 1-5", airflow["Parameters"]["Schedule"]["Default"]):
         assert re.match(airflow["Parameters"]["Schedule"]["AllowedPattern"], schedule)
-        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE: schedule})
+        Settings.from_environment({"MUSIC_STREAMS_BUCKET": "lake", SCHEDULE.name: schedule})
 
 
 def test_airflow_finds_its_code_where_it_is_uploaded() -> None:
