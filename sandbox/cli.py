@@ -16,7 +16,6 @@ from redshift_connector.error import Error
 
 from contract.bucket import Bucket, RefusedError
 from sandbox import (
-    airflow,
     docs_site,
     environment,
     event_queries,
@@ -25,6 +24,7 @@ from sandbox import (
     report_page,
     warehouse_client,
 )
+from sandbox.airflow_api import DAG_ID, USER
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox, report
 from sandbox.settings import BUCKET
@@ -125,8 +125,8 @@ def open_airflow(sandbox: Sandbox) -> int:
     """Start everything and print the address of Airflow's UI."""
     sandbox.start()
     sandbox.airflow.unpause()
-    print(f"Airflow:  {sandbox.ports.airflow_url}/dags/{airflow.DAG_ID}")
-    print(f"Login:    {airflow.USER}")
+    print(f"Airflow:  {sandbox.ports.airflow_url}/dags/{DAG_ID}")
+    print(f"Login:    {USER}")
     print(f"Password: {sandbox.home.secrets().airflow_password}")
     return 0
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.airflow import DAG_ID, TaskState, task_logs
+from sandbox.airflow import task_logs
+from sandbox.airflow_api import DAG_ID, TaskState
 from sandbox.home import Home
 
 NEVER = datetime.max.replace(tzinfo=UTC)

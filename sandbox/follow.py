@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from sandbox.airflow import Client, TaskState
+from sandbox.airflow_api import Client, TaskState
 from sandbox.home import SandboxError
 
 POLL_SECONDS = 1.0

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from sandbox import airflow, dbt_project, dbt_server, idle, machine, warehouse_client
+from sandbox.airflow_api import API_SERVER, DAG_PROCESSOR, Client
 from sandbox.aws_account import Account
 from sandbox.home import REPOSITORY, Home, SandboxError
 from sandbox.processes import Processes, Server, python
@@ -66,9 +67,9 @@ class Sandbox:
         return Ports(**ports)
 
     @cached_property
-    def airflow(self) -> airflow.Client:
+    def airflow(self) -> Client:
         """Airflow's REST API."""
-        return airflow.Client(self.ports.airflow_url, self.home.secrets())
+        return Client(self.ports.airflow_url, self.home.secrets())
 
     @cached_property
     def aws(self) -> Account:
@@ -104,7 +105,7 @@ class Sandbox:
                 warehouse_client.limit_sessions(self.home, ports)
             if Part.AIRFLOW in wanted:
                 self.processes.wait(self._airflow_servers(ports), started, self._announce)
-                self._render_dag(freshly_parsed=any(server.name == airflow.DAG_PROCESSOR for server in started))
+                self._render_dag(freshly_parsed=any(server.name == DAG_PROCESSOR for server in started))
             self._stop_when_idle()
 
     def _stop_when_idle(self) -> None:
@@ -151,7 +152,7 @@ class Sandbox:
         )
 
     def _listening(self) -> set[str]:
-        names = {airflow.API_SERVER: "airflow"}
+        names = {API_SERVER: "airflow"}
         return {names.get(name, name) for name in self.processes.running()}
 
     def _announce(self, name: str, seconds: float) -> None:

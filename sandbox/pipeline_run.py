@@ -12,7 +12,7 @@ from rich.console import Console
 
 from contract.bucket import Bucket
 from sandbox import failure, landing, summary
-from sandbox.airflow import Client
+from sandbox.airflow_api import Client
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
 from sandbox.lifecycle import Sandbox, report

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from sandbox.airflow import TaskState
+from sandbox.airflow_api import TaskState
 from sandbox.follow import ACTIVE_TASK
 
 SYMBOLS = {"success": ("✔", "green"), "failed": ("✘", "bold red"), "up_for_retry": ("↻", "yellow")}

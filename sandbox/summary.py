@@ -19,7 +19,8 @@ from contract import layout
 from contract.bucket import Bucket
 from contract.kpi_tables import KPI_TABLES
 from sandbox import landing, quarantine, warehouse_client
-from sandbox.airflow import DAG_ID, TaskState, task_logs
+from sandbox.airflow import task_logs
+from sandbox.airflow_api import DAG_ID, TaskState
 from sandbox.failure import Failure
 from sandbox.follow import FinishedRun
 from sandbox.home import SandboxError

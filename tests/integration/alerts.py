@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import boto3
 
-from sandbox.airflow import DAG_PROCESSOR
+from sandbox.airflow_api import DAG_PROCESSOR
 from tests.integration.conftest import RunningSandbox, wait_for
 
 if TYPE_CHECKING:

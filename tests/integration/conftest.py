@@ -16,7 +16,7 @@ from music_streams.batches import batch_id
 
 from contract import layout
 from sandbox import failure, warehouse_client
-from sandbox.airflow import DAG_ID
+from sandbox.airflow_api import DAG_ID
 from sandbox.follow import follow
 from sandbox.home import Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from contract import layout
-from sandbox.airflow import DAG_ID
+from sandbox.airflow_api import DAG_ID
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import DagRunResult, RunningSandbox
 from tests.integration.exact_tables import assert_exact, sample_day, streams

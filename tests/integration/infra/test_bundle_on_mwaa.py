@@ -13,7 +13,7 @@ from contract.kpi_tables import KPI_TABLES
 from infra import bundle, requirements
 from infra.platforms import MWAA
 from sandbox import airflow
-from sandbox.airflow import DAG_ID
+from sandbox.airflow_api import DAG_ID, SCHEDULER
 from sandbox.home import Home
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.settings import (
@@ -143,7 +143,7 @@ def test_a_whole_run_on_mwaas_python_gives_exact_tables(
     assert len([key for key in sandbox.keys("user-streams-archived/") if run.batch_id in key]) == 3
     assert layout.DBT_DOCS_PAGE.removeprefix(f"{layout.ROOT}/") in sandbox.keys("dbt_docs/")
     # Tasks are forks of the scheduler, and have compiled what they imported.
-    scheduler = sandbox.sandbox.processes.running()[airflow.SCHEDULER]
+    scheduler = sandbox.sandbox.processes.running()[SCHEDULER]
     assert scheduler.cmdline()[0] == str(container.programs / "python")
     assert layout.KPI_REPORT_PAGE.removeprefix(f"{layout.ROOT}/") in sandbox.keys("report/")
     for package in ("music_streams", "expectations", "report"):

@@ -15,7 +15,8 @@ import requests
 from contract import layout
 from contract.bucket import Bucket
 from sandbox import follow, pipeline_run
-from sandbox.airflow import TaskState, database
+from sandbox.airflow import database
+from sandbox.airflow_api import TaskState
 from sandbox.home import REPOSITORY, VARIABLE, Home
 from sandbox.progress import Progress
 from tests.integration.conftest import RunningSandbox

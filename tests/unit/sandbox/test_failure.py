@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.airflow import TaskState
+from sandbox.airflow_api import TaskState
 from sandbox.failure import diagnose, error_in, task_log
 from sandbox.home import Home
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from sandbox import follow as following
-from sandbox.airflow import TaskState
+from sandbox.airflow_api import TaskState
 from sandbox.follow import FinishedRun, follow
 from sandbox.home import SandboxError
 

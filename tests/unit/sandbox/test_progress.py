@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
-from sandbox.airflow import TaskState
+from sandbox.airflow_api import TaskState
 from sandbox.progress import Progress
 
 START = datetime(2024, 6, 26, tzinfo=UTC)

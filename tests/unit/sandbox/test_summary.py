@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 from contract.kpi_tables import KPI_TABLES
-from sandbox.airflow import TaskState
+from sandbox.airflow_api import TaskState
 from sandbox.follow import FinishedRun
 from sandbox.summary import (
     accepted_by_date,

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sandbox.airflow import Client
+from sandbox.airflow_api import Client
 from sandbox.home import SandboxError, Secrets
 
 
