@@ -48,6 +48,19 @@ def build_manifest(home: Home, environment: Mapping[str, str], report: Callable[
     home.remember("dbt-manifest", wanted)
 
 
+def first_command(home: Home, environment: Mapping[str, str]) -> list[str]:
+    """The first command of dbt's server: it reads the parsed project as the DAG's tasks do, and writes elsewhere."""
+    options = {
+        "--project-dir": project_path(home),
+        "--profile": PROFILE,
+        "--target": variables.DBT_TARGET.value(environment),
+        "--target-path": home.dbt / "first",
+        "--partial-parse-file-path": manifest_path(home).with_name(PARTIAL_PARSE),
+        "--log-path": home.dbt / "logs",
+    }
+    return ["parse", "--quiet", "--no-write-json", *(str(word) for option in options.items() for word in option)]
+
+
 def link_project(home: Home) -> None:
     """Give the DAG a project folder with a target/ of its own, which the user's dbt in the repository leaves alone."""
     project = project_path(home)

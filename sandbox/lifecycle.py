@@ -190,7 +190,9 @@ class Sandbox:
 
     def _airflow_servers(self, ports: Ports) -> list[Server]:
         variables = self._airflow_variables(ports)
-        return [*airflow.servers(self.home, ports, variables), dbt_server.server(dbt_programs(self.home), variables)]
+        first = dbt_project.first_command(self.home, variables)
+        of_dbt = dbt_server.server(dbt_programs(self.home), variables, first)
+        return [*airflow.servers(self.home, ports, variables), of_dbt]
 
     def _start_airflow(self, ports: Ports) -> list[Server]:
         servers = self._airflow_servers(ports)

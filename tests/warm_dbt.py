@@ -103,12 +103,9 @@ def serve(folder: Path) -> None:
     """Parse the project, then answer each command with an invocation on its stdout."""
     # Only the server needs dbt; its tasks would else be imported by each fork.
     importlib.import_module("dbt.task.build")
-    import redshift_connector  # noqa: PLC0415
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
-    # Unnamed, each connection looks through its whole stack for the caller's name: a fifth of dbt's CPU time here.
-    named = partial(redshift_connector.connect, application_name="tests")
-    mock.patch.object(redshift_connector, "connect", named).start()
+    dbt_server.name_connections()
     parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(REPOSITORY)])
     if parsed.exception:
         raise parsed.exception

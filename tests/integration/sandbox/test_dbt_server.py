@@ -35,8 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[psutil.Process]:
-    with subprocess.Popen([sys.executable, "-m", "sandbox.dbt_server", folder], cwd=REPOSITORY) as process:
+def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process]:
+    """A server that has begun with a command on another project."""
+    other = small_project(tmp_path_factory.mktemp("other"), port=1)
+    first = ("parse", "--project-dir", str(other), "--profiles-dir", str(other), "--quiet")
+    command = [sys.executable, "-m", "sandbox.dbt_server", str(folder), *first]
+    with subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, "ALIAS": "of_the_server"}) as process:
         try:
             wait_for("the server", lambda: serves(folder))
             yield psutil.Process(process.pid)
@@ -61,12 +65,16 @@ def deaf_warehouse() -> Iterator[int]:
 
 @pytest.fixture
 def project(tmp_path: Path, deaf_warehouse: int) -> Path:
-    """A project of one model, whose name is the environment's business."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "dbt_project.yml").write_text(PROJECT)
-    (tmp_path / "profiles.yml").write_text(PROFILE.format(deaf_warehouse))
-    (tmp_path / "models" / "one.sql").write_text("{{ config(alias=env_var('ALIAS')) }} select 1 as one")
-    return tmp_path
+    return small_project(tmp_path, deaf_warehouse)
+
+
+def small_project(folder: Path, port: int) -> Path:
+    """A project of one model, which the environment names."""
+    (folder / "models").mkdir()
+    (folder / "dbt_project.yml").write_text(PROJECT)
+    (folder / "profiles.yml").write_text(PROFILE.format(port))
+    (folder / "models" / "one.sql").write_text("{{ config(alias=env_var('ALIAS')) }} select 1 as one")
+    return folder
 
 
 def dbt(folder: Path, project: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
@@ -90,6 +98,7 @@ def working_for(server: psutil.Process, project: Path) -> psutil.Process:
 def test_a_command_has_its_own_arguments_directory_environment_streams_and_status(
     server: psutil.Process, folder: Path, project: Path
 ) -> None:
+    before = server.children()  # multiprocessing's resource tracker
     aliases = ("plain", "Ümläut $HOME 'x'")
     commands = [dbt(folder, project, *LIST, ALIAS=alias) for alias in aliases]  # side by side
     without = dbt(folder, project, *LIST)
@@ -102,7 +111,7 @@ def test_a_command_has_its_own_arguments_directory_environment_streams_and_statu
     assert without.returncode == 2
     assert "No such option: --nosuch" in wrong.communicate()[1]
     assert wrong.returncode == 2
-    wait_for("the end of all forks", lambda: not server.children())
+    wait_for("the end of all forks", lambda: server.children() == before)
 
 
 def test_whoever_kills_the_program_kills_its_dbt(server: psutil.Process, folder: Path, project: Path) -> None:

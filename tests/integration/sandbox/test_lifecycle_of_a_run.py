@@ -13,7 +13,6 @@ import pytest
 import requests
 
 from contract import layout
-from contract.bucket import Bucket
 from sandbox import follow, pipeline_run
 from sandbox.airflow import database
 from sandbox.airflow_api import TaskState
@@ -143,25 +142,6 @@ def test_params_that_the_dag_does_not_take_are_refused_in_one_sentence(sandbox: 
     assert complaint.endswith("Did you mean recompute_from?")
 
 
-def test_a_run_whose_sandbox_is_killed_is_made_good(sandbox: RunningSandbox) -> None:
-    sandbox.empty()
-    sandbox.land({"songs.csv": SONGS, "users.csv": USERS, "user_streams/a.csv": STREAMS})
-    sandbox.sandbox.airflow.trigger({"max_reject_rate": 0.5})
-    records = f"{layout.BATCHES}/"
-    while not any(entry.key.endswith("curation.json") for entry in Bucket(sandbox.bucket, sandbox.s3).objects(records)):
-        assert sandbox.sandbox.airflow.active_runs()
-    for server in sandbox.sandbox.processes.running().values():
-        server.send_signal(signal.SIGKILL)
-
-    sandbox.sandbox.start()
-    run = sandbox.run({"max_reject_rate": 0.5})
-
-    assert run.state == "success", run.errors
-    assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
-    assert sandbox.keys("user_streams/") == []
-    assert {Path(key).name for key in sandbox.keys("user-streams-archived/")} == {"a.csv"}
-
-
 def test_ctrl_c_leaves_the_run_going_and_the_next_command_waits_for_it(
     sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,15 +161,22 @@ def test_ctrl_c_leaves_the_run_going_and_the_next_command_waits_for_it(
     assert sandbox.sandbox.airflow.run(interrupted["dag_run_id"])["state"] in follow.FINISHED_RUN
 
 
-def test_a_run_that_was_left_can_be_given_up_and_the_next_one_makes_up_for_it(sandbox: RunningSandbox) -> None:
+def test_one_run_makes_up_for_one_that_was_given_up_and_one_whose_sandbox_was_killed(sandbox: RunningSandbox) -> None:
     sandbox.empty()
     sandbox.land({"songs.csv": SONGS, "users.csv": USERS, "user_streams/a.csv": STREAMS})
     left = sandbox.trigger({"max_reject_rate": 0.5})
-
     assert pipeline_run.give_up(sandbox.sandbox.airflow) == [left]
-
     write_state(sandbox.sandbox.home, left, "running")  # as a scheduler does that had read the run before
     assert sandbox.end_of(left).state == "failed"
+
+    killed = sandbox.trigger({"max_reject_rate": 0.5})
+    sandbox.wait_for_objects(f"batches/{sandbox.batch_of(killed)}/curation.json")
+    for server in sandbox.sandbox.processes.running().values():
+        server.send_signal(signal.SIGKILL)
+    sandbox.sandbox.start()
     run = sandbox.run({"max_reject_rate": 0.5})
+
     assert run.state == "success", run.errors
     assert plays(sandbox) == [[("2024-06-25", 3)], [("2024-06-25", 3)]]
+    assert sandbox.keys("user_streams/") == []
+    assert {Path(key).name for key in sandbox.keys("user-streams-archived/")} == {"a.csv"}
