@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: both tables, or one of them."""
+"""`python -m benchmarks`: measure both tables, or one of them."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ HISTORY, LIMIT = "history", "limit"
 
 
 def main() -> int:
-    """Run what is asked for; the exit status is 1 when one of them fails."""
+    """Run the requested benchmarks; the exit status is 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures what the pipeline costs.")
     parser.add_argument("--against", choices=[HISTORY, LIMIT], help="one of the tables only")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The CPU seconds of the contestants as bars, in SVG: no browser and no font of ours is needed to show it."""
+"""Draw the CPU seconds of the contestants as bars, in SVG, which needs neither a browser nor fonts of our own."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ COLORS = {ONE_PROCESS: ("#2f7fb8",), OUR_JOBS: ("#5b3fa0", "#7c5cc4", "#a68fdc")
 
 
 def chart(all_figures: Sequence[Figures]) -> str:
-    """An SVG document: a group of bars for each number of events, each group to a scale of its own."""
+    """Return an SVG document: a group of bars for each number of events, each group with its own scale."""
     height_of_group = HEADING_HEIGHT + len(COLORS) * LINE_HEIGHT
     height = MARGIN * 2 + height_of_group * len(all_figures)
     tops = range(MARGIN, height - MARGIN, height_of_group)

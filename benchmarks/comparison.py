@@ -1,4 +1,4 @@
-"""Whether two contestants have computed the same."""
+"""Compare the results of two contestants."""
 
 import math
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from benchmarks.contestants import CONTESTED, Results
 
-TOLERANCE = 1e-9  # of doubles, relative
+TOLERANCE = 1e-9  # the relative tolerance for doubles
 
 
 def differences(ours: Results, theirs: Results) -> list[str]:
-    """What differs, a sentence for each; empty when nothing does."""
+    """Return a sentence for each difference; empty if the results are equal."""
     found = [
         f"{what}: ours are {dict(mine)}, theirs {dict(other)}"
         for what, mine, other in (

@@ -1,4 +1,4 @@
-"""Who computes the same from the same files: our jobs, one DuckDB process, two naive Spark scripts; each measured."""
+"""Run and measure the contestants on the same files: our jobs, one DuckDB process, and two naive Spark scripts."""
 
 import io
 import json
@@ -37,7 +37,7 @@ from sandbox.sample_events import FIRST_DAY
 from sandbox.settings import BUCKET, STAGE
 
 VALIDATION = "validation"
-# A table that only our jobs compute is no part of the match.
+# A table that only our jobs compute is not compared.
 CONTESTED = tuple(table for table in KPI_TABLES if Path(__file__).with_name(f"naive_{table.name}.py").exists())
 NAIVE_SCRIPTS = tuple(f"naive_{table.name}" for table in CONTESTED)
 NAIVE_SETTINGS = f"""\
@@ -55,12 +55,12 @@ UNDER_WAY = frozenset({"WAITING", "STARTING", "RUNNING", "STOPPING"})
 
 @dataclass(frozen=True)
 class Results:
-    """What was computed, in the form in which contestants are compared.
+    """A contestant's results, in the form in which they are compared.
 
     Attributes:
         kpis: The rows of each KPI table.
-        accepted: Events by date.
-        rejected: Rows by reason.
+        accepted: The number of accepted events by date.
+        rejected: The number of rejected rows by reason.
     """
 
     kpis: Mapping[str, pa.Table]
@@ -70,11 +70,11 @@ class Results:
 
 @dataclass(frozen=True)
 class OurRun:
-    """What our code has used and computed.
+    """The resources that our code has used, and its results.
 
     Attributes:
-        steps: What each step has used, by its name.
-        s3_server: What the sandbox's S3 has used meanwhile, by the same names.
+        steps: The usage of each step, by its name.
+        s3_server: The usage of the sandbox's S3 during each step, by the same names.
     """
 
     steps: Mapping[str, Usage]
@@ -83,7 +83,7 @@ class OurRun:
 
 
 def run_one_process(landed: Path, home: Path) -> tuple[Usage, Results]:
-    """Have one DuckDB process do all the work on the files of a folder."""
+    """Make one DuckDB process do all the work on the files of a folder."""
     latest = latest_listen_time(datetime.now(UTC))
     command = [sys.executable, "-m", "benchmarks.one_process", str(landed), latest.isoformat()]
     usage = measure(command, _environment(), home / "one_process.log")
@@ -97,7 +97,7 @@ def run_one_process(landed: Path, home: Path) -> tuple[Usage, Results]:
 
 
 def run_naive_scripts(landed: Path, home: Path) -> dict[str, Usage]:
-    """Run both scripts, one after another, each by its name."""
+    """Run both scripts, one after another; return the usage of each, by its name."""
     conf = home / "naive-conf"
     conf.mkdir()
     (conf / DEFAULTS).write_text(f"{NAIVE_SETTINGS}spark.local.dir {home}\n", encoding="utf-8")
@@ -113,7 +113,7 @@ def run_naive_scripts(landed: Path, home: Path) -> dict[str, Usage]:
 
 
 def run_our_jobs(landed: Path, home: Path) -> OurRun:
-    """Land the files in a lake, then validate, curate and compute: one step after another, each in its own process."""
+    """Land the files in a lake, then validate, curate and compute, one step after another, each in its own process."""
     batch_id = batch_of(FIRST_DAY)
     with AwsEndpoint(home / "aws", administrator=ACCESS_KEY_ID) as endpoint:
         Deployment(STAGE, endpoint.client, glue_release, lambda *_: None, poll_seconds=0.01).deploy_lake()

@@ -1,4 +1,4 @@
-"""A day's steps on S3, without scheduler, Spark and warehouse: timed, with their requests counted."""
+"""Run a day's steps on S3, without scheduler, Spark and warehouse; time them, and count their requests."""
 
 import io
 import threading
@@ -19,13 +19,13 @@ from tests.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step took.
+    """The cost of a step.
 
     Attributes:
-        seconds: Of the wall clock.
-        cpu_seconds: Of this process and the sandbox's S3.
-        requests: To S3.
-        listings: Those of them that list; a longer list takes more of them.
+        seconds: Wall-clock time.
+        cpu_seconds: CPU time of this process and the sandbox's S3.
+        requests: The number of requests to S3.
+        listings: The number of listings among them; a longer list takes more requests.
     """
 
     seconds: float
@@ -35,17 +35,17 @@ class Cost:
 
     @classmethod
     def total(cls, costs: Iterable["Cost"]) -> "Cost":
-        """The cost of several steps."""
+        """Return the total cost of several steps."""
         return cls(*map(sum, zip(*map(astuple, costs), strict=True)))
 
     @classmethod
     def median(cls, costs: Iterable["Cost"]) -> "Cost":
-        """The usual cost of a step that was run several times."""
+        """Return the median cost of a step that was run several times."""
         return cls(*map(median, zip(*map(astuple, costs), strict=True)))
 
 
 class Boto3Requests:
-    """Counts the requests of all S3 clients that this process makes from now on."""
+    """Counts the requests of all S3 clients that this process creates from now on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,18 +61,18 @@ class Boto3Requests:
 
 
 class Lake(Pipeline):
-    """A bucket whose days are run with the code that runs on AWS; its kernels run in this process."""
+    """A bucket in which days are run with the code that runs on AWS, but with the kernels in this process."""
 
     def __init__(self, bucket: str, requests: Boto3Requests) -> None:
         super().__init__(bucket)
         self._requests = requests
 
     def stored(self) -> Iterator[str]:
-        """All keys."""
+        """Yield all keys of the bucket."""
         return (found.key for found in self.bucket.objects(""))
 
     def run(self, day: date) -> dict[str, Cost]:
-        """Take in and compute what has landed, as the run of that day does; the cost of each step."""
+        """Ingest and compute the landed files, as that day's run does; return the cost of each step."""
         batch = batch_of(day)
         steps: dict[str, Callable[[], object]] = {
             "validate": lambda: self.ingest(batch),
@@ -84,19 +84,19 @@ class Lake(Pipeline):
         return {name: self._cost(step) for name, step in steps.items()}
 
     def forget(self, day: date) -> None:
-        """Remove what that day's run has written, as if it had never run."""
+        """Remove all objects that the day's run has written."""
         for key in list(self.stored()):
             if batch_of(day) in key:
                 self.s3.delete_object(Bucket=self.bucket.name, Key=key)
 
     def _cost(self, step: Callable[[], object]) -> Cost:
         before = self._spent()
-        with redirect_stdout(io.StringIO()):  # what the jobs report
+        with redirect_stdout(io.StringIO()):  # swallows the jobs' reports
             step()
         return Cost(*(now - then for now, then in zip(self._spent(), before, strict=True)))
 
     def _spent(self) -> tuple[float, float, float, float]:
-        """So far, as in `Cost`."""
+        """Return the cost so far, as the values of `Cost`."""
         program = psutil.Process()
         processes = [program, *program.children(recursive=True)]
         cpu_seconds = sum(sum(process.cpu_times()[:2]) for process in processes)
@@ -104,6 +104,6 @@ class Lake(Pipeline):
 
 
 def batch_of(day: date) -> str:
-    """The batch of the run that takes in that day's files, at its end."""
+    """Return the id of the batch that takes in the day's files, at the end of the day."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
     return batch_id(midnight, f"scheduled__{midnight.isoformat()}")

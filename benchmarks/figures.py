@@ -1,4 +1,4 @@
-"""What the contestants have used: a table, in Markdown as the docs take it, and the ratios with their limits."""
+"""Report the contestants' usage: a table, in Markdown for the docs, and the ratios with their limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Limits:
-    """What a number of events may cost on two cores.
+    """The limits on the cost of a number of events on two cores.
 
     Attributes:
-        times_one_process: The jobs' CPU time, as a multiple of one DuckDB process's.
-        times_naive: Likewise of the naive scripts'.
-        cpu_seconds: The jobs'.
-        job_megabytes: Of any one job, at its peak.
-        validation_seconds: Of the wall clock.
-        validation_megabytes: At its peak.
+        times_one_process: The jobs' CPU time, as a multiple of that of the one DuckDB process.
+        times_naive: The jobs' CPU time, as a multiple of that of the naive scripts.
+        cpu_seconds: The jobs' CPU time.
+        job_megabytes: The peak memory of any one job.
+        validation_seconds: The wall-clock time of validation.
+        validation_megabytes: The peak memory of validation.
     """
 
     times_one_process: float | None = None
@@ -47,13 +47,13 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Round:
-    """What the contestants have used in one round.
+    """The usage of the contestants in one round.
 
     Attributes:
-        one_process: The DuckDB process.
-        naive: Each naive script by its name.
-        ours: Each step by its name, validation first.
-        s3_server: The sandbox's S3 during these steps.
+        one_process: The usage of the DuckDB process.
+        naive: The usage of each naive script, by its name.
+        ours: The usage of each step, by its name, validation first.
+        s3_server: The usage of the sandbox's S3 during these steps.
     """
 
     one_process: Usage
@@ -63,7 +63,7 @@ class Round:
 
     @property
     def jobs(self) -> dict[str, Usage]:
-        """Our steps without validation, which the others do not have."""
+        """The usage of our steps without validation, which the other contestants do not have."""
         return {name: usage for name, usage in self.ours.items() if name != VALIDATION}
 
     @property
@@ -77,7 +77,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Figures:
-    """The rounds of one number of events; what is told of them are medians."""
+    """The rounds of one number of events; the reported figures are medians."""
 
     events: int
     rounds: tuple[Round, ...]
@@ -111,7 +111,7 @@ class Figures:
 
 
 def table_of(figures: Figures) -> Table:
-    """The table of one number of events."""
+    """Return the table of one number of events."""
     table = Table(box=box.MARKDOWN)
     table.add_column(f"{figures.events:,} events", no_wrap=True)
     for heading in ("CPU s", "ratio", "wall s", "peak MB"):
@@ -135,7 +135,7 @@ def table_of(figures: Figures) -> Table:
 
 
 def sentences(figures: Figures) -> Iterator[str]:
-    """The ratios, each beside what is allowed, where so many events have a limit."""
+    """Yield the ratios, each with its limit if this number of events has limits."""
     limits = LIMITS.get(figures.events, Limits())
     jobs, validation = figures.all_jobs(), figures.job(VALIDATION)
     yield (

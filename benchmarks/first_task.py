@@ -1,4 +1,4 @@
-"""The DAG's first task in a process of its own: `python -m benchmarks.first_task BUCKET BATCH_ID`."""
+"""Run the DAG's first task in a process of its own: `python -m benchmarks.first_task BUCKET BATCH_ID`."""
 
 import sys
 
@@ -9,7 +9,7 @@ from contract.bucket import Bucket
 
 
 def main(bucket: str, batch_id: str) -> None:
-    """Validate what has landed, and pin it as a batch."""
+    """Pin and validate the landed files as a batch."""
     ingest_batch(Bucket(bucket, boto3.client("s3")), batch_id, on_invalid_stream_file="fail", recompute=None)
 
 

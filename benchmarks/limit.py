@@ -1,8 +1,8 @@
-"""What do the jobs cost beside the least and beside the usual? The same events, computed by three contestants in turn.
+"""Compare the jobs' cost with a lower bound and with a naive solution: three contestants compute the same events.
 
-The least is one DuckDB process that does all the work; the usual are two Spark scripts as one would first write them.
+The lower bound is one DuckDB process that does all the work; the naive solution is two straightforward Spark scripts.
 
-The exit status is 1 when the DuckDB process and our jobs have not computed the same.
+The exit status is 1 if the results of the DuckDB process and of our jobs differ.
 """
 
 import os
@@ -27,12 +27,12 @@ console = Console()
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured.
+    """The settings of the benchmark.
 
     Attributes:
-        events: How many events there are, for each table.
-        rounds: How often each is measured: the figures are medians.
-        chart: Where the chart goes, if it is wanted.
+        events: The numbers of events, one for each table.
+        rounds: The number of measurements of each, of which the figures are medians.
+        chart: The path of the chart, if one is wanted.
     """
 
     events: Sequence[int]
@@ -41,7 +41,7 @@ class Settings:
 
 
 def main(settings: Settings) -> int:
-    """Measure and tell; returns the exit status."""
+    """Measure, print the figures, and return the exit status."""
     with console.status("Archiving the classes of Spark, unless that is done"):
         spark_classes.prepare()
     load = os.getloadavg()[0]
@@ -61,7 +61,7 @@ def main(settings: Settings) -> int:
 
 
 def _measure(events: int, rounds: int) -> tuple[Figures, list[str]]:
-    """All rounds with so many events; and what differs between the results, an unhappy ending."""
+    """Run all rounds with a number of events; return the figures, and the differences between the results, if any."""
     measured, different = [], list[str]()
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

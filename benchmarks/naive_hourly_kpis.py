@@ -1,13 +1,13 @@
-"""Contestant: the hourly KPIs as one would first write them in Spark. `spark-submit`-style: FOLDER OUTPUT."""
+"""Contestant: a straightforward Spark script of the hourly KPIs. Arguments, as for `spark-submit`: FOLDER OUTPUT."""
 
 import sys
 
 from pyspark.sql import SparkSession, Window
-from pyspark.sql import functions as F  # noqa: N812  as everybody imports it
+from pyspark.sql import functions as F  # noqa: N812  the customary name
 
 
 def main(folder: str, output: str) -> None:
-    """Read, clean, join, and one pass for each KPI."""
+    """Read, clean and join the files, and compute each KPI in a pass of its own."""
     spark = SparkSession.builder.appName("hourly_kpis").getOrCreate()
 
     songs = spark.read.csv(f"{folder}/songs.csv", header=True, inferSchema=True, multiLine=True, escape='"')

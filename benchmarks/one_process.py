@@ -1,7 +1,7 @@
 """Contestant: one DuckDB process that does all the work. `python -m benchmarks.one_process FOLDER LATEST`.
 
-FOLDER holds songs.csv, users.csv and user_streams/*.csv; LATEST is the last moment that an event may have (UTC). What
-comes of it lies in FOLDER/one_process: rejected.json, curated/, and a Parquet file for each KPI table.
+FOLDER holds songs.csv, users.csv and user_streams/*.csv; LATEST is the last moment that an event may have (UTC). The
+results are in FOLDER/one_process: rejected.json, curated/, and a Parquet file for each KPI table.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 RESULTS = "one_process"
-THREADS = 2  # as many as Spark has cores in the sandbox
+THREADS = 2  # the number of cores that Spark has in the sandbox
 
 
 def main(folder: Path, latest: datetime) -> None:

@@ -1,5 +1,5 @@
--- All that the pipeline computes from a folder of landed files, by one DuckDB: the limit that the jobs are measured by.
--- The rows are judged as far as the sample data need it: docs/malformed_input.md has cases that they have not.
+-- Computes in one DuckDB all results of the pipeline from a folder of landed files: the lower bound for the jobs' cost.
+-- Rows are judged only for the faults in the sample data, which lack some cases of docs/malformed_input.md.
 create temp table judged as
 with trimmed_rows as (
 

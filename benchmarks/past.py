@@ -1,7 +1,7 @@
-"""Days that have been: what their runs left in the lake, written without running them.
+"""Write the objects that runs of past days would have left in the lake, without running them.
 
-The first day is run. Its objects, with other ids, dates and events, are what the runs of the days after it would have
-left. They are put where the sandbox keeps its objects while it is down: 16,000 requests would take minutes.
+Only the first day is run. For each later day its objects are copied with other ids, dates and events. The copies are
+written into the store of the sandbox's S3 while its server is down, since 16,000 requests would take minutes.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ Files = Mapping[str, bytes]
 """Stream files by name."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d ([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
-_NO_DATES = ("2024-02-30", "2099-12-31")  # what the sample data have for them
+_NO_DATES = ("2024-02-30", "2099-12-31")  # the invalid dates in the sample data
 
 
 class Events:
-    """Accepted events, each as its row `user_id,track_id,listen_time`, by date: what the tables must show."""
+    """The accepted events by date, each as its row `user_id,track_id,listen_time`; the KPI tables must count them."""
 
     def __init__(self) -> None:
         self._of_date = defaultdict[str, set[str]](set)
 
     def accept(self, files: Iterable[bytes]) -> dict[str, list[str]]:
-        """Add the events of stream files; those that are new, by date."""
+        """Add the events of stream files; return the new ones, by date."""
         new = defaultdict[str, list[str]](list)
         for content in files:
             for line in content.decode().splitlines()[1:]:
@@ -48,24 +48,24 @@ class Events:
         return dict(new)
 
     def plays(self, dates: Iterable[str]) -> dict[str, int]:
-        """How many there are on each of the dates."""
+        """Return the number of events on each of the dates."""
         return {listen_date: len(self._of_date[listen_date]) for listen_date in dates}
 
     def copy(self) -> "Events":
-        """The same events; those accepted later are nobody else's."""
+        """Return an independent copy, which does not share events accepted later."""
         copied = Events()
         copied._of_date.update((listen_date, set(events)) for listen_date, events in self._of_date.items())
         return copied
 
 
 def dates_of(files: Iterable[bytes]) -> list[str]:
-    """The dates of all good rows, duplicates included."""
+    """Return the dates of all good rows, duplicates included."""
     events = (_event(line) for content in files for line in content.decode().splitlines()[1:])
     return sorted({day_of(event) for event in events if event})
 
 
 def day_of(event: str) -> str:
-    """The date of an event."""
+    """Return the date of an event."""
     return event[-19:-9]
 
 
@@ -77,10 +77,10 @@ def _event(line: str) -> str | None:
 
 
 class Past:
-    """The days after a first one that was run, written as if they had been run too."""
+    """Writes the objects of the days after a first day, which was run, as if these days had been run, too."""
 
     def __init__(self, first: date, year: Lake, events: Events) -> None:
-        """Remember what the run of the `first` day left; `events` are those accepted so far."""
+        """Read the objects that the run of the `first` day has left; `events` are those accepted so far."""
         self._first = first
         self._bucket = year.bucket.name
         self._events = events
@@ -91,7 +91,7 @@ class Past:
         self._objects_per_day = Counter[date]()
 
     def write(self, store: ObjectStore, day: date, files: Files) -> None:
-        """Write all that the run of `day` would have left after taking in `files`."""
+        """Write all objects that the run of `day` would have left after taking in `files`."""
         new = self._events.accept(files.values())
         curated = {self._curated_key(day, listen_date): (listen_date, rows) for listen_date, rows in new.items()}
         for key, (_, rows) in curated.items():
@@ -114,7 +114,7 @@ class Past:
         folder = layout.BatchFolder(batch_of(day))
         self._put(store, day, folder.curation_record, json.dumps(written, indent=1).encode())
         for key, content in self._others.items():
-            # Nobody reads what is pinned or archived once it is loaded: the header must do.
+            # Nothing reads pinned or archived files after their batch is loaded, so the copies have only the header.
             is_input = key.startswith((layout.ARCHIVE, layout.BatchFolder(batch_of(self._first)).pins))
             is_text = key.endswith((".json", ".html"))
             body = content[: content.find(b"\n") + 1] if is_input else content
@@ -123,7 +123,7 @@ class Past:
             )
 
     def objects(self, day: date) -> int:
-        """How many objects the day's run has left."""
+        """Return the number of objects that were written for the day."""
         return self._objects_per_day[day]
 
     def _curated_key(self, day: date, listen_date: str) -> str:
@@ -149,7 +149,7 @@ class Past:
 
 
 def object_store(endpoint_home: Path) -> ObjectStore:
-    """Where an endpoint that is down keeps its objects."""
+    """Return the object store of an endpoint that is down."""
     return ObjectStore(endpoint_home / "s3")
 
 

@@ -1,4 +1,4 @@
-"""What processes cost together with all that they start: CPU, time of the wall clock, memory."""
+"""Measure the CPU time, wall-clock time and memory of processes and their descendants."""
 
 import os
 import subprocess
@@ -15,16 +15,16 @@ from typing import Self
 import psutil
 
 SECONDS_BETWEEN_SAMPLES = 0.2
-SAMPLES_PER_MEMORY_SAMPLE = 2  # the kernel walks all pages of a process to tell its share of memory
+SAMPLES_PER_MEMORY_SAMPLE = 2  # for a process's share of memory the kernel walks all its pages
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What was used.
+    """The resources that processes have used.
 
     Attributes:
         cpu_seconds: User and system time of all processes.
-        seconds: Of the wall clock.
+        seconds: Wall-clock time.
         peak_bytes: The largest sum of the processes' proportional set sizes at one moment: shared pages count once.
     """
 
@@ -34,24 +34,25 @@ class Usage:
 
     @classmethod
     def in_turn(cls, usages: Iterable["Usage"]) -> "Usage":
-        """Of processes that ran one after another."""
+        """Return the total usage of processes that ran one after another."""
         cpu_seconds, seconds, peaks = zip(*map(astuple, usages), strict=True)
         return cls(sum(cpu_seconds), sum(seconds), max(peaks))
 
     @classmethod
     def median(cls, usages: Iterable["Usage"]) -> "Usage":
-        """The usual one of several rounds."""
+        """Return the median usage of several rounds."""
         return cls(*map(median, zip(*map(astuple, usages), strict=True)))
 
 
 class Meter:
-    """Looks at processes again and again while the context lasts; `usage` is known at its end.
+    """Samples processes while the context lasts; `usage` is known at its end.
 
-    A process is counted from its first look on, with all CPU time that it had then, unless it was there at the start
-    of the context. One that starts and ends between two looks is not seen.
+    A process counts from its first sample on, with the CPU time that it has used before; but of a process that was
+    running at the start of the context only later CPU time counts. A process that starts and ends between two samples
+    is missed.
 
     Args:
-        processes: Which processes there are to be measured now.
+        processes: Returns the processes to be measured now.
     """
 
     def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
@@ -90,7 +91,7 @@ class Meter:
     def _look(self, *, with_memory: bool = False) -> None:
         total = 0
         for process in self._processes():
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it has ended: its last times stand
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it has ended, and its last sample counts
                 times = process.cpu_times()
                 self._cpu_seconds[process] = times.user + times.system
                 if with_memory:
@@ -99,7 +100,7 @@ class Meter:
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
-    """All that the process has started and that has not ended."""
+    """Return the descendants of the process that have not ended."""
     try:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
@@ -107,10 +108,10 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Usage:
-    """Run a command to its end; what it and all that it started have used.
+    """Run a command to its end; return the usage of its process and all descendants.
 
     Raises:
-        ChildProcessError: it fails; the message has the end of what it wrote to `log`.
+        ChildProcessError: the command fails; the message holds the end of its `log`.
     """
     started: list[psutil.Process] = []
 
@@ -121,7 +122,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -
         with Meter(tree) as meter:
             process = subprocess.Popen(command, env=dict(environment), stdout=out, stderr=out)
             started.append(psutil.Process(process.pid))
-            # The system keeps an ended process's times until somebody has asked for its status: the meter looks first.
+            # The system drops an ended process's times once its status is fetched, so the meter takes its sample first.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         status = process.wait()
     if status:

@@ -1,10 +1,10 @@
-"""Does a year of daily runs make a day's run slower? `make benchmark` runs the same days with and without it.
+"""Measure whether a year of daily runs makes a day's run slower: run the same days with and without this history.
 
-Two days are run. All events of the *punctual* day are of that day: its run is compared with one on an empty lake. The
-*usual* day brings late and repeated events of the seven days before, all of whose events its run has to compute again,
-however old the lake is: its run is compared with one after ten days.
+Two days are run. All events of the *punctual* day are of that day; its run is compared with one on an empty lake. The
+*usual* day brings late and repeated events of the seven days before. Its run has to compute all events of these days
+again, however old the lake is; so it is compared with a run after ten days.
 
-The exit status is 1 when a year makes either of them more than a tenth slower.
+The exit status is 1 if the year makes one of the two runs more than a tenth slower.
 """
 
 import os
@@ -28,7 +28,7 @@ from sandbox.sample_events import DEFAULT_EVENTS, DEFAULT_FILES, FIRST_DAY, Samp
 
 YEAR, TEN_DAYS = 365, 10
 TODAY = FIRST_DAY + timedelta(days=YEAR)
-EVENTS_OF_OLDER_DAYS = 1_000  # than the last ten, which are as large as today; today's run reads nothing of them
+EVENTS_OF_OLDER_DAYS = 1_000  # the last ten days have as many as today; today's run does not read older days
 ROUNDS = 5
 LIMIT = 1.1
 
@@ -43,11 +43,11 @@ class Comparison:
     """A day that is run with a year of history and without.
 
     Attributes:
-        title: What is compared.
-        files: What lands on the day.
-        without: A lake, and the events that it holds.
+        title: The name of the comparison.
+        files: The files that land on the day.
+        without: The lake without the year of history, and the events that it holds.
         year: The lake with a year of history, and the events that it holds.
-        costs: Of the runs so far, without and with.
+        costs: The costs of the runs so far, without and with the history.
     """
 
     title: str
@@ -57,18 +57,18 @@ class Comparison:
     costs: list[tuple[Costs, Costs]] = field(default_factory=list)
 
     def run(self, number: int) -> None:
-        """Run the day on both lakes, on this one and that one first in turns."""
+        """Run the day on both lakes, which take turns in being first."""
         costs = {}
         for lake_of_events, events in [self.without, self.year][:: 1 if number % 2 else -1]:
             with console.status(f"{self.title}: round {number} of {ROUNDS}, {lake_of_events.bucket.name}"):
                 costs[lake_of_events.bucket.name] = _run_day(lake_of_events, TODAY, self.files, events.copy())
                 lake_of_events.forget(TODAY)
-        if number:  # the first round imports what the others have
+        if number:  # the first round does not count, since it imports modules
             self.costs.append((costs[self.without[0].bucket.name], costs[self.year[0].bucket.name]))
 
 
 def main() -> int:
-    """Build the histories, run the days again and again, tell what they cost."""
+    """Build the histories, run the days several times, and print their costs."""
     with (
         tempfile.TemporaryDirectory() as folder,
         AwsEndpoint(Path(folder) / "aws") as endpoint,
@@ -107,14 +107,14 @@ def _land_reference_tables(*buckets: Lake) -> Catalogue:
 
 
 def _build(endpoint: AwsEndpoint, sample: SampleEvents, days: Mapping[Lake, int]) -> list[Events]:
-    """Fill lakes with what the runs of so many days have left; the events that they hold then."""
+    """Fill each lake with the objects of its number of daily runs; return the events that the lakes hold."""
     histories = []
     for bucket, number in days.items():
         events = Events()
         first = TODAY - timedelta(days=number)
         _run_day(bucket, first, _files(sample, first, DEFAULT_EVENTS), events)
         histories.append((Past(first, bucket, events), number, events))
-    endpoint.port = int(endpoint.url.rpartition(":")[2])  # its clients will look for it there
+    endpoint.port = int(endpoint.url.rpartition(":")[2])  # its clients keep this address
     endpoint.stop()
     store = object_store(endpoint.home)
     for past, number, _ in histories:
@@ -137,7 +137,7 @@ def _files(sample: SampleEvents, day: date, events: int) -> Files:
 
 
 def _run_day(bucket: Lake, day: date, files: Files, events: Events) -> Costs:
-    """Land and run a day; check that it has counted these files, the `events` before them, and nothing else."""
+    """Land and run a day; check that the KPIs count these files and the earlier `events`, and nothing else."""
     for name, content in files.items():
         bucket.put(f"{layout.USER_STREAMS}/{name}", content)
     costs = bucket.run(day)
@@ -154,7 +154,7 @@ def _run_day(bucket: Lake, day: date, files: Files, events: Events) -> Costs:
 
 
 def _tell(comparison: Comparison) -> float:
-    """Print what each step has cost (medians of the rounds); return how many times as long the day takes."""
+    """Print the cost of each step (medians of the rounds); return how many times as long the day takes with history."""
     table = Table("step", title=comparison.title)
     for heading in ("seconds", "ratio", "CPU seconds", "ratio", "S3 requests", "of these listings"):
         table.add_column(heading, justify="right")
@@ -179,5 +179,5 @@ def _tell(comparison: Comparison) -> float:
 
 
 def _ratio(costs: Sequence[tuple[Cost, Cost]], what: str) -> float:
-    """The median of the rounds' ratios: what else the machine does slows both runs of a round."""
+    """Return the median of the rounds' ratios, since other load on the machine slows both runs of a round."""
     return float(median(getattr(year, what) / getattr(without, what) for without, year in costs))

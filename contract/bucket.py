@@ -1,4 +1,4 @@
-"""S3 access under conditions: a call reads, copies or deletes the intended version of an object, or nothing."""
+"""Conditional S3 access: a call reads, copies or deletes the intended version of an object, or does nothing."""
 
 import json
 import random
@@ -28,13 +28,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PARALLEL_REQUESTS = 16
-COPY_OBJECT_LIMIT = 5 * 1024**3  # bytes; CopyObject refuses more, copies in parts go on
+COPY_OBJECT_LIMIT = 5 * 1024**3  # bytes; CopyObject refuses larger objects, which are copied in parts
 PART_SIZE = 512 * 1024**2
-COPY_BYTES = 1024**2  # read and written at once
+COPY_BYTES = 1024**2  # read and written per step of a download
 CONFLICT_TRIES = 8
 LONGEST_CONFLICT_PAUSE = 2.0  # seconds
 
-# What GetObject and CopyObject answer for an object that must be restored before it can be read.
+# The error codes of GetObject and CopyObject for an object that must be restored before it can be read.
 ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 FORBIDDEN = 403
 NOT_FOUND = 404
@@ -52,7 +52,7 @@ class StoredObject:
 
 
 class ReplacedError(Exception):
-    """The object is no longer the version that was meant."""
+    """The object is no longer the intended version."""
 
 
 class GoneError(Exception):
@@ -60,16 +60,16 @@ class GoneError(Exception):
 
 
 class RefusedError(Exception):
-    """S3 refuses the request for this object; the message says why, and what to do."""
+    """S3 refuses the request for this object; the message gives the reason and the remedy."""
 
 
 def s3_client() -> "S3Client":
-    """Client whose endpoint, Region and credentials come from the environment."""
+    """Return a client whose endpoint, Region and credentials come from the environment."""
     return boto3.client("s3", config=Config(max_pool_connections=PARALLEL_REQUESTS, retries={"mode": "standard"}))
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Results in the order of the items; the first error is raised after the work under way has ended."""
+    """Return the results in the order of the items; raise the first error after the calls under way have ended."""
     if len(items) == 1:
         return [work(items[0])]
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
@@ -79,32 +79,36 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
 class Bucket:
     """One S3 bucket.
 
-    Every method may raise RefusedError, where S3 denies access to an object or cannot copy it, and botocore's
-    ClientError for what no caller can do anything about.
+    Every method may raise RefusedError, if S3 denies access to an object or cannot copy it, and botocore's ClientError
+    for errors that no caller can handle.
     """
 
     def __init__(self, name: str, s3: "S3Client | None" = None) -> None:
-        """Without `s3` the environment's endpoint, Region and credentials count."""
+        """Use the client `s3`; without it one with the environment's endpoint, Region and credentials."""
         self.name = name
         self.s3 = s3 or s3_client()
 
     def __reduce__(self) -> Any:
-        # Sent to another process, it takes that process's client: a client costs as much as a small query.
+        # Unpickling uses the receiving process's client, since making a client costs as much as a small query.
         return _bucket_of_process, (self.name,)
 
     def url(self, key: str) -> str:
-        """The URL by which people, Glue and Redshift know an object."""
+        """Return an object's `s3://` URL, which people, Glue and Redshift use."""
         return f"s3://{self.name}/{key}"
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """Objects below a prefix, page by page, but for the empty ones that mark folders."""
+        """Yield the objects below a prefix, page by page, without the empty ones that mark folders."""
         for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
             for entry in page.get("Contents", []):
                 if not entry["Key"].endswith("/"):
                     yield StoredObject(entry["Key"], entry["ETag"], entry["Size"])
 
     def level(self, prefix: str, *, delimiter: str = "/") -> tuple[list[StoredObject], list[str]]:
-        """Objects below a prefix with no delimiter after it; and the beginnings of the others, up to the first one."""
+        """List one level below a prefix.
+
+        Returns:
+            The objects with no delimiter after the prefix; and the other keys, cut after the first delimiter.
+        """
         objects, beginnings = [], []
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix, Delimiter=delimiter)
         for page in pages:
@@ -113,10 +117,10 @@ class Bucket:
         return objects, beginnings
 
     def head(self, key: str) -> StoredObject:
-        """The newest version of an object.
+        """Return the newest version of an object.
 
         Raises:
-            GoneError: there is none.
+            GoneError: there is no such object.
         """
         try:
             answer = self.s3.head_object(Bucket=self.name, Key=key)
@@ -125,7 +129,7 @@ class Bucket:
         return StoredObject(key, answer["ETag"], answer["ContentLength"])
 
     def written(self, key: str) -> tuple[StoredObject, datetime] | None:
-        """An object and when it was written, in whole seconds, as a listing shows both; None if there is none."""
+        """Return an object and its time of writing (whole seconds), as a listing shows them; None if it is missing."""
         found = self.s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1).get("Contents", [])
         if not found or found[0]["Key"] != key:
             return None
@@ -144,7 +148,7 @@ class Bucket:
         return [key for key in keys if is_missing(key)]
 
     def open(self, key: str, *, etag: str | None = None) -> AbstractContextManager[BinaryIO]:
-        """The object's bytes as a stream; with `etag` only those of that version.
+        """Open the object's bytes as a stream; with `etag` only those of that version.
 
         Raises:
             GoneError: there is no such object.
@@ -154,7 +158,7 @@ class Bucket:
         return closing(self._get(key, **condition)["Body"])
 
     def read(self, key: str) -> bytes:
-        """The object's bytes.
+        """Return the object's bytes.
 
         Raises:
             GoneError: there is no such object.
@@ -163,7 +167,7 @@ class Bucket:
             return body.read()
 
     def read_range(self, key: str, first: int, end: int) -> tuple[bytes, int]:
-        """The object's bytes from `first` until before `end`, fewer at its end; and its size in bytes.
+        """Return the object's bytes from `first` until before `end`, or to its last one, and its size in bytes.
 
         Raises:
             GoneError: there is no such object.
@@ -173,7 +177,7 @@ class Bucket:
             return body.read(), int(answer["ContentRange"].rpartition("/")[2])
 
     def write(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object, whatever was there."""
+        """Write an object; replace one that exists."""
         try:
             self.s3.put_object(Bucket=self.name, Key=key, Body=content, ContentType=content_type)
         except ClientError as error:
@@ -210,10 +214,10 @@ class Bucket:
                     Key=target,
                     CopySource=origin,
                     CopySourceIfMatch=source.etag,
-                    TaggingDirective="REPLACE",  # by none: copying a producer's tags takes rights that we do not need
+                    TaggingDirective="REPLACE",  # by no tags, since copying a producer's tags would need further rights
                 )
                 return StoredObject(target, answer["CopyObjectResult"]["ETag"], source.size)
-            # boto3 asks for this ETag when it looks at the source, and again with every part.
+            # boto3 sends this ETag as a condition when it heads the source, and again with every part.
             self.s3.copy(
                 origin,
                 self.name,
@@ -228,7 +232,7 @@ class Bucket:
         return self.head(target)
 
     def delete(self, version: StoredObject) -> None:
-        """Delete an object only while it is the version that is meant.
+        """Delete an object only if it is still the intended version.
 
         Raises:
             ReplacedError: the object holds another version now; it stays.
@@ -254,11 +258,11 @@ class Bucket:
         return in_parallel(self.read_json, list(keys))
 
     def write_json(self, key: str, record: object) -> None:
-        """Write a JSON record, whatever was there."""
+        """Write a JSON record; replace one that exists."""
         self.write(key, _json(record), "application/json")
 
     def create_json(self, key: str, record: object) -> bool:
-        """Write a JSON record unless one exists (If-None-Match); says whether this call wrote it."""
+        """Write a JSON record unless one exists (If-None-Match); return whether this call wrote it."""
         try:
             self._retry_conflicts(
                 lambda: self.s3.put_object(
@@ -279,7 +283,7 @@ class Bucket:
             raise self._meaning(error, key, "read") from error
 
     def _retry_conflicts(self, request: Callable[[], Result]) -> Result:
-        """Repeat a conditional request while S3 answers 409: another write is in flight, and nobody has lost yet."""
+        """Repeat a conditional request while S3 answers 409: another write is in flight, and neither has won yet."""
         for tried in range(1, CONFLICT_TRIES + 1):
             try:
                 return request()
@@ -290,7 +294,7 @@ class Bucket:
         raise AssertionError("the last try returns or raises")
 
     def _meaning(self, error: ClientError, key: str, done: str) -> Exception:
-        """Translate into an error that a caller can act upon; else return `error` itself."""
+        """Translate `error` into one that a caller can handle, or return it unchanged."""
         status, code = _status(error), error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
             return error

@@ -1,4 +1,4 @@
-"""The datasets that producers land: which columns each needs, and which of them name a row."""
+"""The datasets that producers land, and the columns that each needs."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ class Dataset:
 
     Attributes:
         needed: columns without which a file is refused.
-        optional: further columns that something reads, and that must not be named twice either.
+        optional: further columns that the pipeline reads; like the needed ones, they must not be named twice.
         unbroken: columns whose fields never hold a line break: keys and times.
     """
 
@@ -20,7 +20,7 @@ class Dataset:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """All columns that something reads."""
+        """All columns that the pipeline reads."""
         return (*self.optional, *self.needed)
 
 

@@ -1,7 +1,7 @@
-"""How SQL finds single events: lists of the committed files, one for each date and batch, written after the commit.
+"""Lists of the committed files, by which SQL finds single events: one per date and batch, written after the commit.
 
-A list is a text of S3 addresses, one a line, below a folder of its date: what Hive calls symlinks. Athena reads the
-files that the lists name, and no others (docs/lake.md).
+A list is a text of S3 addresses, one per line, in the folder of its date; Hive calls this the symlink format. Athena
+reads only the files that the lists name (docs/lake.md).
 """
 
 from collections import defaultdict
@@ -24,8 +24,8 @@ class ListedFile:
 def write_event_lists(bucket: Bucket, listen_dates: Iterable[str]) -> None:
     """List the committed files of the dates (ISO), those of earlier batches included.
 
-    A list never changes once it is there, since a committed batch does not: to write it again makes good for a job that
-    died between its commit and its lists.
+    A list never changes once it exists, since a committed batch does not change. Writing the lists of earlier batches
+    again adds those of a job that died between its commit and its lists.
     """
     lists = defaultdict[str, list[str]](list)
     for file in committed_files(bucket, listen_dates):
@@ -38,7 +38,7 @@ def write_event_lists(bucket: Bucket, listen_dates: Iterable[str]) -> None:
 
 
 def listed_files(bucket: Bucket) -> list[ListedFile]:
-    """All files that the lists name, by date."""
+    """Return all files that the lists name, by date."""
 
     def read(key: str) -> list[ListedFile]:
         date = key.removeprefix(f"{layout.EVENT_LISTS}/listen_date=").partition("/")[0]

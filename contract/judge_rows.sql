@@ -1,7 +1,7 @@
--- The verdict on each row of stream files: `reason` is null for a good one, else why it is rejected.
--- Takes `stream_rows`: file (its number), user_id, track_id, listen_time as text without the blanks around it, fault (why
--- the line is no row), raw_line. Rows of nothing but separators are blank lines, which are no rows.
--- Parameters: blanks (the characters that do not count), latest (the last moment an event may have).
+-- Judges each row of stream files: `reason` is null for a good row, otherwise it says why the row is rejected.
+-- Reads `stream_rows`: file (its number), user_id, track_id, listen_time as text without the blanks around it, fault
+-- (why the line is not a row), raw_line. A line of nothing but separators is blank, and is left out.
+-- Parameters: blanks (the characters that count as blank), latest (the last moment an event may have).
 with present_fields as (
 
     select
@@ -33,13 +33,13 @@ judged_rows as (
             when user_id is null then 'user_id is missing'
             when track_id is null then 'track_id is missing'
             when listen_time is null then 'listen_time is missing'
-            -- A time is written in one way: it reads as it was written once it has been understood.
+            -- Only one format is accepted: the parsed time, written as text again, must equal the input.
             when moment is null or strlen(listen_time) <> 19 or cast(moment as varchar) <> listen_time
                 then 'listen_time is not a timestamp'
             when moment > $latest then 'listen_time is in the future'
         end as reason
     from timed_rows
-    -- Not by `and`, which would trim every line.
+    -- A `case`, because `and` would trim every line.
     where case
         when user_id is null and track_id is null and listen_time is null then trim(raw_line, $blanks || ',') <> ''
         else true

@@ -1,4 +1,4 @@
-"""The KPI tables: the one registry that DAG, jobs, archive, benchmarks, sandbox and tests iterate over."""
+"""The registry of the KPI tables, over which DAG, jobs, archive, benchmarks, sandbox and tests iterate."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ class KpiTable:
     """One KPI table.
 
     Attributes:
-        name: of the table in the warehouse, of its dbt models and tags, and of its folder in glue_jobs/kpis.
+        name: the name of the table in the warehouse, of its dbt models and tags, and of its folder in glue_jobs/kpis.
         glue_job: the Glue job that computes it.
-        key: the columns of which no two rows hold the same values; the first is the date.
-        combined_by: the columns of the partial rows that one final row needs all of; a date's partial rows are combined
-            in as many pieces as these columns have values.
+        key: the columns of the grain: no two rows hold the same values in them; the first is the date.
+        combined_by: columns of the partial rows. One final row needs all partial rows with the same values in them; a
+            date's partial rows are combined in as many pieces as these columns have distinct values.
     """
 
     name: str
@@ -48,10 +48,10 @@ KPI_TABLES = (
 
 
 def kpi_table(name: str) -> KpiTable:
-    """The KPI table of a name.
+    """Return the KPI table of a name.
 
     Raises:
-        LookupError: there is none; the message lists those that there are.
+        LookupError: no table has this name; the message lists the names that exist.
     """
     for table in KPI_TABLES:
         if table.name == name:

@@ -14,19 +14,19 @@ CURATED = f"{ROOT}/curated/user_streams"
 EVENT_LISTS = f"{ROOT}/events"
 QUARANTINED_ROWS = f"{ROOT}/quarantine/rows"
 QUARANTINED_FILES = f"{ROOT}/quarantine/files"
-REMOVED_FILES = f"{QUARANTINED_FILES}/removed"  # by hand; those that validation refused lie beside it, by batch
+REMOVED_FILES = f"{QUARANTINED_FILES}/removed"  # by an operator; beside it, by batch, the files that validation refused
 OUTPUT = f"{ROOT}/output"
 ARCHIVE = f"{ROOT}/user-streams-archived"
 DBT_DOCS = f"{ROOT}/dbt_docs"
-DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # dbt's own name of it
-DBT_RUNS = f"{DBT_DOCS}/runs"  # below it a folder per batch, with dbt's artifacts of its run
+DBT_DOCS_PAGE = f"{DBT_DOCS}/static_index.html"  # the name that dbt gives it
+DBT_RUNS = f"{DBT_DOCS}/runs"  # holds a folder per batch with dbt's artifacts of its run
 KPI_REPORT = f"{ROOT}/report"
 KPI_REPORT_PAGE = f"{KPI_REPORT}/index.html"
 
 REFERENCE_SONGS = f"{REFERENCE}/songs.csv"
 REFERENCE_USERS = f"{REFERENCE}/users.csv"
 
-# Folders beside songs.csv and users.csv; all others are none of ours.
+# The pipeline's folders beside songs.csv and users.csv.
 FOLDERS = frozenset(
     prefix.split("/")[1]
     for prefix in (
@@ -41,7 +41,8 @@ CURATION_RECORD = "curation.json"
 REJECTED_RECORD = "rejected.json"
 LOADED_RECORD = "loaded.json"
 RUN_RECORD = "run.json"
-# Cut at this letter a batch's folder is listed as six names, however many files it holds, and records keep apart.
+# With this letter as delimiter, S3 lists a batch's folder as six names, however many files it holds, and the cut names
+# of the records still differ.
 RECORD_CUT = "n"
 
 
@@ -70,7 +71,7 @@ class BatchFolder:
 
     @property
     def validation_summary(self) -> str:
-        """Each file with its problems, and whether it passed."""
+        """The list of files, each with its problems and whether it passed."""
         return f"{self.validation}/summary.json"
 
     @property
@@ -83,7 +84,7 @@ class BatchFolder:
 
     @property
     def rejected_record(self) -> str:
-        """The counts of a batch that had too many bad rows."""
+        """The counts of a batch that failed because too many of its rows were rejected."""
         return f"{self.root}/{REJECTED_RECORD}"
 
     @property
@@ -109,31 +110,31 @@ class BatchFolder:
 
 
 def curated_date(listen_date: str) -> str:
-    """The folder of a date (ISO) in the event store."""
+    """Return the folder of a date (ISO) in the event store."""
     return f"{CURATED}/listen_date={listen_date}"
 
 
 def curated_folder(listen_date: str, batch_id: str, attempt: str) -> str:
-    """Where an attempt at a batch's curation writes its events of a date."""
+    """Return the folder to which an attempt at a batch's curation writes its events of a date."""
     return f"{curated_date(listen_date)}/batch_id={batch_id}/attempt={attempt}"
 
 
 def event_list(listen_date: str, batch_id: str) -> str:
-    """The addresses of a batch's committed files of a date, for Athena."""
+    """Return the key of the list of a batch's committed files of a date, for Athena."""
     return f"{EVENT_LISTS}/listen_date={listen_date}/{batch_id}.txt"
 
 
 def batch_of_curated_file(key: str) -> str:
-    """The batch that wrote a file of the event store."""
+    """Return the id of the batch that wrote a file of the event store."""
     (batch_id,) = [part.removeprefix("batch_id=") for part in key.split("/") if part.startswith("batch_id=")]
     return batch_id
 
 
 def committed_but_not_loaded(cut_names: Iterable[str]) -> list[str]:
-    """Ids of the batches with a commit record and no loaded record, oldest first.
+    """Return the ids of the batches with a commit record and no loaded record, oldest first.
 
     Args:
-        cut_names: what lies below `BATCHES`, each key cut behind the first RECORD_CUT.
+        cut_names: the keys below `BATCHES`, each cut after the first RECORD_CUT.
     """
     committed, loaded = set[str](), set[str]()
     for name in cut_names:

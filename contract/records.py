@@ -17,8 +17,8 @@ class CuratedFile:
     """One committed file of the event store.
 
     Attributes:
-        buckets: into so many parts (a power of two) its batch has cut each date, by the hash of `user_id`.
-        bucket: which of these parts the file is.
+        buckets: the number of parts (a power of two) into which its batch has cut each date, by the hash of `user_id`.
+        bucket: the number of the part that the file holds.
     """
 
     key: str
@@ -34,10 +34,10 @@ class CuratedFile:
 
 
 def committed_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
-    """The commit record of a batch.
+    """Return the commit record of a batch.
 
     Raises:
-        NotCommittedError: there is none.
+        NotCommittedError: the batch has no commit record.
     """
     key = layout.BatchFolder(batch_id).curation_record
     record = bucket.read_json(key)
@@ -49,19 +49,19 @@ def committed_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
 
 
 def pending_batches(bucket: Bucket, *, besides: str = "") -> list[str]:
-    """Committed batches, other than `besides`, that no run has loaded yet; oldest first.
+    """Return the committed batches, except `besides`, that no run has loaded yet; oldest first.
 
-    Every batch of the past is listed, but as six names: a thousand names, one request, are 166 batches.
+    Every past batch is listed, but as six names, so one request, which returns a thousand names, covers 166 batches.
     """
     _, cut_names = bucket.level(f"{layout.BATCHES}/", delimiter=layout.RECORD_CUT)
     return [batch for batch in layout.committed_but_not_loaded(cut_names) if batch != besides]
 
 
 def rejected_parts(bucket: Bucket, record: dict[str, Any]) -> list[str]:
-    """The keys of the rows that a batch has rejected, as JSON lines with `reason`, `source_file` and `raw_line`.
+    """Return the keys of a batch's rejected rows: JSON lines with `reason`, `source_file` and `raw_line`.
 
-    Each attempt at the batch keeps its own; those of the attempt count that the record names, be it `curation.json` or
-    `rejected.json`. Earlier versions of the jobs have written theirs beside the attempts.
+    Each attempt at the batch writes its own; only those count whose attempt the record (`curation.json` or
+    `rejected.json`) names. Earlier versions of the jobs wrote theirs directly into the batch's folder.
     """
     folder = f"{layout.BatchFolder(record['batch_id']).quarantined_rows}/"
     names = (found.key.removeprefix(folder) for found in bucket.objects(folder))
@@ -69,9 +69,9 @@ def rejected_parts(bucket: Bucket, record: dict[str, Any]) -> list[str]:
 
 
 def committed_files(bucket: Bucket, listen_dates: Iterable[str]) -> list[CuratedFile]:
-    """All files that hold committed events of the dates (ISO), by key.
+    """Return all files that hold committed events of the dates (ISO), by key.
 
-    A file exists for a reader only when its batch's commit record lists it: what a crashed attempt left does not count.
+    A file counts only if its batch's commit record lists it; files that a crashed attempt has left do not count.
     """
     wanted = set(listen_dates)
     batch_ids = {

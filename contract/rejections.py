@@ -1,4 +1,4 @@
-"""Why a row of a stream file is rejected, in the order in which the reasons are tried."""
+"""The reasons for which a row of a stream file is rejected, in the order in which they are checked."""
 
 import datetime as dt
 import math
@@ -12,12 +12,12 @@ WRONG_NUMBER_OF_FIELDS = "wrong number of fields"
 NOT_A_TIMESTAMP = "listen_time is not a timestamp"
 IN_THE_FUTURE = "listen_time is in the future"
 
-# An event may lie so much after its batch's time: clocks of producers are wrong.
+# An event may be later than its batch's time by this much, since producers' clocks may be wrong.
 TOLERANCE_OF_CLOCKS = dt.timedelta(days=1)
 
 
 def missing(column: str) -> str:
-    """The reject reason of a row without `column`."""
+    """Return the reject reason of a row without `column`."""
     return f"{column} is missing"
 
 
@@ -33,10 +33,10 @@ REJECT_REASONS = (
 
 
 def latest_listen_time(batch_time: dt.datetime) -> dt.datetime:
-    """The last moment (UTC, without zone) that an event of a batch may have; `batch_time` is aware."""
+    """Return the last moment (UTC, without zone) that an event of a batch may have; `batch_time` is aware."""
     return batch_time.astimezone(dt.UTC).replace(tzinfo=None) + TOLERANCE_OF_CLOCKS
 
 
 def rate_that_allows(rejected: int, read: int) -> float | None:
-    """The smallest `max_reject_rate`, in hundredths, that lets the rejected rows pass; None if no row would be left."""
+    """Return the least `max_reject_rate`, in hundredths, that allows the rejected rows; None if no row is accepted."""
     return math.ceil(rejected * 100 / read) / 100 if rejected < read else None

@@ -1,4 +1,4 @@
-"""The environment variables by which a deployment is set up: name, default and meaning, each once.
+"""The environment variables that configure a deployment: name, default and meaning, each declared once.
 
 A stage's start-up script and the sandbox set them, the DAG and dbt read them, docs/architecture.md lists them.
 """
@@ -12,10 +12,10 @@ class Variable:
     """An environment variable.
 
     Attributes:
-        meaning: As docs/architecture.md gives it.
-        default: What counts while the variable is unset or empty.
-        of_stage: Whether a deployment must give it to MWAA: without it the DAG would not load, or would work on
-            something else than the deployment's own.
+        meaning: The description in docs/architecture.md.
+        default: The value while the variable is unset or empty.
+        of_stage: Whether a deployment must set it on MWAA; without it the DAG would not load, or would use resources
+            other than the deployment's.
     """
 
     name: str

@@ -45,12 +45,12 @@ OUTCOME = "{{ (ti.xcom_pull(task_ids='validate_datasets') or {}).get('outcome', 
 # reported its last poll, which may take seconds, Airflow marks it lost.
 GLUE_WAIT_MODE = "reschedule" if SETTINGS.glue_poll_seconds >= 30 else "poke"
 
-# Glue queues a run behind another one of its job only if the run asks for it; the job's own setting does not count.
+# Glue queues a run behind another one of its job only if the start request asks for it, whatever the job's own setting.
 QUEUED = {"JobRunQueuingEnabled": True}
-GLUE_WAIT_LIMIT = timedelta(hours=4)  # longer than a job's timeout and that of the run it may be queued behind
+GLUE_WAIT_LIMIT = timedelta(hours=4)  # longer than the timeouts of the run and of a run queued ahead of it together
 
 DBT_ENVIRONMENT = {
-    variables.BATCH_ID.name: BATCH_ID,  # dbt would parse the whole project anew if --vars changed with each run
+    variables.BATCH_ID.name: BATCH_ID,  # if --vars changed with each run, dbt would parse the whole project again
     "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
 }
 DBT_PROJECT = ProjectConfig(
@@ -69,14 +69,14 @@ DBT_PROFILE = ProfileOfTask(
 )
 # Cosmos caches dbt's partial parsing for its task groups only; other operators would parse the whole project each time.
 DBT_CACHE = Path(cosmos.settings.cache_dir) / Path(__file__).stem
-# In the WATCHER mode a cleared task may succeed on the results of its first try, without loading anything; so LOCAL.
+# LOCAL, because in WATCHER mode a cleared task may succeed on the results of its first try, without loading anything.
 DBT_EXECUTION = ExecutionConfig(
     execution_mode=ExecutionMode.LOCAL,
     invocation_mode=InvocationMode.SUBPROCESS,
     dbt_executable_path=SETTINGS.dbt_executable,
     test_indirect_selection=TestIndirectSelection.BUILDABLE,
 )
-# What the task groups get from the three above, for operators outside of them.
+# The same settings for dbt operators outside the task groups.
 DBT_OPERATOR: dict[str, Any] = {
     "project_dir": SETTINGS.dbt_project_dir,
     "profile_config": DBT_PROFILE,
@@ -187,9 +187,9 @@ with DAG(
         execution_timeout=GLUE_WAIT_LIMIT,
     )
 
-    # Reports are views: made by the first run, and by one whose release has changed them. Their tests are for those who
-    # change them; what they show has been tested in the marts. The marts' assets are updated by this task and by none
-    # before it: then each is tested, and they agree.
+    # This task builds the reports, which are views: the first run creates them, and a run after a release that changes
+    # them replaces them. It skips their tests, which are for developers: the marts' tests have checked the data.
+    # Only this task updates the marts' assets, because only now has each mart been tested and compared with the other.
     test_kpis_reconcile = DbtBuildLocalOperator(
         task_id="test_kpis_reconcile",
         **DBT_OPERATOR,
@@ -200,7 +200,7 @@ with DAG(
         execution_timeout=timedelta(hours=1),
     )
 
-    # Of use on days without input above all.
+    # Runs on days without input too, when a warning matters most.
     check_source_freshness = DbtSourceLocalOperator(
         task_id="check_source_freshness",
         **DBT_OPERATOR,

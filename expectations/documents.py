@@ -1,4 +1,4 @@
-"""A validation's report as files: JSON for programs, a front page and Data Docs for people."""
+"""Write a validation's report as files: JSON for programs, a front page and Data Docs for people."""
 
 import json
 import mimetypes
@@ -14,10 +14,10 @@ _PAGE = Path(__file__).with_name("front_page.html.j2")
 
 
 def documents(report: ValidationReport) -> dict[str, tuple[bytes, str]]:
-    """Return relative keys with content and content type.
+    """Return the documents' relative keys, each with content and content type.
 
-    `results.json` holds Great Expectations' results by suite, `summary.json` the problems; `index.html` shows them and
-    leads to Great Expectations' Data Docs below `data_docs/`.
+    `results.json` holds Great Expectations' results by suite, and `summary.json` the problems. `index.html` shows the
+    problems and links to Great Expectations' Data Docs below `data_docs/`.
     """
     summary = {
         "passed": report.passed,

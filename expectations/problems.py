@@ -1,4 +1,4 @@
-"""Great Expectations' results as sentences for people: which file, which line, what to do."""
+"""Turn Great Expectations' results into sentences for people, which name the file, the line and the remedy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _KEYS = {dataset.name: dataset.unbroken[0] for dataset in DATASETS}
 
 
 def problems_of_files(facts: Mapping[str, FileFacts], result: ExpectationSuiteValidationResult) -> list[Problem]:
-    """The problems of files, given the result for the frame `files`, whose rows are `facts`."""
+    """Return the problems of files, given the result for the frame `files`, whose rows are `facts`."""
     names = {shown(name): name for name in facts} | dict(enumerate(facts))
     return [
         _problem_of_file(part, facts[names[index["source_file"] if isinstance(index, dict) else index]])
@@ -47,7 +47,7 @@ def _problem_of_file(part: ExpectationValidationResult, facts: FileFacts) -> Pro
 
 
 def problems_of_rows(name: str, rows: Rows, result: ExpectationSuiteValidationResult) -> list[Problem]:
-    """The problems of the rows of a file, or of all stream files together."""
+    """Return the problems of the rows of a file, or of all stream files together."""
     problems = []
     for part in _unmet(result):
         column = _configuration(part).kwargs.get("column", "listen_time").partition("::")[0].rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Input and result of a validation: plain records that need neither pandas nor Great Expectations."""
+"""The input and the result of a validation: plain records that need neither pandas nor Great Expectations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class LandedFile:
 
     Attributes:
         dataset: songs, users or user_streams.
-        name: As messages show it: `user_streams/2024-06-25.csv`, `songs.csv`; compressed if it ends in `.gz`.
-        open: Gives a fresh stream of the file's bytes, which is closed after use; called once or twice.
+        name: The name in messages: `user_streams/2024-06-25.csv`, `songs.csv`; `.gz` marks a compressed file.
+        open: Returns a new stream of the file's bytes, which the caller closes; called once or twice.
     """
 
     dataset: str
@@ -30,7 +30,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class UnreadFile:
-    """A file of the batch that nobody can read; the reason is the rest of a sentence that begins with its name."""
+    """A file of the batch that cannot be read; the reason is the rest of a sentence that begins with its name."""
 
     dataset: str
     name: str
@@ -47,13 +47,13 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Problem:
-    """One expectation that a file does not meet. Errors refuse the file, warnings are reported, notes stand in results.
+    """One expectation that a file does not meet. Errors refuse the file, warnings are reported, notes stay in results.
 
     Attributes:
-        file: The file's name; `user_streams` for what concerns the rows of all stream files.
+        file: The file's name; `user_streams` if the problem is one of the rows of all stream files.
         finding: A sentence that names file, cause, line and values.
-        message: The same, with what follows, for an error the way out.
-        unexpected_count: How many rows are meant; 1 for what concerns the file as a whole.
+        message: The finding and its consequence; for an error, the remedy.
+        unexpected_count: The number of rows that do not meet it; 1 if the problem is one of the whole file.
         examples: The first offending values, at most MAX_EXAMPLES, cut to a readable length.
     """
 
@@ -86,13 +86,13 @@ class FileReport:
 
     @property
     def passed(self) -> bool:
-        """No error; warnings do not count."""
+        """Whether the file has no errors; warnings do not count."""
         return not self.errors
 
 
 @dataclass(frozen=True)
 class RowsReport:
-    """Of the rows of all stream files together: how many landed, how many of them were `judged`, what is amiss."""
+    """The result for the rows of all stream files together: the number landed, the number `judged`, the problems."""
 
     judged: int
     landed: int
@@ -104,9 +104,9 @@ class ValidationReport:
     """The validation results of all files of a batch, including files that are required and missing.
 
     Attributes:
-        moves_refused: Refused stream files move to quarantine, and the run goes on without them.
+        moves_refused: Whether refused stream files move to quarantine, so that the run goes on without them.
         results: Great Expectations' own result for each suite.
-        data_docs: The files of the site that Great Expectations built of these.
+        data_docs: The files of the site that Great Expectations built from these results.
     """
 
     batch_time: datetime
@@ -123,7 +123,7 @@ class ValidationReport:
 
     @property
     def passed(self) -> bool:
-        """The run goes on: no error in any file, or in none but those that move to quarantine."""
+        """Whether the run goes on: no file has an error, or the files with errors move to quarantine."""
         return self.moves_refused or not self.refused
 
     @property
@@ -132,7 +132,7 @@ class ValidationReport:
         return tuple(file for file in self.files if not file.passed)
 
     def reported(self) -> list[tuple[str, str]]:
-        """Each problem in a sentence behind its kind: error or refused, warning, note."""
+        """Return each problem as its kind (error or refused, warning, note) and a sentence."""
         ordered = sorted(self.problems, key=lambda problem: SEVERITIES.index(problem.severity))
         return [
             ("refused", problem.finding)
@@ -142,7 +142,7 @@ class ValidationReport:
         ]
 
     def summary(self) -> str:
-        """Summarise the problems in a few lines: errors, warnings, ignored objects, and what to do."""
+        """Summarise the problems in a few lines: errors, warnings, ignored objects, and the remedy."""
         left = [("left", f"{ignored.key} {ignored.reason}") for ignored in self.ignored]
         sentences: dict[str, list[str]] = {kind: [] for kind in ("error", "refused", "warning", "left", "note")}
         for kind, sentence in (*self.reported(), *left):

@@ -1,7 +1,8 @@
-"""Rows of landed files as the data frames that Great Expectations judges.
+"""Read rows of landed files into the data frames that Great Expectations validates.
 
-A frame holds a file's columns as text, and where each row stands: `source_file`, `line`. `x::timestamp` and
-`x::numeric` are a column cast, null where its text is none; `users.created_at` is joined in from another table.
+A frame holds a file's columns as text, and the place of each row: `source_file`, `line`. `x::timestamp` and
+`x::numeric` are the column `x` cast to that type, null if the text is invalid. `users.created_at` is joined in from
+another table.
 """
 
 import html
@@ -25,30 +26,30 @@ from expectations.report import MAX_EXAMPLE_LENGTH, LandedFile
 from expectations.scan import FileFacts, Lines, Numbers, blocks, decompressed, with_newlines
 
 MAX_ROWS = 500_000  # of all files of a dataset
-MAX_TEXTS = 500_000  # distinct ones in a frame: what bounds its memory where nothing repeats
+MAX_TEXTS = 500_000  # distinct texts in a frame; the limit bounds its memory if few texts repeat
 _FEW_ROWS = 100
 _ROWS_THAT_SHOW_THE_FORM = 10_000
 _RECORDS_AT_ONCE = 50_000
 
-TIMESTAMP = (  # that exists, written as every reader takes it
+TIMESTAMP = (  # an existing time, in the format that every reader accepts
     r"^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
     r" (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
 )
 FORM_OF_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 DATE_OR_TIMESTAMP = TIMESTAMP.replace(" (?:", "(?: (?:").removesuffix("$") + ")?$"
-# ASCII digits, few enough for any reader; as the KPI jobs take them.
+# ASCII digits, few enough for any reader: the numbers that the KPI jobs accept.
 NUMBER = r"^[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?$"
 NUMERIC = ("duration_ms", "popularity", "user_age")
 _DECIMALS = 3
 
 Distinct = Sequence[str | None]
-Split = tuple[str, Numbers, list[tuple[int, str]]]  # plain records, their lines, all others
+Split = tuple[str, Numbers, list[tuple[int, str]]]  # plain records, the numbers of their lines, all other lines
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a file in whatever `order` of their `lines`; `columns` are their fields as they stand."""
+    """Some rows of a file; `columns` are their unchanged fields, and `order` sorts them by their `lines`."""
 
     lines: Numbers
     order: Numbers
@@ -56,10 +57,10 @@ class Chunk:
 
 
 def chunks(file: LandedFile, facts: FileFacts, dataset: Dataset, columns: Collection[str]) -> Iterator[Chunk]:
-    """Yield the rows of a file that was scanned, with those of `columns` that it has.
+    """Yield the rows of a scanned file, with those of `columns` that it has.
 
-    Corrupt records, which are no rows of the file's columns, are noted in `facts`. Those of reference tables come all
-    the same, padded or cut, as the jobs read them.
+    Corrupt records, which do not fit the file's columns, are noted in `facts`. Corrupt records of reference tables are
+    also yielded, padded or cut, because the jobs read them so.
     """
     positions = {name: facts.columns.index(name) for name in columns if name in facts.columns}
     with closing(file.open()) as stream:
@@ -69,7 +70,7 @@ def chunks(file: LandedFile, facts: FileFacts, dataset: Dataset, columns: Collec
 
 
 def _lines(texts: Iterator[bytes], width: int) -> Iterator[Split]:
-    """Tell the lines that are records to be split at each comma from those that need a closer look."""
+    """Separate the lines that can be split at each comma from the lines that need the full CSV parser."""
     first = 1
     for text in texts:
         lines = Lines(text)
@@ -130,7 +131,7 @@ def _chunk(
 
 
 class Texts:
-    """A column of texts, each distinct one kept, cast and looked up once. It is read when all were added."""
+    """A column of texts, which keeps, casts and looks up each distinct text once. Add all texts before reading it."""
 
     def __init__(self) -> None:
         self._numbers = defaultdict[str, int]()
@@ -146,44 +147,44 @@ class Texts:
 
     @cached_property
     def distinct(self) -> Distinct:
-        """Return the distinct texts without the blanks around them; None for a missing one."""
+        """Return the distinct texts without the blanks around them; None for a missing text."""
         texts, self._numbers = self._numbers, defaultdict()
         return [text.strip(BLANKS) or None for text in texts]
 
     @cached_property
     def codes(self) -> npt.NDArray[np.int32]:
-        """For each row the position of its text among the distinct ones."""
+        """Return for each row the position of its text among the distinct texts."""
         codes, self._codes = np.concatenate(self._codes), []
         return codes
 
     def text(self, of_distinct: Distinct) -> pd.Categorical:
-        """A column of text, given that of each distinct one."""
+        """Return a column of text, given a text for each distinct one."""
         codes, texts = pd.factorize(np.array([*map(shown, of_distinct)], dtype=object))
         dtype = pd.CategoricalDtype(pd.Index(texts, dtype=object))
         return pd.Categorical.from_codes(codes.astype(np.int32)[self.codes], dtype=dtype)
 
     def timestamps(self, of_distinct: Distinct, form: str) -> npt.NDArray[np.datetime64]:
-        """A column of times, given the text of each distinct one; null where it has not the form."""
+        """Return a column of times, given a text for each distinct one; null if the text does not have the form."""
         is_time = re.compile(form).match
         times = [text if text and is_time(text) else "NaT" for text in of_distinct]
         return np.array(times, dtype="datetime64[s]")[self.codes]
 
     def numbers(self) -> npt.NDArray[np.float64]:
-        """Convert the column to numbers; null where a text is not a number."""
+        """Convert the column to numbers; null if a text is not a number."""
         is_number = re.compile(NUMBER).match
         numbers = [round(float(text), _DECIMALS) if text and is_number(text) else np.nan for text in self.distinct]
         return np.array(numbers, dtype=np.float64)[self.codes]
 
 
 def shown(text: str | None) -> str | None:
-    """A text as results may hold it: not a megabyte, and no markup, since Data Docs show values as they are."""
+    """Shorten a text for results, and escape markup in it, since Data Docs show values unescaped."""
     if text is None:
         return None
     return html.escape(text if len(text) <= MAX_EXAMPLE_LENGTH else f"{text[:MAX_EXAMPLE_LENGTH]}…", quote=False)
 
 
 class Rows:
-    """The rows of a dataset that are judged. So many `landed`; of those `looked_at` corrupt ones are not among them."""
+    """The rows of a dataset to validate: of `landed` rows, `looked_at` were read, and the `count` sound ones kept."""
 
     def __init__(self, columns: Iterable[str], landed: int) -> None:
         self.count, self.looked_at, self.landed = 0, 0, landed
@@ -192,11 +193,11 @@ class Rows:
 
     @property
     def are_full(self) -> bool:
-        """Whether the memory that they may take is taken."""
+        """Whether the rows have reached the limit on memory."""
         return self.count >= MAX_ROWS or sum(map(len, self.texts.values())) >= MAX_TEXTS
 
     def add(self, source_file: str, chunk: Chunk, room: int) -> None:
-        """Take in the first rows of a chunk, `room` at most."""
+        """Add the first rows of a chunk, `room` at most."""
         order = chunk.order[: max(0, room)]
         for name, texts in self.texts.items():
             texts.add(chunk.columns[name], order)
@@ -209,11 +210,11 @@ class Rows:
 
     @cached_property
     def lines(self) -> npt.NDArray[np.int32]:
-        """On which line each row begins."""
+        """The line on which each row begins."""
         return np.concatenate(self._lines)
 
     def frame(self, further: Mapping[str, Any]) -> pd.DataFrame:
-        """A frame of all texts, and of `further` columns."""
+        """Return a frame of all texts, and of `further` columns."""
         files = np.repeat(np.arange(len(self._files), dtype=np.int32), np.diff(self._ends, prepend=0).astype(int))
         places = {
             "source_file": pd.Categorical.from_codes(files, pd.Index([*map(shown, self._files)])),
@@ -224,7 +225,7 @@ class Rows:
         return pd.DataFrame({**places, **texts, **casts, **further}, copy=False)
 
     def position(self, index: int | Mapping[str, Any]) -> int:
-        """The position of a row that Great Expectations names by it, or by file and line."""
+        """Return the position of a row, which Great Expectations names by this position, or by file and line."""
         if isinstance(index, int):
             return index
         file = [*map(shown, self._files)].index(index["source_file"])
@@ -232,15 +233,15 @@ class Rows:
         return start + int(np.searchsorted(self.lines[start : self._ends[file]], index["line"]))
 
     def example(self, row: int, column: str) -> tuple[str | None, str, int]:
-        """A field with its file and its line."""
+        """Return a field with its file and its line."""
         file = self._files[int(np.searchsorted(self._ends, row, side="right"))]
         return self.texts[column].distinct[self.texts[column].codes[row]], file, int(self.lines[row])
 
 
 def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
-    """Read all rows of the stream files, or the same share from the head of each when they are too many.
+    """Read all rows of the stream files, or, if they are too many, the same share from the head of each file.
 
-    Those of a file of which most times are written in another form are left out: that is noted in its facts instead.
+    If most times of a file have another format, its rows are left out, and its facts note the format instead.
     """
     rows = Rows(USER_STREAMS.needed, sum(facts.rows or 0 for _, facts in files))
     for file, facts in files:
@@ -263,7 +264,7 @@ def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
 
 
 def _note_times_of_another_form(chunk: Chunk, facts: FileFacts, room: int) -> bool:
-    """Note which of the first times are not written as they should be, if most of them are not."""
+    """If most of the file's first times have another format than the expected one, note these times."""
     has_form, first = re.compile(FORM_OF_TIMESTAMP).match, chunk.order[: min(room, _ROWS_THAT_SHOW_THE_FORM)].tolist()
     times = {at: chunk.columns["listen_time"][at].strip(BLANKS) for at in first}
     others = [at for at, time in times.items() if time and not has_form(time)]
@@ -276,7 +277,7 @@ def _note_times_of_another_form(chunk: Chunk, facts: FileFacts, room: int) -> bo
 
 
 def stream_frame(rows: Rows, latest: datetime, found: Mapping[str, Mapping[str, str | None]]) -> pd.DataFrame:
-    """The frame `user_streams`, its batch's latest time, and what is `found` of it in users and songs, if these are."""
+    """Return the frame `user_streams` with the batch's latest time, and with the values `found` in users and songs."""
     users, songs, times = (rows.texts[name] for name in USER_STREAMS.needed)
     joined: dict[str, Any] = {
         "listen_time::timestamp": times.timestamps(times.distinct, TIMESTAMP),
@@ -294,9 +295,9 @@ def stream_frame(rows: Rows, latest: datetime, found: Mapping[str, Mapping[str, 
 def read_table(
     file: LandedFile, facts: FileFacts, dataset: Dataset, columns: Sequence[str], wanted: Collection[str | None]
 ) -> tuple[Rows, dict[str, str | None]]:
-    """Read a reference table to its end: its first rows, and the `created_at` of `wanted` keys.
+    """Read a whole reference table; return its first rows, and the `created_at` of `wanted` keys.
 
-    What is wrong with its keys is noted in `facts`; of each key 8 bytes are kept.
+    Missing and repeated keys are noted in `facts`; to find them, the function keeps 8 bytes per key.
     """
     (key,) = dataset.unbroken
     rows = Rows([name for name in columns if name in facts.columns], facts.rows or 0)

@@ -1,4 +1,4 @@
-"""Facts about a landed file, found in one pass over its bytes, in bounded memory whatever its size."""
+"""Collect facts about a landed file in one pass over its bytes, in bounded memory whatever its size."""
 
 import gzip
 import zlib
@@ -43,21 +43,22 @@ _IS_BLANK = np.isin(np.arange(256), np.frombuffer(_BLANK, np.uint8))
 
 @dataclass
 class FileFacts:
-    """One row of the frame `files`. What a file's state keeps from being found out is None.
+    """One row of the frame `files`. A fact that cannot be determined for the file is None.
 
     Attributes:
-        line: The first line with a fault, of those faults that lie on lines.
-        unread: Why nobody can read the file.
-        absence: What is wrong with a reference table that has not landed, or not once.
-        bytes: After decompression.
-        header: The first line as it stands, a byte order mark included, without its line end.
-        columns: The header's names, blanks around them trimmed and the byte order mark removed.
-        longest_line: In characters, as far as the file was read.
-        rows: Records after the header, blank lines left out, counted as curation counts them.
-        line_per_record: False when some line holds an odd number of quotes: a quoted line break, or a stray quote.
-        rows_looked_at, corrupt_records: Rows that were read to be judged, and those that are none of these columns.
-        times_of_another_form: In a stream file, if most of its times are; 0 otherwise.
-        examples: The first ones that a count counts, with their lines.
+        line: The first line with a fault, if there are faults on lines.
+        unread: The reason why the file cannot be read.
+        absence: The fault of a reference table that has not landed, or not exactly once.
+        bytes: The size after decompression.
+        header: The unchanged first line with a byte order mark, but without its line end.
+        columns: The header's names, without the blanks around them and the byte order mark.
+        longest_line: The length in characters of the longest line read.
+        rows: The number of records after the header without blank lines, counted as curation counts them.
+        line_per_record: False if some line holds an odd number of quotes: a quoted line break, or a stray quote.
+        rows_looked_at, corrupt_records: The number of rows read for validation, and how many do not fit the columns.
+        times_of_another_form: The number of times found in another format, if most times of a stream file have one;
+            otherwise 0.
+        examples: For each count the first values that it counts, with their lines.
     """
 
     source_file: str
@@ -93,11 +94,11 @@ class FileFacts:
 
     @property
     def has_rows_to_read(self) -> bool:
-        """Whether the file could be read to its end and has the columns that are needed."""
+        """Return whether the file has rows, could be read to its end, and has the needed columns."""
         return bool(self.rows and self.columns and not (self.missing_columns or self.repeated_columns))
 
     def note(self, fact: str, example: str | None, line: int) -> None:
-        """Increase the count that `fact` names."""
+        """Increase the count that `fact` names, and keep the example."""
         setattr(self, fact, getattr(self, fact) + 1)
         self.line = min(line, self.line or line)
         examples = self.examples.setdefault(fact, [])
@@ -106,14 +107,14 @@ class FileFacts:
 
 
 class _EndlessLineError(Exception):
-    """There is a line that is longer than any reader takes."""
+    """A line is longer than any reader accepts."""
 
 
 def scan(file: LandedFile, dataset: Dataset) -> FileFacts:
-    """Read a file to its end, or to where there is no use in going on.
+    """Read a file to its end, or to a fault that makes further reading pointless.
 
     Raises:
-        Exception: whatever opening or reading it raises, which is no fault of the data.
+        Exception: any error of opening or reading it that is not a fault of the data.
     """
     facts = FileFacts(file.name, dataset.name, compression="gzip" if is_gzip(file.name) else None)
     with closing(file.open()) as stream:
@@ -129,25 +130,25 @@ def scan(file: LandedFile, dataset: Dataset) -> FileFacts:
 
 
 def is_gzip(name: str) -> bool:
-    """Return whether a file's name announces gzip."""
+    """Return whether a file's name ends in `.gz`."""
     return name.lower().endswith(".gz")
 
 
 def decompressed(file: LandedFile, stream: BinaryIO) -> BinaryIO:
-    """The stream of the file's text."""
+    """Return the stream of the file's text."""
     return gzip.GzipFile(fileobj=stream) if is_gzip(file.name) else stream  # type: ignore[return-value]
 
 
 def blocks(stream: BinaryIO, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield a stream in blocks of about `size` bytes that end with a line end, and what is left.
+    """Yield a stream in blocks of whole lines, of about `size` bytes each.
 
     Raises:
-        _EndlessLineError: no line end comes.
+        _EndlessLineError: a line is too long.
     """
     rest = b""
     while piece := stream.read(size):
         block = rest + piece
-        # A carriage return at the very end may be the first half of a line end.
+        # A carriage return at the very end may be the first half of CR LF.
         end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
         if not end and len(block) > MAX_LINE_LENGTH * _LONGEST_CHARACTER:
             raise _EndlessLineError
@@ -159,16 +160,16 @@ def blocks(stream: BinaryIO, size: int = BLOCK_BYTES) -> Iterator[bytes]:
 
 
 def with_newlines(block: bytes) -> bytes:
-    """The block with line feeds for all line ends."""
+    """Return the block with line feeds for all line ends."""
     return block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block
 
 
 class Lines:
-    """The lines of a text, of which every one ends with a line feed but perhaps the last.
+    """The lines of a text, each of which ends with a line feed, except perhaps the last.
 
     Attributes:
-        starts, ends: Where each begins, and where its line feed stands.
-        begin_blank: Which begin with a blank or a comma, or are empty.
+        starts, ends: The positions of each line's first byte and of its line feed.
+        begin_blank: Whether each line begins with a blank or a comma, or is empty.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -179,18 +180,18 @@ class Lines:
         self.begin_blank = _IS_BLANK[self._octets[self.starts]]
 
     def count(self, character: bytes) -> Numbers:
-        """How often each line holds a character."""
+        """Count a character in each line."""
         if character not in self.text:
             return np.zeros(len(self.ends), np.int64)
         positions = np.flatnonzero(self._octets == ord(character))
         return np.diff(np.searchsorted(positions, self.ends), prepend=0)
 
     def is_blank(self, line: int) -> bool:
-        """Whether a line is no row."""
+        """Return whether a line is blank, and so not a row."""
         return not self.text[self.starts[line] : self.ends[line]].strip(_BLANK)
 
     def decoded(self, first: int = 0, end: int | None = None) -> list[str]:
-        """Some lines as text."""
+        """Return some lines as text."""
         starts, ends = self.starts[first:end].tolist(), self.ends[first:end].tolist()
         return self.text[starts[0] : ends[-1]].decode(errors="replace").split("\n") if starts else []
 
@@ -222,7 +223,7 @@ class _Scan:
             facts.header_lines, facts.blank_lines_first = 1, 1
 
     def _begin(self, block: bytes) -> bool:
-        """Look at the first line; returns whether there is a use in going on."""
+        """Examine the first line; return whether reading on makes sense."""
         facts = self._facts
         facts.other_format = next((kind for magic, kind in _FORMATS.items() if block.startswith(magic)), None)
         line = with_newlines(block).partition(b"\n")[0]
@@ -283,9 +284,9 @@ class _Scan:
             raise _EndlessLineError
 
     def _join_lines(self, lines: Lines, is_row: npt.NDArray[np.bool_], *, last: bool) -> int:
-        """Take the lines within records of several for no rows of their own; returns how many lines can be counted.
+        """Unmark as rows the continuation lines of multi-line records; return the number of lines that can be counted.
 
-        A record of several lines begins on a line with an odd number of quotes, and ends on the next one.
+        A record of several lines begins on a line with an odd number of quotes, and ends on the next such line.
         """
         odd = np.flatnonzero(lines.count(b'"') % 2).tolist()
         end_of_record = 0

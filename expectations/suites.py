@@ -1,6 +1,6 @@
 """The expectations of landed files and of their rows: one suite of Great Expectations for each frame.
 
-Each expectation says in `meta` how a failure is reported, and in its `notes` what to do about it.
+The `meta` of each expectation holds the message that reports a failure, and the remedy.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from expectations.rows import DATE_OR_TIMESTAMP, NUMBER
 
 MAX_DURATION_MS = 10**12
 MAX_AGE = 130
-# The columns that the frames of reference tables hold, as far as a file has them.
+# The columns of the reference tables' frames; a frame holds those that its file has.
 COLUMNS = {SONGS.name: (*SONGS.needed, "popularity"), USERS.name: (*USERS.needed, "created_at")}
 
 _ERROR, _WARNING, _NOTE = "critical", "warning", "info"
@@ -35,7 +35,8 @@ _IN_ROWS = " in {count:,} of {rows_shown}: {shown}"
 _OF_STREAMS, _OF_TABLES = Column("dataset") == USER_STREAMS.name, Column("dataset") != USER_STREAMS.name
 _OF_USERS, _OF_SONGS = Column("dataset") == USERS.name, Column("dataset") == SONGS.name
 
-# A fact that must be null, or within limits, of which files; how it is reported that it is not; the way out.
+# Each rule: a fact, which must be null or within limits; the files it applies to; the message if it is not met; the
+# remedy.
 _NULL: dict[str, Any] = {}
 _NONE, _SOME = {"max_value": 0}, {"min_value": 1}
 _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
@@ -97,7 +98,7 @@ _WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
 
 
 def files_suite() -> gx.ExpectationSuite:
-    """The rules that refuse a file, and those that only warn."""
+    """Return the rules that refuse a file, and the rules that only warn."""
     expectations = []
     for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
         for fact, limits, condition, says, remedy in rules:
@@ -109,7 +110,7 @@ def files_suite() -> gx.ExpectationSuite:
 
 
 def user_streams_suite(columns: Collection[str], judged: str) -> gx.ExpectationSuite:
-    """Warn of rows that curation will reject or the KPIs will show as unknown, as far as `columns` allow."""
+    """Warn of rows that curation will reject or the KPIs will show as unknown, as far as the file has the `columns`."""
     time, later = "listen_time::timestamp", gxe.ExpectColumnPairValuesAToBeGreaterThanB
     options: Any = {"or_equal": True, "ignore_row_if": "either_value_is_missing"}
     is_time = gxe.ExpectColumnValuesToNotBeNull(column=time, row_condition=Column("listen_time").is_not_null())
@@ -121,7 +122,7 @@ def user_streams_suite(columns: Collection[str], judged: str) -> gx.ExpectationS
     ]
     if "users.created_at" in columns:
         signed_up = later(column_A=time, column_B="users.created_at", **options)
-        # Half of all plays may be so: a warning of them would hide the others.
+        # This may hold for half of all plays, so a warning would hide the other warnings; it is only a note.
         expectations.append(_warn(signed_up, "listen_time is before the user's created_at", _COUNTED, _NOTE))
     for key, table in (("user_id", USERS.name), ("track_id", SONGS.name)):
         if f"{table}.{key}" in columns:
@@ -165,7 +166,7 @@ def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx
 
 
 def _described(expectation: gxe.Expectation, severity: Any, says: str, remedy: str) -> gxe.Expectation:
-    """Attach to an expectation the message for people; `says` is a format string of `problems`."""
+    """Attach the message for people to an expectation; `says` is a format string that `problems` fills."""
     expectation.severity = severity
     expectation.meta = {"says": says, "remedy": remedy}
     expectation.description = f"{severity}: {says.replace(_IN_ROWS, '')}"

@@ -1,4 +1,4 @@
-"""Validation of a batch's files. Importing this module takes seconds; `report` can be imported at any time."""
+"""Validate a batch's files. Importing this module takes seconds; importing `report` does not."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from expectations.rows import read_table, shown, stream_frame, stream_rows
 from expectations.scan import FileFacts, scan
 from expectations.suites import COLUMNS, files_suite, songs_suite, user_streams_suite, users_suite
 
-# To look up its index columns takes Great Expectations 25 µs for each unexpected row.
+# Great Expectations takes 25 µs per unexpected row to look up the index columns.
 ROWS_WITH_INDEX_COLUMNS = 20_000
 
 _DATASETS = {dataset.name: dataset for dataset in DATASETS}
@@ -41,17 +41,17 @@ def validate_files(
     unread: Sequence[UnreadFile] = (),
     ignored: Sequence[Ignored] = (),
 ) -> ValidationReport:
-    """Run the suites over all files of a batch and tell everything that is not as expected, in all of them.
+    """Run the suites over all files of a batch, and report all unmet expectations of all files.
 
     Args:
         files: songs.csv and users.csv, once each, and any number of stream files.
-        batch_time: When the files were pinned, with a time zone; plays more than a day later are reported.
-        unread: Further ones, which are refused.
-        ignored: What else lies below the landing prefix.
+        batch_time: The time at which the files were pinned, with a time zone; plays more than a day later are reported.
+        unread: Further files of the batch, which cannot be read and are refused.
+        ignored: Other objects below the landing prefix.
 
     Raises:
         ValueError: `batch_time` has no time zone.
-        Exception: whatever opening or reading a file raises, which is no fault of the data.
+        Exception: any error of opening or reading a file that is not a fault of the data.
     """
     if batch_time.tzinfo is None:
         raise ValueError(f"batch_time {batch_time} has no time zone: give an aware datetime")
@@ -124,7 +124,7 @@ def _severity(problem: Problem) -> str:
 
 
 class _Run:
-    """Great Expectations' context of one validation; its frames lie in a folder until they are judged."""
+    """Great Expectations' context of one validation; its frames are kept in a folder until they are validated."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._definitions = folder, list[gx.ValidationDefinition]()
@@ -142,7 +142,7 @@ class _Run:
         self._definitions.append(self._context.validation_definitions.add(definition))
 
     def results(self, time: datetime, *, examples: int, indexed: bool) -> dict[str, ExpectationSuiteValidationResult]:
-        """Judge all frames: the result for each suite."""
+        """Validate all frames, and return the result for each suite."""
         result_format: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": examples}
         if indexed:
             result_format["unexpected_index_column_names"] = ["source_file", "line"]
@@ -155,7 +155,7 @@ class _Run:
         return {result.suite_name: result for result in results}
 
     def data_docs(self) -> dict[str, bytes]:
-        """Build the site of the results; its files but for the pictures that explain the product."""
+        """Build the site of the results; return its files without the pictures that explain the product."""
         site = self._folder / "site"
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
         config: Any = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend}
@@ -166,7 +166,7 @@ class _Run:
 
 
 def _files_frame(facts: Sequence[FileFacts]) -> pd.DataFrame:
-    """The frame `files`: texts as text, counts as numbers, both null where nothing was found."""
+    """Return the frame `files`: texts as text, counts as numbers, both null if unknown."""
     rows = [
         {
             **vars(fact),

@@ -1,4 +1,4 @@
-"""Job arguments as Glue passes them: `--name value` pairs, ours among Glue's own and Airflow's."""
+"""Parse job arguments: Glue passes `--name value` pairs, the job's own among those of Glue and Airflow."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ def parse_arguments(argv: Sequence[str], names: Sequence[str]) -> dict[str, str]
     """Return the values of `names` from `argv`; other arguments are tolerated, since Glue and Airflow add their own.
 
     Raises:
-        ValueError: an argument is missing; the message lists all that are.
+        ValueError: arguments are missing; the message lists all of them.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     for name in names:

@@ -1,6 +1,6 @@
-"""Glue jobs of the KPI tables: from a committed batch to Parquet parts and the COPY manifest, written last.
+"""Glue jobs of the KPI tables: compute a committed batch's KPIs, write them as Parquet, and the COPY manifest last.
 
-One script for all: the argument `kpi_table` says which table, by its name in `contract.kpi_tables`.
+All jobs run this script; the argument `kpi_table` names the table, as in `contract.kpi_tables`.
 """
 
 import datetime as dt
@@ -27,12 +27,12 @@ from glue_jobs.kernel import connection
 from glue_jobs.kpis import PartOfDate, ReferenceTables, columns_of, combine_parts, compute_part
 
 ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
-# What a row tells of its batch, behind its KPIs.
+# The columns behind the KPIs that describe the row's date and batch.
 AUDIT_COLUMNS = ("rows_of_date", "plays_of_date", "dates_of_batch", "batch_id", "computed_at")
 
 
 def parts_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[PartOfDate]:
-    """The tasks of the first stage: each date that has events, in parts of about equal size."""
+    """Return the tasks of the first stage: each date that has events, in parts of about equal size."""
     files_of = defaultdict[str, list[CuratedFile]](list)
     for file in files:
         files_of[file.listen_date].append(file)
@@ -45,7 +45,7 @@ def parts_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[PartOfD
 
 
 def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distributed: Distributed) -> pa.Table:
-    """The KPI rows of all parts, in the order of their key."""
+    """Return the KPI rows of all parts, sorted by their key."""
     rows = [columns_of(table).empty_table()]
     if parts:
         with distributed(table.glue_job) as distribution, connection() as (database, folder):
@@ -62,7 +62,7 @@ def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distri
 
 
 def plays_by_date(rows: pa.Table) -> pa.Table:
-    """The dates of KPI rows, each with its `rows_of_date` and its `plays_of_date`."""
+    """Return the dates of KPI rows, each with its `rows_of_date` and its `plays_of_date`."""
     counted = rows.group_by("listen_date", use_threads=False).aggregate([([], "count_all"), ("listen_count", "sum")])
     return counted.select(["listen_date", "count_all", "listen_count_sum"]).rename_columns(
         ["listen_date", "rows_of_date", "plays_of_date"]
@@ -70,7 +70,7 @@ def plays_by_date(rows: pa.Table) -> pa.Table:
 
 
 def with_audit_columns(rows: pa.Table, *, batch_id: str, computed_at: dt.datetime) -> pa.Table:
-    """The rows with AUDIT_COLUMNS: dbt compares what COPY has loaded with what each loaded row says of its date."""
+    """Add AUDIT_COLUMNS to the rows: dbt compares the loaded rows with the counts that each of them holds."""
     dates = plays_by_date(rows)
     dates_of_rows = dates.take(
         pyarrow.compute.index_in(rows["listen_date"], value_set=dates["listen_date"].combine_chunks())
@@ -93,7 +93,7 @@ def with_audit_columns(rows: pa.Table, *, batch_id: str, computed_at: dt.datetim
 def write(
     table: KpiTable, rows: pa.Table, bucket: Bucket, *, batch_id: str, attempt: str, computed_at: dt.datetime
 ) -> None:
-    """Write the rows below this attempt's prefix, and last the COPY manifest that makes them count."""
+    """Write the rows below this attempt's prefix, and then the COPY manifest, which commits them."""
     key = f"{table.output}/batch_id={batch_id}/attempt={attempt}/part-00000.parquet"
     content = io.BytesIO()
     pyarrow.parquet.write_table(with_audit_columns(rows, batch_id=batch_id, computed_at=computed_at), content)
@@ -116,13 +116,13 @@ def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
     """Compute a KPI table for every date that the batch affects, from all committed events of those dates.
 
     Raises:
-        LookupError: the batch is not committed, or there is no such KPI table.
+        LookupError: the batch is not committed, or the KPI table does not exist.
         ValueError: an argument is missing.
     """
     arguments = parse_arguments(argv, ARGUMENTS)
     table, bucket = kpi_table(arguments["kpi_table"]), Bucket(arguments["bucket"])
     dates = committed_batch(bucket, arguments["batch_id"])["dates"]
-    # Taken before the store is listed: of two computations the later one has seen at least as much.
+    # The time is taken before the store is listed, so that a later computation has read at least the same events.
     computed_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     parts = parts_of(dates, committed_files(bucket, dates))
     rows = compute(table, bucket, parts, distributed)

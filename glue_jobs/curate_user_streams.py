@@ -1,6 +1,6 @@
-"""Glue job `curate-user-streams`: accept each event of a batch once, keep what is rejected, commit.
+"""Glue job `curate-user-streams`: accept each event of a batch once, keep the rejected rows, commit the batch.
 
-The rules that make it exact are 2, 3 and 4 of docs/protocol.md.
+Rules 2, 3 and 4 of docs/protocol.md make it exact.
 """
 
 import datetime as dt
@@ -28,13 +28,13 @@ from glue_jobs.stream_lines import PinnedFile
 ARGUMENTS = ("bucket", "batch_id", "max_reject_rate", "JOB_RUN_ID")
 
 _SHOWN_FILES = 5
-# A gzip file may hold many times its size; text of events seldom more than ten times.
+# A gzip file may expand to many times its size; the text of events seldom to more than ten times.
 _GZIP_FACTOR = 10
 
 
 @dataclass(frozen=True)
 class Job:
-    """The arguments of this run of the job."""
+    """The arguments of one run of the job."""
 
     bucket: Bucket
     batch_id: str
@@ -58,7 +58,7 @@ class Job:
 
 
 def check_pins(job: Job, manifest: Mapping[str, Any]) -> None:
-    """Make sure that the batch's input is there.
+    """Check that all pinned files of the batch exist.
 
     Raises:
         LookupError: a pinned file is gone.
@@ -75,10 +75,10 @@ def check_pins(job: Job, manifest: Mapping[str, Any]) -> None:
 
 
 def check_rows(job: Job, files: Sequence[Mapping[str, Any]]) -> None:
-    """Make sure that curation has read the rows that validation has read (`rows`, `rows_read`).
+    """Check that curation has read as many rows of each file (`rows_read`) as validation (`rows`).
 
     Raises:
-        ValueError: it has not.
+        ValueError: the numbers differ.
     """
     differing = [file for file in files if file.get("rows", file["rows_read"]) != file["rows_read"]]
     if differing:
@@ -95,7 +95,7 @@ def check_rows(job: Job, files: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_reject_rate(counts: Mapping[str, Any], job: Job, kept_in: str) -> None:
-    """Stop the batch when its share of rejected rows is above the limit; the counts are kept in any case.
+    """Fail if the batch's share of rejected rows is above the limit, and write its counts first.
 
     Raises:
         ValueError: the share is above the limit.
@@ -115,7 +115,7 @@ def check_reject_rate(counts: Mapping[str, Any], job: Job, kept_in: str) -> None
 
 
 def recompute_dates(bucket: Bucket, recompute: Mapping[str, str] | None) -> set[str]:
-    """Return the dates of the asked range that the store has events of."""
+    """Return the dates in the requested range for which the store has events."""
     if recompute is None:
         return set()
     _, folders = bucket.level(f"{layout.CURATED}/")
@@ -143,7 +143,8 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
     """Write the batch's new events and its rejected rows; return the record that commits them.
 
     Raises:
-        ValueError: too many rows are rejected, or others than validation has read: what was written does not count.
+        ValueError: too many rows are rejected, or validation has read another number of rows; the written files do not
+            count.
     """
     files = [PinnedFile.of(number, entry) for number, entry in enumerate(manifest["files"])]
     events = sum(file.size * (_GZIP_FACTOR if file.compression else 1) for file in files) // BYTES_PER_EVENT
@@ -186,10 +187,10 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
 
 
 def commit(job: Job, distributed: Distributed) -> None:
-    """Curate the batch and commit it, unless another attempt does so meanwhile.
+    """Curate the batch and commit it, unless another attempt commits it meanwhile.
 
     Raises:
-        LookupError: the batch has no manifest, or lacks files that it names.
+        LookupError: the batch has no manifest, or files that the manifest names are gone.
         ValueError: too many rows are rejected.
     """
     manifest = job.bucket.read_json(job.folder.manifest)
@@ -210,7 +211,7 @@ def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
     """Run the job.
 
     Raises:
-        LookupError: the batch has no manifest, or lacks files that it names.
+        LookupError: the batch has no manifest, or files that the manifest names are gone.
         ValueError: an argument is missing, or too many rows are rejected.
     """
     job = Job.of(parse_arguments(argv, ARGUMENTS))

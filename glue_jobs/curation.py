@@ -1,4 +1,4 @@
-"""The kernels of curation: judge the rows of some pieces of files; keep the new events of a part of a date."""
+"""The two kernels of curation: judge the rows of pieces of files, and keep the new events of a part of a date."""
 
 import datetime as dt
 import json
@@ -29,7 +29,7 @@ class Attempt:
 
     Attributes:
         latest: the last moment that an event of the batch may have, UTC.
-        buckets: into so many parts (a power of two) each date is cut, by the hash of `user_id`.
+        buckets: the number of parts (a power of two) into which each date is cut, by the hash of `user_id`.
     """
 
     bucket: Bucket
@@ -40,13 +40,13 @@ class Attempt:
 
     @property
     def quarantine(self) -> str:
-        """The prefix of the rows that this attempt rejects."""
+        """The prefix below which this attempt writes the rows that it rejects."""
         return f"{layout.BatchFolder(self.batch_id).quarantined_rows}/attempt={self.name}"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The number of rows of a file that share a listen date, or a reason for rejection."""
+    """The number of rows of a file with the same listen date, or the same reason for rejection."""
 
     file: int
     listen_date: str | None
@@ -63,9 +63,10 @@ class PiecesOfTask:
 
 
 def judge(attempt: Attempt, task: PiecesOfTask) -> Iterator[Record]:
-    """The first kernel: give each row its verdict; yield the good ones by date and bucket, and what was counted.
+    """The first kernel: judge each row; yield the good rows by date and bucket, and the counts.
 
-    Rejected rows go to quarantine at once, below the attempt: of several attempts the records name the one that counts.
+    It writes rejected rows to quarantine at once, below the attempt's prefix; if a batch has several attempts, its
+    records name the one that counts.
     """
     counted = Counter[tuple[int, str | None, str | None]]()
     with connection() as (database, folder), ExitStack() as files:
@@ -88,7 +89,7 @@ def judge(attempt: Attempt, task: PiecesOfTask) -> Iterator[Record]:
 
 
 def judge_rows(database: duckdb.DuckDBPyConnection, rows: pa.Table, latest: dt.datetime, buckets: int) -> None:
-    """Make the table `judged`: each row with its verdict, as judge_rows.sql says, its listen date and its bucket."""
+    """Make the table `judged`: each row with the verdict of judge_rows.sql, its listen date and its bucket."""
     database.register("stream_rows", rows)
     bucket = f"cast(md5_number_lower(user_id) % {buckets} as integer)" if buckets > 1 else "0"
     database.execute(
@@ -129,7 +130,7 @@ def _blocks(database: duckdb.DuckDBPyConnection) -> Iterator[Record]:
 
 
 def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iterator[Record]:
-    """The second kernel: write the events of a date and bucket that no committed batch holds, each once."""
+    """The second kernel: write, once each, the events of a date and bucket that no committed batch holds."""
     listen_date, _, bucket = key.partition("/")
     part = CuratedFile("", listen_date, 0, int(bucket), attempt.buckets)
     with connection() as (database, folder):

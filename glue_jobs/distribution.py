@@ -1,11 +1,11 @@
-"""How Spark runs kernels: it plans, schedules, retries and shuffles; it never looks into a row.
+"""Run kernels on Spark, which plans, schedules, retries and shuffles, but never reads a row.
 
-A job is two stages. The first kernel turns each task into records; the second gets all records of one key together. A
-record is a key and some bytes, megabytes at most, so that the JVM handles a few thousand of them, however many events
-they hold. Records without a key are results: they pass the second stage untouched.
+A job has two stages. The first kernel turns each task into records; the second gets all records of one key together. A
+record is a key and some bytes, megabytes at most, so the JVM handles only a few thousand of them, however many events
+they hold. Records without a key are results: they pass the second stage unchanged.
 
-The stages are an RDD's. A DataFrame would carry the same bytes, but plan, compile and sort them as rows of SQL: that
-costs a small job half of its CPU time.
+The stages are those of an RDD. A DataFrame would carry the same bytes, but would plan, compile and sort them as rows of
+SQL, which costs a small job half of its CPU time.
 """
 
 import pickle
@@ -35,20 +35,20 @@ _PARTITIONS_PER_CORE = 4
 
 
 class KernelError(Exception):
-    """A kernel has failed on one of Spark's workers; the message is that of its own error."""
+    """A kernel has failed on one of Spark's workers; the message is that of the kernel's own error."""
 
 
 class Distribution(Protocol):
     """Runs the kernels of one job."""
 
     def share(self, file: Path) -> SharedFile:
-        """Bring a local file to wherever kernels run."""
+        """Make a local file available on every machine that runs kernels."""
 
     def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
         """Run the first kernel for each task, and the second for each key of its records; return the results.
 
         Raises:
-            KernelError: a kernel has failed, again and again.
+            KernelError: a kernel has failed in every try.
         """
 
 
@@ -57,7 +57,7 @@ Distributed = Callable[[str], AbstractContextManager[Distribution]]
 
 
 class SparkDistribution:
-    """Kernels on the workers of a Spark context."""
+    """Runs kernels on the workers of a Spark context."""
 
     def __init__(self, spark: SparkContext) -> None:
         self._spark = spark
@@ -68,7 +68,7 @@ class SparkDistribution:
         return partial(SparkFiles.get, file.name)
 
     def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
-        """See `Distribution.run`. All happens in one Spark action, since a second one would run the kernels again."""
+        """See `Distribution.run`. It uses one Spark action, since a second one would run the kernels again."""
         if not tasks:
             return []
         records = (
@@ -91,7 +91,7 @@ def on_spark(job_name: str) -> Iterator[Distribution]:
 
 
 def run_keys(records: Iterable[Record], kernel: KeyKernel) -> Iterator[Record]:
-    """Give the kernel the records of each key, which wait on disk until the last has come; pass results on."""
+    """Run the kernel for each key; records wait on disk until all have arrived, and results are passed on."""
     with tempfile.TemporaryDirectory(prefix="records-") as folder:
         files: dict[str, Path] = {}
         for key, content in records:
@@ -119,7 +119,7 @@ def _last_words(trace: str) -> str:
 
 
 def encode(table: Any) -> bytes:
-    """A block: rows as an Arrow stream, compressed, for a record."""
+    """Encode rows as a block for a record: a compressed Arrow stream."""
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
@@ -128,6 +128,6 @@ def encode(table: Any) -> bytes:
 
 
 def decode(block: bytes) -> Any:
-    """The rows of a block, as an Arrow table."""
+    """Decode a block into an Arrow table."""
     with pa.ipc.open_stream(block) as stream:
         return stream.read_all()

@@ -1,7 +1,7 @@
-"""Curated events as kernels read them: the committed files of a part of a date, from S3 into DuckDB.
+"""Read curated events in kernels: the committed files of a part of a date, from S3 into DuckDB.
 
-A date is cut into parts by the hash of `user_id`, whose number is a power of two: hashes modulo powers of two nest, so
-that files that were cut into more or fewer parts than the reader wants are still told apart.
+A date is cut into parts by the hash of `user_id`, and the number of parts is a power of two. Hashes modulo powers of
+two nest, so a reader can find its part in files that were cut into more or fewer parts than it wants.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from contract.bucket import Bucket, in_parallel
 from contract.records import CuratedFile
 
 EVENTS_PER_BUCKET = 4_000_000
-BYTES_PER_EVENT = 45  # of a line in a stream file, at the least
+BYTES_PER_EVENT = 45  # the least length of a line in a stream file
 
 
 def buckets_for(events: int) -> int:
-    """Return the number of parts into which a date with so many events is cut."""
+    """Return the number of parts into which a date with this many events is cut."""
     buckets = 1
     while events > buckets * EVENTS_PER_BUCKET:
         buckets *= 2
@@ -38,9 +38,9 @@ def select_events(
     name: str,
     part: tuple[int, int] | None = None,
 ) -> None:
-    """Make a view (user_id, track_id, listen_time) of the files, which are downloaded to `folder`.
+    """Download the files to `folder`, and make a view (user_id, track_id, listen_time) of them.
 
-    `part` is (bucket, buckets): only events of this part are selected; without it all are.
+    `part` is (bucket, buckets): the view selects only events of this part, or all events without it.
     """
     selects = ["select null::varchar as user_id, null::varchar as track_id, null::timestamp as listen_time limit 0"]
 
@@ -48,7 +48,7 @@ def select_events(
         number, file = numbered
         path = folder / f"{name}-{number}.parquet"
         bucket.download(file.key, path)
-        # Files of Spark's hold times with a zone, which is UTC.
+        # Files that Spark wrote hold times with a zone, which is UTC.
         select = f"select user_id, track_id, make_timestamp(epoch_us(listen_time)) from read_parquet('{path}')"  # noqa: S608
         if part and file.buckets < part[1]:
             select += f" where md5_number_lower(user_id) % {part[1]} = {part[0]}"

@@ -1,4 +1,4 @@
-"""The tools of all kernels: a DuckDB connection with a limit on memory, and files on the worker's disk."""
+"""Tools for all kernels: a DuckDB connection with a memory limit, and files on the worker's disk."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-# Four kernels share a worker of 16 GB with the JVM: each keeps to 700 MB, its Arrow tables and Python included.
+# Four kernels share a worker of 16 GB with the JVM; with this limit each takes at most 700 MB, with Arrow and Python.
 MEMORY_LIMIT = "350MB"
 
 MACROS = "macros.sql"
@@ -17,15 +17,15 @@ MACROS = "macros.sql"
 
 @contextmanager
 def connection() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """Open a database in memory, which spills into a folder of its own; yield both.
+    """Open an in-memory database, which spills into a folder of its own; yield both.
 
     Raises:
-        MemoryError: a query needs more memory than there is, though it may spill.
+        MemoryError: a query needs more memory than the limit, even with spilling.
     """
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         database = duckdb.connect(
             config={
-                "threads": 1,  # Spark runs as many kernels as there are cores
+                "threads": 1,  # because Spark runs one kernel per core
                 "memory_limit": MEMORY_LIMIT,
                 "temp_directory": f"{folder}/spill",
                 "preserve_insertion_order": False,
@@ -45,5 +45,5 @@ def connection() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
 
 @cache
 def text_of(name: str, package: str = "glue_jobs") -> str:
-    """The text of a file of a package, also where the package is an archive."""
+    """Return the text of a package's file, even if the package is in an archive."""
     return resources.files(package).joinpath(name).read_text("utf-8")

@@ -1,6 +1,6 @@
--- What the KPI jobs' SQL calls.
+-- Macros that the SQL of the KPI jobs calls.
 
--- A number in ASCII digits (`5`, `-0.5`, `1.8e5`), to a thousandth; null for any other text.
+-- Parses a number in ASCII digits (`5`, `-0.5`, `1.8e5`), rounded to a thousandth; null for any other text.
 create or replace macro as_number(text) as
     case
         when regexp_full_match(
@@ -10,7 +10,8 @@ create or replace macro as_number(text) as
             then try_cast(trim(text, e' \t\r\n\f\x0b') as decimal(38, 3))
     end;
 
--- The longest beginning of a text that a Redshift `varchar(max_bytes)` takes: without NUL and U+FFFF, in so much UTF-8.
+-- Removes NUL and U+FFFF from a text, and cuts it to the longest beginning that fits a Redshift `varchar(max_bytes)`,
+-- whose length counts bytes of UTF-8.
 create or replace macro fit(text, max_bytes) as
     case
         when strlen(replace(replace(text, chr(0), ''), chr(65535), '')) <= max_bytes

@@ -1,7 +1,7 @@
-"""Songs and users as the KPI jobs need them: Parquet, made once per job from the last CSV files that passed validation.
+"""Songs and users as Parquet for the KPI jobs, made once per job from the last CSV files that passed validation.
 
-A file streams through Arrow and DuckDB in pieces, so that its size does not matter: neither becomes Python objects, and
-what does not fit into memory is spilled.
+A file of any size streams through Arrow and DuckDB in pieces: rows do not become Python objects, and DuckDB spills
+rows that do not fit into memory.
 """
 
 import csv
@@ -16,8 +16,8 @@ from contract.bucket import Bucket
 from contract.csv_format import BLANKS, BYTE_ORDER_MARK, fields_of, is_blank
 from glue_jobs.kernel import text_of
 
-PIECE_BYTES = 16 * 1024**2  # no record is longer, as validation has seen to
-HEADER_BYTES = 64 * 1024  # read at once, until the header has ended
+PIECE_BYTES = 16 * 1024**2  # validation refuses files with longer records
+HEADER_BYTES = 64 * 1024  # read per step until the header's end
 SONG_COLUMNS = ("id", "track_id", "track_name", "artists", "duration_ms", "track_genre")
 USER_COLUMNS = ("user_id", "user_age")
 
@@ -25,15 +25,15 @@ USER_COLUMNS = ("user_id", "user_age")
 def songs(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: Path) -> None:
     """Write one row per track to `file`: track_id, track_name, artists, duration_ms (decimal), track_genre.
 
-    Of a repeated `track_id` the row with the lowest `id` counts. A duration that is negative, or endless, is none. A
-    track without a genre is of the genre `unknown`.
+    If a `track_id` repeats, the row with the lowest `id` counts. A negative or infinite duration becomes null. A track
+    without a genre gets the genre `unknown`.
     """
     _load(database, bucket, key, SONG_COLUMNS)
     _prepare(database, "songs.sql", file)
 
 
 def users(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, file: Path) -> None:
-    """Write one row per user to `file`: user_id, user_age (whole years; null when it is no age)."""
+    """Write one row per user to `file`: user_id, user_age (whole years; null if the value is not a valid age)."""
     _load(database, bucket, key, USER_COLUMNS)
     _prepare(database, "users.sql", file)
 
@@ -55,7 +55,7 @@ def _prepare(database: duckdb.DuckDBPyConnection, query: str, file: Path) -> Non
 def read_csv(bucket: Bucket, key: str, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the named columns of an RFC 4180 file with a header, as text, in pieces.
 
-    A column that the file has not, a field that a row has not, and an empty one are null. Blank lines are no rows.
+    A column that the file lacks, a field that a row lacks, and an empty field are null. Blank lines are skipped.
     """
     header = _header(bucket, key)
     names = [f"field_{position}" for position in range(len(header))]
@@ -87,7 +87,7 @@ def read_csv(bucket: Bucket, key: str, columns: Sequence[str]) -> Iterator[pa.Ta
 
 
 def _header(bucket: Bucket, key: str) -> list[str]:
-    """The names in the first line, blanks around them trimmed."""
+    """Return the names in the first line, without the blanks around them."""
     beginning = b""
     with bucket.open(key) as body:
         while not beginning.splitlines()[1:] and (some := body.read(HEADER_BYTES)):

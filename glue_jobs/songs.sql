@@ -12,7 +12,7 @@ with typed_songs as (
 
 )
 
--- Redshift ignores trailing spaces when it compares: with them, one genre would be two rows of the same key.
+-- Redshift ignores trailing spaces in comparisons, so genres that differ only in them would be two rows of one key.
 select
     track_id,
     track_name,
@@ -21,7 +21,7 @@ select
     rtrim(coalesce(track_genre, 'unknown'), ' ') as track_genre
 from typed_songs
 where track_id <> ''
--- The other columns break ties, so that the choice never depends on the order.
+-- The other columns break ties, so that the choice never depends on the order of the rows.
 qualify row_number() over (
     partition by track_id
     order by

@@ -1,7 +1,7 @@
-"""Pinned stream files as rows of text: pieces of about 32 MB, cut at line ends, each line split into fields.
+"""Read pinned stream files as rows of text: pieces of about 32 MB, cut at line ends, each line split into fields.
 
-Fields come without the blanks around them. Arrow splits lines that are plain CSV, which nearly all of them are. Python
-splits those with a quote or a forbidden character, or with a header again, after the rules of validation.
+The blanks around fields are trimmed. Arrow splits the lines that are plain CSV, which nearly all are. Python splits
+lines with a quote or a forbidden character, and repeated headers, by the rules of validation.
 """
 
 import csv
@@ -24,7 +24,7 @@ from contract.datasets import USER_STREAMS
 from contract.rejections import FORBIDDEN_CHARACTER, MISPLACED_QUOTE, REPEATED_HEADER, WRONG_NUMBER_OF_FIELDS
 
 PIECE_BYTES = 32 * 1024**2
-TAIL_BYTES = 64 * 1024  # read at once to find the end of a line that goes on behind a piece
+TAIL_BYTES = 64 * 1024  # read per step to find the end of a line that continues after its piece
 ROWS_AT_ONCE = 1000
 RECORDS_OF_TABLE = 50_000
 
@@ -44,7 +44,7 @@ _FORBIDDEN = tuple(character.encode() for character in FORBIDDEN)
 
 
 class PinChangedError(Exception):
-    """A pinned file is not what the manifest says of it."""
+    """A pinned file differs from its entry in the manifest."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class PinnedFile:
     """A stream file of the batch, from its entry in the manifest.
 
     Attributes:
-        number: its position in the manifest.
-        size: bytes.
-        header: its first line without a byte order mark.
-        line_per_record: whether no quoted field can hold a line break.
-        compression: `gzip`, or none.
+        number: the file's position in the manifest.
+        size: in bytes.
+        header: the first line without a byte order mark.
+        line_per_record: whether every record is one line, because no quoted field can hold a line break.
+        compression: `gzip`, or None.
     """
 
     number: int
@@ -70,7 +70,7 @@ class PinnedFile:
 
     @classmethod
     def of(cls, number: int, entry: Mapping[str, Any]) -> "PinnedFile":
-        """Make it; manifests of earlier versions know no compression."""
+        """Make it from its manifest entry; entries of earlier versions have no compression."""
         return cls(
             number,
             entry["key"],
@@ -84,13 +84,13 @@ class PinnedFile:
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether it must be read from the start to find where its rows begin."""
+        """Whether rows can only be found by reading the file from its start."""
         return not self.line_per_record or self.compression is not None
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The lines of a file that begin at the bytes from `first` until before `end`."""
+    """The lines of a file that begin at a byte from `first` until before `end`."""
 
     file: PinnedFile
     first: int
@@ -98,7 +98,7 @@ class Piece:
 
 
 def plan(files: Sequence[PinnedFile], piece_bytes: int) -> list[list[Piece]]:
-    """The tasks: pieces of large files, and small files together, of about `piece_bytes` each."""
+    """Return tasks of about `piece_bytes` each: large files are cut into pieces, small files share a task."""
     tasks: list[list[Piece]] = []
     room = 0
     for file in sorted(files, key=lambda file: (file.columns, file.number)):
@@ -114,12 +114,12 @@ def plan(files: Sequence[PinnedFile], piece_bytes: int) -> list[list[Piece]]:
 
 
 def rows(bucket: Bucket, pieces: Iterable[Piece], at_once: int = PIECE_BYTES) -> Iterator[pa.Table]:
-    """Yield the rows of the pieces (ROWS_SCHEMA) in tables of at least `at_once` bytes, and what is left.
+    """Yield the rows of the pieces (ROWS_SCHEMA) in tables of at least `at_once` bytes; the last may be smaller.
 
-    Blank lines are no rows; of those with separators in them, `judge_rows.sql` decides.
+    Blank lines are skipped here, except lines of blanks and separators, which `judge_rows.sql` may leave out.
 
     Raises:
-        PinChangedError: a file has another size than the manifest says, or its gzip stream is broken.
+        PinChangedError: a file's size differs from the manifest's, or its gzip stream is broken.
         GoneError: a file is gone.
     """
     gathered: list[pa.Table] = []
@@ -168,15 +168,15 @@ def _texts_of_file(bucket: Bucket, file: PinnedFile, at_once: int) -> Iterator[b
 
 
 def whole_lines(bucket: Bucket, file: PinnedFile, first: int, end: int) -> bytes:
-    """The lines of a file that begin at the bytes from `first` until before `end`, the last one to its end.
+    """Return the whole lines of a file that begin at a byte from `first` until before `end`.
 
     Raises:
-        PinChangedError: the file has another size than the manifest says.
+        PinChangedError: the file's size differs from the manifest's.
     """
     if not file.size:
         return b""
     text = _read(bucket, file, max(first - 1, 0), end)
-    if first:  # one byte before, since the line that begins at `first` is this piece's
+    if first:  # the text begins one byte early, to include a line that begins exactly at `first`
         line_end = _LINE_END.search(text)
         if not line_end:
             return b""
@@ -203,7 +203,7 @@ def _read(bucket: Bucket, file: PinnedFile, first: int, end: int) -> bytes:
 
 
 def stream_texts(stream: BinaryIO, at_once: int) -> Iterator[bytes]:
-    """Yield a stream in texts of at least `at_once` bytes that end with a line, and what is left."""
+    """Yield a stream in texts of whole lines, of at least `at_once` bytes each; the last may be shorter."""
     pieces: list[bytes] = []
     length = 0
     while piece := stream.read(at_once):
@@ -212,7 +212,7 @@ def stream_texts(stream: BinaryIO, at_once: int) -> Iterator[bytes]:
         if length < at_once:
             continue
         text = b"".join(pieces)
-        # A carriage return at the very end may be the first half of a line end.
+        # A carriage return at the very end may be the first half of CR LF.
         end = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
         if end:
             yield text[:end]
@@ -228,7 +228,7 @@ def _without_first_line(text: bytes) -> bytes:
 
 
 def split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
-    """The rows (ROWS_SCHEMA) of whole lines, each of which is a record."""
+    """Yield the rows (ROWS_SCHEMA) of whole lines, each of which is a record."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     odd = _lines_with(text, (b'"', *_FORBIDDEN, file.header.encode()))
@@ -242,7 +242,7 @@ def split_lines(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
 
 
 def _lines_with(text: bytes, signs: Iterable[bytes]) -> list[tuple[int, int]]:
-    """Where the lines begin and end (without their line end) that hold one of the signs, in their order."""
+    """Return the start and end (without line end) of each line that holds one of the signs, in order."""
     found = set[tuple[int, int]]()
     for sign in signs:
         position = text.find(sign)
@@ -255,7 +255,7 @@ def _lines_with(text: bytes, signs: Iterable[bytes]) -> list[tuple[int, int]]:
 
 
 def _plain_rows(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
-    """Rows of lines without a quote: a field is what stands between two commas."""
+    """Yield the rows of lines without a quote, by splitting them at commas."""
     misshapen: list[str] = []
 
     def keep(row: pa.csv.InvalidRow) -> str:
@@ -281,7 +281,7 @@ def _plain_rows(file: PinnedFile, text: bytes) -> Iterator[pa.Table]:
 
 def _as_rows(file: PinnedFile, table: pa.Table) -> pa.Table:
     columns = table.combine_chunks().columns
-    # Commas separate, and nothing else was done to the line: joined again the fields are the line.
+    # The lines were only split at commas, so joining the fields by commas restores them.
     raw_line = pa.compute.binary_join_element_wise(*columns, ",") if len(columns) > 1 else columns[0]
     needed = [
         pa.compute.ascii_trim(columns[file.columns.index(name)], characters=BLANKS) for name in USER_STREAMS.needed
@@ -298,7 +298,7 @@ def _as_rows(file: PinnedFile, table: pa.Table) -> pa.Table:
 
 
 def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
-    """Rows of records of any kind, each with its fault if it has one."""
+    """Return the rows of any records, each with its fault if it has one."""
     headers = {file.header, BYTE_ORDER_MARK + file.header}
     positions = [file.columns.index(name) for name in USER_STREAMS.needed]
     split = _Split()
@@ -329,7 +329,7 @@ def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
 
 @dataclass
 class _Split:
-    """Rows, column by column."""
+    """Rows, stored by column."""
 
     needed: tuple[list[str | None], ...] = field(default_factory=lambda: ([], [], []))
     faults: list[str | None] = field(default_factory=list)
@@ -349,10 +349,10 @@ def _in_batches(records: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _fields_of_each(records: Sequence[str]) -> Iterable[tuple[list[str], bool]]:
-    """The fields of records, all at once where each of them is sound."""
+    """Return the fields of each record; parse all records in one call if every one is well-formed."""
     try:
         rows_of_all = list(csv.reader(records, strict=True))
     except csv.Error:
         return map(fields_of, records)
-    # A quote that stays open joins a record with the next.
+    # A quote that stays open joins a record with the next one, so the numbers differ.
     return ((row, True) for row in rows_of_all) if len(rows_of_all) == len(records) else map(fields_of, records)

@@ -1,6 +1,6 @@
-"""`python -m infra deploy|plan|destroy`: what `make deploy`, `deploy-plan` and `destroy` run.
+"""`python -m infra deploy|plan|destroy`: the command behind `make deploy`, `deploy-plan` and `destroy`.
 
-The stage, and whether data may be deleted, come from the environment, as make passes them on.
+make passes the stage, and the permission to delete data, in the environment.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COLORS = {"FAILED": "red", "ROLLBACK": "red", "COMPLETE": "green", "UNCHANGED": 
 
 
 def main() -> int:
-    """The exit status: 0 only when all is done."""
+    """Run the command; return the exit status, which is 0 only if everything succeeded."""
     parser = argparse.ArgumentParser(prog="python -m infra")
     parser.add_argument("command", choices=["deploy", "plan", "destroy"])
     options = parser.parse_args()
@@ -34,7 +34,7 @@ def main() -> int:
         session = boto3.Session()
         account = session.client("sts", region_name=_region(session)).get_caller_identity()
         console.print(f"Stage [b]{stage.name}[/b] in account {account['Account']}, {session.region_name}")
-        client: Any = session.client  # by a name that mypy's stubs cannot know
+        client: Any = session.client  # the stubs accept only literal service names
         deployment = Deployment(stage, client, glue_release, Progress(console).report, _poll_seconds())
         if options.command == "deploy":
             _deploy(deployment, console)
@@ -49,12 +49,12 @@ def main() -> int:
 
 
 def glue_release() -> glue_archive.GlueRelease:
-    """The code of the Glue jobs, with the wheels that they need there."""
+    """Build the code of the Glue jobs, with the wheels that they need on Glue."""
     return glue_archive.build(glue_wheels.fetch())
 
 
 class Progress:
-    """A line for each resource that has come to rest."""
+    """Prints a line for each state that a resource reaches."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -110,7 +110,7 @@ def _destroy(deployment: Deployment, stage: str, console: Console) -> None:
 
 
 def _poll_seconds() -> float:
-    """A stack on this machine is ready at once, one on AWS is not."""
+    """Return the pause between polls: short for the emulated AWS on this machine, whose stacks are ready at once."""
     return 0.05 if "AWS_ENDPOINT_URL" in os.environ else POLL_SECONDS
 
 

@@ -1,7 +1,7 @@
-"""The code for MWAA, as it is uploaded: the DAG with all that it imports, dbt's project, the start-up script, and the
-list of packages that MWAA's image lacks.
+"""Build the code that a deployment uploads for MWAA: the DAG with everything it imports, dbt's project, the start-up
+script, and the list of packages that MWAA's image lacks.
 
-The same sources give the same bytes, so a deployment uploads what has changed only.
+The same sources give the same bytes, so a deployment uploads only files that have changed.
 """
 
 import json
@@ -23,7 +23,7 @@ from infra.glue_archive import ARTIFACTS
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATIC = Path(__file__).with_name("mwaa")
 
-# Where it all lies in the bucket.
+# The keys of the bundle in the bucket.
 DAGS = f"{ARTIFACTS}/mwaa/dags"
 REQUIREMENTS = f"{ARTIFACTS}/mwaa/requirements.txt"
 STARTUP_SCRIPT = f"{ARTIFACTS}/mwaa/startup.sh"
@@ -33,11 +33,12 @@ PARSE_SECONDS = 300
 
 VARIABLES = frozenset(variable.name for variable in variables.VARIABLES if variable.of_stage)
 
-# What target prod asks for. While it parses, dbt connects to nothing; of the manifest the DAG takes the models only.
+# The variables that target prod requires. Any value will do: dbt does not connect while it parses, and the DAG reads
+# only the models in the manifest.
 PARSE_PLACEHOLDERS = dict.fromkeys(
     (variable.name for variable in (variables.REDSHIFT_HOST, variables.REDSHIFT_DATABASE, variables.AWS_REGION)), "none"
 )
-# What the manifest tells of the moment that it was made, which nobody asks for.
+# Replaces the manifest's entries about the time and the run of dbt that made it, which nobody reads.
 WHENEVER = dict.fromkeys(("generated_at", "invocation_started_at", "run_started_at"), "1970-01-01T00:00:00Z") | {
     "invocation_id": "00000000-0000-0000-0000-000000000000"
 }
@@ -51,10 +52,10 @@ def build_dags(folder: Path) -> None:
     """Lay out the folder of DAGs: the DAG file, its packages, `.airflowignore`, and dbt's project with its manifest.
 
     Args:
-        folder: empty or not there; it becomes MWAA's `/usr/local/airflow/dags`.
+        folder: an empty or missing folder; it becomes MWAA's `/usr/local/airflow/dags`.
 
     Raises:
-        BundleError: the folder holds something, or dbt finds an error in its project.
+        BundleError: the folder is not empty, or dbt finds an error in its project.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
@@ -77,7 +78,7 @@ def build_dags(folder: Path) -> None:
 
 
 def parse(project: Path) -> dict[str, Any]:
-    """The manifest that dbt makes of a project, without what is of this machine and this moment.
+    """Return dbt's manifest of a project, without the values that depend on this machine and this moment.
 
     Raises:
         BundleError: dbt finds an error.
@@ -112,18 +113,18 @@ def _without_times(manifest: Any) -> Any:
 
 
 def requirements() -> str:
-    """The packages that MWAA installs into Airflow's environment."""
+    """Return the list of packages that MWAA installs into Airflow's environment."""
     return lists.REQUIREMENTS.read_text()
 
 
 def startup_script(variables: Mapping[str, str]) -> str:
-    """The script that MWAA runs before Airflow in each container.
+    """Return the script that MWAA runs in each container before it starts Airflow.
 
     Args:
-        variables: the environment of the DAG, VARIABLES among them; dbt's folders are added by the script.
+        variables: the DAG's environment variables, VARIABLES among them; the script itself adds dbt's folders.
 
     Raises:
-        BundleError: one is missing, or has a name that no variable has.
+        BundleError: one of VARIABLES is missing, or a name is not valid for a variable.
     """
     if missing := sorted(VARIABLES - variables.keys()):
         raise BundleError(f"the start-up script lacks {', '.join(missing)}")

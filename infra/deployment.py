@@ -1,4 +1,4 @@
-"""The whole of a stage: its stacks in their order, the code between them, and the way back."""
+"""Deploy, plan and destroy a whole stage: its stacks in order, and the code uploaded between them."""
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,25 +19,25 @@ from infra.warehouse_setup import Warehouse
 
 TEMPLATES = Path(__file__).with_name("templates")
 STAGES = Path(__file__).with_name("stages")
-PARTS = ("network", "lake", "events", "warehouse", "alerts", "airflow")  # each may need what the earlier ones put out
+PARTS = ("network", "lake", "events", "warehouse", "alerts", "airflow")  # each may need outputs of earlier ones
 
 OBJECTS_PER_DELETION = 1000
-NOT_YET = "known-when-uploaded"  # stands in a plan for the S3 version of what has changed
+NOT_YET = "known-when-uploaded"  # in a plan: the S3 version of a changed file, known only after its upload
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A deployment: its name, and by stack the parameters that are not the templates' defaults."""
+    """A stage: its name, and for each stack the parameters that differ from the template's defaults."""
 
     name: str
     parameters: Mapping[str, Mapping[str, str]]
 
     @classmethod
     def read(cls, name: str) -> "Stage":
-        """The stage of a file in `infra/stages`.
+        """Read the stage from its file in `infra/stages`.
 
         Raises:
-            DeploymentError: there is none.
+            DeploymentError: there is no such file.
         """
         file = STAGES / f"{name}.toml"
         known = sorted(file.stem for file in STAGES.glob("*.toml"))
@@ -57,10 +57,10 @@ class Plan:
     """The changes that a deployment would make to one stack, or to the code in the bucket.
 
     Attributes:
-        name: the stack's, or what is uploaded.
-        changes: of its resources.
-        code: files that would be uploaded or deleted.
-        note: what is unusual about the stack, and what a deployment would do about it, or why it could do nothing.
+        name: the name of the stack, or of the uploaded code.
+        changes: the changes of its resources.
+        code: the files that would be uploaded or deleted.
+        note: an unusual state of the stack, with the deployment's way of handling it, or the reason why it cannot.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Deployment:
     """A stage in the account and Region that boto3 finds.
 
     Args:
-        stage: what is to be.
+        stage: the stage to deploy.
         client: makes a boto3 client of a service.
         glue_release: builds the code of the Glue jobs.
         report: see `Stacks`.
-        poll_seconds: between two looks at what is in motion.
+        poll_seconds: seconds between two polls of a change under way.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class Deployment:
         return self._client("s3")
 
     def deploy(self) -> dict[str, str]:
-        """Create the stage, or bring it up to date; returns the outputs of all stacks.
+        """Create the stage, or bring it up to date; return the outputs of all stacks.
 
         Raises:
-            DeploymentError: something failed; what was done before stays, and deploying again goes on from there.
+            DeploymentError: a step failed; the steps before it stay done, and deploying again continues from there.
         """
         self.deploy_stack("network")
         self.deploy_lake()
@@ -132,7 +132,7 @@ class Deployment:
         return self._outputs
 
     def deploy_lake(self) -> None:
-        """The lake's stack, with the code of its jobs there before they are told to run it."""
+        """Deploy the lake's stack; upload the jobs' code before the jobs refer to it."""
         release = self._glue_release()
         if bucket := (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName"):
             upload_missing(self._s3, bucket, release.objects)
@@ -140,17 +140,17 @@ class Deployment:
         upload_missing(self._s3, self._outputs["BucketName"], release.objects)
 
     def deploy_stack(self, part: str, facts: Mapping[str, str] | None = None) -> None:
-        """One stack; `facts` are parameters that only the deployment knows."""
+        """Deploy one stack; `facts` are parameters that only the deployment knows."""
         stack = self._stack(part, facts or {})
         if not self._stacks.deploy(stack):
             self._report(stack.name, stack.name, "UNCHANGED", "")
         self._outputs |= self._stacks.outputs(stack.name) or {}
 
     def plan(self) -> Iterator[Plan]:
-        """The changes that `deploy` would make, stack by stack; makes none.
+        """Yield the changes that `deploy` would make, stack by stack, without making them.
 
-        Of a stack that is to be created, all that its template holds is added: CloudFormation would plan it only in an
-        empty stack, which would have to be made, and deleted.
+        For a stack that does not exist, the plan lists all resources of its template as added: CloudFormation would
+        need an empty stack for a change set, which would have to be created and deleted.
         """
         release = self._glue_release()
         for part in PARTS:
@@ -168,8 +168,8 @@ class Deployment:
         """Delete all stacks, the last first.
 
         Raises:
-            DeploymentError: the bucket holds data and `with_contents` is false (nothing is deleted then), or something
-                could not be deleted.
+            DeploymentError: the bucket holds data and `with_contents` is false (then nothing is deleted), or a deletion
+                failed.
         """
         bucket = (self._stacks.outputs(self.stack_name("lake")) or {}).get("BucketName")
         if bucket and not with_contents and next(self._versions(bucket, f"{layout.ROOT}/"), None):
@@ -183,7 +183,7 @@ class Deployment:
             self._stacks.delete(self.stack_name(part))
 
     def stack_name(self, part: str) -> str:
-        """`music-streams-<stage>-<part>`."""
+        """Return the stack's name, `music-streams-<stage>-<part>`."""
         return f"music-streams-{self._stage.name}-{part}"
 
     def _chosen_parameters(self, part: str) -> Mapping[str, str]:
@@ -207,7 +207,7 @@ class Deployment:
 
     def _plan_of_stack(self, part: str, facts: Mapping[str, str]) -> Plan:
         standing = self._stacks.standing(self.stack_name(part))
-        self._chosen_parameters(part)  # a misspelled one is reported now, and not when the stack is made
+        self._chosen_parameters(part)  # to report a misspelled parameter now, not when the stack is made
         if standing.is_usable:
             return Plan(standing.name, self._stacks.plan(self._stack(part, facts)))
         additions = template_resources(_template(part)) if standing.is_to_be_created else []
@@ -276,7 +276,7 @@ class Deployment:
 
 
 def dag_variables(stage: str, outputs: Mapping[str, str]) -> dict[str, str]:
-    """The DAG's settings, as environment variables, from the outputs of the stacks."""
+    """Return the DAG's settings, as environment variables, from the outputs of the stacks."""
     return {
         variables.STAGE.name: stage,
         variables.BUCKET.name: outputs["BucketName"],
@@ -291,13 +291,13 @@ def dag_variables(stage: str, outputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def template_parameters(template: str) -> dict[str, str | None]:
-    """A template's parameters and their defaults; None for one that must be given."""
+    """Return a template's parameters and their defaults; None for a required parameter."""
     parameters = yaml.load(template, _Loader).get("Parameters", {})  # noqa: S506  a SafeLoader
     return {name: parameter.get("Default") for name, parameter in parameters.items()}
 
 
 def template_resources(template: str) -> list[Change]:
-    """The resources of a template, each with its condition if it has one."""
+    """Return the resources of a template as added, each with its condition if it has one."""
     resources = yaml.load(template, _Loader)["Resources"]  # noqa: S506  a SafeLoader
     return [
         Change("Add", name, resource["Type"], condition=resource.get("Condition", ""))
@@ -310,7 +310,7 @@ def _template(part: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads over CloudFormation's functions."""
+    """Ignores CloudFormation's functions."""
 
 
 _Loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)

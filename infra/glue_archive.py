@@ -1,8 +1,8 @@
-"""The code for Glue, as it is uploaded: the jobs' scripts, one archive of the packages of this repository that they
-import, and one of those that they import from PyPI.
+"""Build the code that a deployment uploads for Glue: the jobs' scripts, one archive of the packages of this repository
+that they import, and one of the packages that they import from PyPI.
 
-The same sources give the same bytes, and the same bytes the same release, so a release is uploaded once and never
-changes: a Glue run that is under way, or one of an older deployment, keeps the code that it began with.
+The same sources give the same bytes, and the same bytes the same release. So a release is uploaded once and never
+changes: a Glue run that is under way keeps the code that it began with, and so does an older deployment.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ JOBS = REPOSITORY / "glue_jobs"
 LIBRARIES = (REPOSITORY / "contract",)
 SCRIPTS = ("curate_user_streams.py", "compute_kpis.py")
 ARCHIVE = "packages.zip"
-WHEELS = "wheels.gluewheels.zip"  # Glue knows a zip of wheels by this ending
+WHEELS = "wheels.gluewheels.zip"  # Glue recognises a zip of wheels by this ending
 SOURCES = frozenset({".py", ".sql"})
 
-ARTIFACTS = "artifacts"  # all code in the bucket lies below it
+ARTIFACTS = "artifacts"  # the prefix of all code in the bucket
 RELEASES = f"{ARTIFACTS}/glue"
 
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip file can hold
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 UNIX = 3
 READABLE_FILE = 0o100644 << 16
 
@@ -33,8 +33,8 @@ class GlueRelease:
     """The code of all jobs.
 
     Attributes:
-        name: twelve hexadecimal digits, of a digest of all files.
-        files: what is uploaded, by name.
+        name: the first twelve hexadecimal digits of a digest of all files.
+        files: the files to upload, by name.
     """
 
     name: str
@@ -52,13 +52,13 @@ class GlueRelease:
 
 
 def build(wheels: Mapping[str, bytes] | None, jobs: Path = JOBS, libraries: Iterable[Path] = LIBRARIES) -> GlueRelease:
-    """The release of the sources as they are.
+    """Build the release of the current sources.
 
     Args:
-        wheels: the files of the zip of wheels by name, see `glue_wheels`; None where the jobs find their packages
-            without it, as in the sandbox.
+        wheels: the files of the zip of wheels by name, see `glue_wheels`; None if the jobs find their packages without
+            it, as in the sandbox.
         jobs: the package with the scripts.
-        libraries: the packages that it imports.
+        libraries: the packages that the scripts import.
 
     Raises:
         FileNotFoundError: a script or a package is missing.
@@ -71,10 +71,10 @@ def build(wheels: Mapping[str, bytes] | None, jobs: Path = JOBS, libraries: Iter
 
 
 def sources(packages: Iterable[Path]) -> dict[str, bytes]:
-    """The Python and SQL files of packages, by their path in the archive.
+    """Return the Python and SQL files of packages, by their path in the archive.
 
     Raises:
-        FileNotFoundError: there is no such package.
+        FileNotFoundError: a package does not exist.
     """
     found: dict[str, bytes] = {}
     for package in packages:
@@ -86,9 +86,9 @@ def sources(packages: Iterable[Path]) -> dict[str, bytes]:
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """A zip file of the files, by their names in it."""
+    """Return a zip file of the files, given by their names in it."""
     content = io.BytesIO()
-    # Stored, not deflated: another zlib packs the same files into other bytes.
+    # Stored, not deflated, since versions of zlib may compress the same files into different bytes.
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, EARLIEST)

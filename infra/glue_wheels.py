@@ -1,6 +1,6 @@
-"""The packages that the jobs import beside Spark, as Glue installs them: one zip of wheels, no registry at run time.
+"""Fetch the packages that the jobs import beside Spark, as one zip of wheels, so that runs need no package registry.
 
-Glue takes a file `….gluewheels.zip` that holds `wheels/requirements.txt` and the wheels for it:
+Glue installs a file `….gluewheels.zip` that holds `wheels/requirements.txt` and the wheels for it:
 https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html
 """
 
@@ -25,14 +25,14 @@ class WheelError(Exception):
 
 
 def fetch(listed: str | None = None, folder: Path = FOLDER) -> dict[str, bytes]:
-    """The files of the zip by name, the wheels from PyPI or pip's own mirror; what was fetched before is taken again.
+    """Return the files of the zip by name; fetch wheels from PyPI or pip's configured mirror, or reuse fetched ones.
 
     Args:
-        listed: pinned packages with the hashes of their wheels; as a rule those of `glue/wheels.txt`.
-        folder: where the wheels are kept, by the list's digest.
+        listed: pinned packages with the hashes of their wheels; by default those of `glue/wheels.txt`.
+        folder: the folder that keeps the wheels, by the list's digest.
 
     Raises:
-        WheelError: pip cannot get one, or what is there is not what is listed.
+        WheelError: pip cannot fetch a wheel, or the kept wheels differ from the list.
     """
     listed = GLUE_WHEELS.read_text() if listed is None else listed
     kept = folder / hashlib.sha256(listed.encode()).hexdigest()[:12]
@@ -42,15 +42,15 @@ def fetch(listed: str | None = None, folder: Path = FOLDER) -> dict[str, bytes]:
             fetched = Path(made) / "wheels"
             _download(listed, fetched)
             check(fetched, listed)
-            fetched.rename(kept)  # whole or not at all
+            fetched.rename(kept)  # atomic, so the kept folder is always complete
     return check(kept, listed)
 
 
 def check(folder: Path, listed: str) -> dict[str, bytes]:
-    """The files of the zip by name, once each wheel of the folder is one that is listed and that Glue takes.
+    """Check that each wheel of the folder is listed and installs on Glue; return the files of the zip by name.
 
     Raises:
-        WheelError: one is not, or is missing.
+        WheelError: a wheel is not listed, does not install on Glue, or is missing.
     """
     wheels = {wheel.name: wheel.read_bytes() for wheel in sorted(folder.iterdir())}
     wanted = pins(listed)

@@ -1,4 +1,4 @@
-"""The Pythons of AWS that install what uv.lock lists, and which wheels they take."""
+"""The Python platforms of AWS that install packages of uv.lock, and the wheels that they accept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}  # of manylinux_2_5, …
+OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}  # aliases of manylinux_2_5, …
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Platform:
     """A CPython on Linux.
 
     Attributes:
-        name: whose it is, for messages.
-        python: its minor version, such as (3, 12).
-        glibc: the minor version of its glibc 2.
-        machines: the processors that it may run on.
+        name: the AWS service, for messages.
+        python: the major and minor version, such as (3, 12).
+        glibc: the minor version of glibc 2.
+        machines: the processor architectures that it may run on.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Platform:
 
     @property
     def version(self) -> str:
-        """Such as `3.12`."""
+        """The Python version, such as `3.12`."""
         return ".".join(map(str, self.python))
 
     @property
     def markers(self) -> dict[str, str]:
-        """The values of the variables in requirements' markers."""
+        """The values of the variables in the environment markers of requirements."""
         return {
             "python_version": self.version,
             "python_full_version": f"{self.version}.12",
@@ -48,7 +48,7 @@ class Platform:
 
     @property
     def names(self) -> list[str]:
-        """The names of the platform in wheels, the newest first."""
+        """The platform's tags in wheel names, the newest first."""
         return [
             name
             for machine in self.machines
@@ -58,10 +58,10 @@ class Platform:
         ]
 
     def takes(self, wheel: str) -> bool:
-        """Whether it installs a wheel of this file name.
+        """Return whether a wheel of this file name installs on the platform.
 
         Raises:
-            packaging.utils.InvalidWheelFilename: it is no wheel's name.
+            packaging.utils.InvalidWheelFilename: the name is not a wheel's.
         """
         return not parse_wheel_filename(wheel)[3].isdisjoint(self._tags)
 
@@ -74,6 +74,6 @@ class Platform:
         return frozenset(tags())
 
 
-# Both are Amazon Linux 2023.
+# Both run on Amazon Linux 2023.
 MWAA = Platform("MWAA", (3, 12), 34, ("x86_64", "aarch64"))
 GLUE = Platform("Glue", (3, 13), 34, ("x86_64",))

@@ -1,8 +1,8 @@
-"""The lists of packages that AWS installs, made from uv.lock: `python -m infra.requirements` after each change of it.
+"""Make, from uv.lock, the lists of packages that AWS installs: `python -m infra.requirements`, after each change of it.
 
-`mwaa/requirements.txt` goes into Airflow's own environment: all that MWAA's image lacks, dependencies too, so that pip
-there has nothing left to choose. `mwaa/dbt-requirements.txt` is the whole of dbt's environment, `glue/wheels.txt` all
-that the Glue jobs import beside Spark; both with the hash of each file.
+`mwaa/requirements.txt` is installed into Airflow's own environment: it lists every package that MWAA's image lacks,
+dependencies included, so pip has no versions to resolve. `mwaa/dbt-requirements.txt` lists the whole environment of
+dbt, and `glue/wheels.txt` the packages that the Glue jobs import beside Spark; both have the hash of each file.
 """
 
 import re
@@ -31,7 +31,7 @@ GLUE_WHEELS = Path(__file__).with_name("glue") / "wheels.txt"
 DBT = ("dbt-core", "dbt-redshift")
 JOBS = ("boto3", "duckdb", "pyarrow")
 
-# pip on MWAA takes any line with the option for constraints, a comment too, for a wish to do without MWAA's own.
+# If any line, even a comment, holds the option for constraints, MWAA does not apply its own constraints.
 MADE = "# Made by `python -m infra.requirements` from uv.lock{source}: do not edit.\n"
 
 
@@ -43,10 +43,10 @@ def main() -> None:
 
 
 def requirements() -> str:
-    """All that requirements.in needs and MWAA's image has not, at the versions of MWAA and of uv.lock.
+    """Return the packages that requirements.in needs and MWAA's image lacks, at the versions of MWAA and of uv.lock.
 
     Raises:
-        subprocess.CalledProcessError: these do not go together; uv has said why.
+        subprocess.CalledProcessError: the versions conflict; uv has printed the reason.
     """
     image = set(resolve([IMAGE]))
     added = [line for line in resolve([IMAGE, WANTED]) if line not in image]
@@ -54,9 +54,9 @@ def requirements() -> str:
 
 
 def resolve(wanted: Iterable[Path]) -> list[str]:
-    """The packages that pip would install for the lists of requirements on MWAA: `name==version`."""
+    """Return the packages that pip would install on MWAA for the lists of requirements: `name==version`."""
     shared = ["export", "--frozen", "--no-group", "infra", "--no-hashes", "--no-annotate", "--no-emit-project"]
-    # In MWAA's own environment nothing needs the older releases that dbt does.
+    # dbt needs older releases of these two, but it is not installed in MWAA's own environment.
     ours = [line for line in uv(*shared).splitlines() if not line.startswith(("pathspec=", "more-itertools="))]
     with NamedTemporaryFile("w", suffix=".txt") as locked:
         locked.write("\n".join(ours))
@@ -68,10 +68,10 @@ def resolve(wanted: Iterable[Path]) -> list[str]:
 
 
 def hashed(roots: Iterable[str], platform: Platform) -> str:
-    """Packages and all that they need, at the versions of uv.lock, with the hashes of the wheels that fit a platform.
+    """List packages and their dependencies, at the versions of uv.lock, with the hashes of the wheels for a platform.
 
     Raises:
-        LookupError: there is no such wheel of a package.
+        LookupError: a package has no wheel for the platform.
     """
     packages: dict[str, list[Mapping[str, Any]]] = {}
     for package in tomllib.loads(LOCK.read_text())["package"]:
@@ -92,7 +92,7 @@ def hashed(roots: Iterable[str], platform: Platform) -> str:
 def needed(
     roots: Iterable[str], packages: Mapping[str, list[Mapping[str, Any]]], platform: Platform
 ) -> Iterator[Mapping[str, Any]]:
-    """The packages of these names and all that they need on a platform, each once."""
+    """Yield the packages of these names and all their dependencies on a platform, each once."""
     waiting: list[Mapping[str, Any]] = [{"name": root} for root in roots]
     found: set[tuple[str, str]] = set()
     while waiting:
@@ -116,7 +116,7 @@ def needed(
 
 
 def pins(text: str) -> dict[str, str]:
-    """The lines `name==version` of a list, hashes and markers aside: version by canonical name."""
+    """Parse the lines `name==version` of a list, without hashes and markers: return versions by canonical name."""
     found = re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 

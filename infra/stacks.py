@@ -1,4 +1,4 @@
-"""One CloudFormation stack at a time: its change set, its progress, and in words what went wrong."""
+"""Deploy CloudFormation stacks one at a time: make change sets, report progress, and explain failures in words."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Stack states: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 USABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
-EMPTY = "REVIEW_IN_PROGRESS"  # a change set was made for it, and never executed
-REMAINS = {  # of stacks that CloudFormation lets nobody do anything with but delete them; and how they came about
+EMPTY = "REVIEW_IN_PROGRESS"  # the stack has a change set that was never executed
+REMAINS = {  # states in which CloudFormation only allows a stack to be deleted, and how a stack came into them
     "CREATE_FAILED": "it was never whole",
     "ROLLBACK_COMPLETE": "it was never whole",
     "ROLLBACK_FAILED": "it was never whole",
@@ -28,7 +28,7 @@ Report = Callable[[str, str, str, str], None]
 
 
 class DeploymentError(Exception):
-    """The message names the failure, its place and the remedy, in words for the person who deploys."""
+    """A deployment failed; the message tells the operator the failure, its place and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Change:
     """A deployment's change to one resource: Add, Modify or Remove.
 
     Attributes:
-        is_replaced: it is made anew.
-        condition: the template's, on which alone it happens; empty for none.
+        is_replaced: whether the resource is replaced by a new one.
+        condition: the template's condition for the resource; empty if it has none.
     """
 
     action: str
@@ -49,12 +49,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a deployment finds a stack that nothing moves at present.
+    """The state of a stack that no operation is changing at present.
 
     Attributes:
-        name: the stack's.
-        status: CloudFormation's; None when there is no such stack.
-        reason: of the status, in CloudFormation's words.
+        name: the stack's name.
+        status: CloudFormation's status; None if the stack does not exist.
+        reason: CloudFormation's reason for the status.
     """
 
     name: str
@@ -63,22 +63,22 @@ class Standing:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is there, and can be changed."""
+        """Whether the stack exists and can be updated."""
         return self.status in USABLE
 
     @property
     def is_to_be_created(self) -> bool:
-        """Whether a deployment creates it, having deleted what may be left of another."""
+        """Whether a deployment creates the stack, after deleting the remains of an earlier one if there are any."""
         return self.status in {None, EMPTY} or self.leaves_remains
 
     @property
     def leaves_remains(self) -> bool:
-        """Whether a deployment has to delete what is left of it first."""
+        """Whether a deployment must delete the remains of the stack first."""
         return self.status in REMAINS
 
     @property
     def words(self) -> str:
-        """A remark on an unusual state and its consequence; empty for a usual one."""
+        """Return a remark on an unusual state and its consequence; empty for a usual state."""
         if self.leaves_remains:
             return f"{self.status}: {REMAINS[str(self.status)]}, so what is left of it is deleted, then it is made anew"
         if self.is_usable or self.is_to_be_created:
@@ -98,7 +98,7 @@ class ChangeSet(TypedDict):
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack as it should be."""
+    """The desired state of a stack."""
 
     name: str
     template: str
@@ -111,8 +111,8 @@ class Stacks:
 
     Args:
         cloudformation: boto3's client.
-        report: called with every resource that changes its state: stack, resource, state, reason.
-        poll_seconds: between two looks at a stack in motion.
+        report: called for each resource that changes its state, with stack, resource, state and reason.
+        poll_seconds: seconds between two polls of a stack that is changing.
     """
 
     def __init__(self, cloudformation: "CloudFormationClient", report: Report, poll_seconds: float = 3) -> None:
@@ -121,14 +121,14 @@ class Stacks:
         self._poll_seconds = poll_seconds
 
     def outputs(self, name: str) -> dict[str, str] | None:
-        """The stack's outputs; None when there is no whole stack of that name."""
+        """Return the stack's outputs; None if no usable stack has this name."""
         stack = self._described(name)
         if stack is None or stack["StackStatus"] not in USABLE:
             return None
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def standing(self, name: str) -> Standing:
-        """How a deployment would find the stack; waits for the end of one that is at work."""
+        """Return the state of the stack; wait until an operation under way has ended."""
         stack = self._described(name)
         while stack and stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != EMPTY:
             self._report(name, name, stack["StackStatus"], "another deployment is at work: waiting")
@@ -139,12 +139,12 @@ class Stacks:
         return Standing(name, stack["StackStatus"], stack.get("StackStatusReason", ""))
 
     def plan(self, stack: Stack) -> list[Change]:
-        """The changes that `deploy` would make to a usable stack. Makes a change set to find them, and deletes it."""
+        """Return the changes that `deploy` would make to a usable stack, by making and deleting a change set."""
         with self._change_set(stack, kind="UPDATE") as (_, changes):
             return changes
 
     def deploy(self, stack: Stack) -> bool:
-        """Create the stack, or bring it up to date; returns whether anything was to be done.
+        """Create the stack, or bring it up to date; return whether anything had to change.
 
         Raises:
             DeploymentError: a resource failed, and CloudFormation undid the change.
@@ -164,7 +164,7 @@ class Stacks:
         return True
 
     def delete(self, name: str) -> None:
-        """Delete the stack, if there is one.
+        """Delete the stack, if it exists.
 
         Raises:
             DeploymentError: a resource could not be deleted.
@@ -188,7 +188,7 @@ class Stacks:
     def _change_set(
         self, stack: Stack, *, kind: Literal["CREATE", "UPDATE"]
     ) -> Iterator[tuple[str | None, list[Change]]]:
-        """The change set's id, None when there is nothing to change, and its changes; deleted unless executed."""
+        """Make a change set; yield its id (None if nothing changes) and its changes; delete it unless executed."""
         change_set = self._cloudformation.create_change_set(
             StackName=stack.name,
             ChangeSetName=f"deploy-{uuid4().hex[:12]}",
@@ -200,7 +200,7 @@ class Stacks:
             Tags=[{"Key": name, "Value": value} for name, value in sorted(stack.tags.items())],
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )["Id"]
-        named: ChangeSet = {"ChangeSetName": change_set, "StackName": stack.name}  # IAM judges by the stack's name
+        named: ChangeSet = {"ChangeSetName": change_set, "StackName": stack.name}  # IAM checks the stack's name
         try:
             described = self._cloudformation.describe_change_set(**named)
             while described["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
@@ -222,7 +222,7 @@ class Stacks:
             described = self._cloudformation.describe_change_set(**named)
         except ClientError as error:
             if error.response["Error"]["Code"] in {"ChangeSetNotFound", "ValidationError"}:
-                return True  # AWS forgets executed ones
+                return True  # AWS deletes executed change sets
             raise
         return described["ExecutionStatus"].startswith("EXECUTE")
 
@@ -237,7 +237,7 @@ class Stacks:
             )
 
     def _follow(self, name: str, seen: set[str], *, wanted: set[str]) -> None:
-        """Tell of the stack's events until it is in a final state."""
+        """Report the stack's events until it reaches a final state."""
         failed: list[StackEventTypeDef] = []
         while True:
             stack = self._described(name)
@@ -256,12 +256,12 @@ class Stacks:
             time.sleep(self._poll_seconds)
 
     def _events(self, name: str) -> "list[StackEventTypeDef]":
-        """The latest events, the newest first."""
+        """Return the latest events, newest first."""
         try:
             return self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError":
-                return []  # the stack is gone, or not there yet
+                return []  # the stack is gone, or does not exist yet
             raise
 
 

@@ -1,4 +1,4 @@
-"""The program uv, which the set-up of this repository has found or fetched."""
+"""Run uv, which the set-up of this repository has found or fetched."""
 
 import os
 import shutil
@@ -9,20 +9,20 @@ FETCHED = Path(__file__).resolve().parents[1] / ".sandbox" / "tools" / "bin" / "
 
 
 def uv(*arguments: str) -> str:
-    """Run it; returns what it prints.
+    """Run uv, and return its output.
 
     Raises:
-        FileNotFoundError: there is none.
-        subprocess.CalledProcessError: it failed, and has said why on stderr.
+        FileNotFoundError: uv is not installed.
+        subprocess.CalledProcessError: uv failed, and has printed the reason to stderr.
     """
     return subprocess.run([uv_program(), *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def uv_program() -> str:
-    """Where it is.
+    """Return the path of uv.
 
     Raises:
-        FileNotFoundError: nowhere.
+        FileNotFoundError: uv is not installed.
     """
     program = shutil.which("uv") or (str(FETCHED) if os.access(FETCHED, os.X_OK) else None)
     if program is None:

@@ -1,4 +1,4 @@
-"""Code into the bucket: what has changed only, and nothing that is of no deployment stays among the DAGs."""
+"""Upload code to the bucket: only changed files, and delete files from the DAG folder that are no longer deployed."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ class Differences:
 
 
 class Folder:
-    """A folder of the bucket that is the mirror of a local one.
+    """A folder of the bucket that mirrors a local one.
 
-    An index beside it tells the digests of its files, which the ETags of an encrypted bucket do not. It is written
-    last: after an upload that broke off, whatever it does not know is uploaded again.
+    An index beside it holds the digests of its files, since the ETags of an encrypted bucket are not digests. The index
+    is written last: after an interrupted upload, files that it does not list are uploaded again.
     """
 
     def __init__(self, s3: "S3Client", bucket: str, prefix: str, local: Path) -> None:
-        """`prefix` without a slash at its end."""
+        """Compare `local` with the folder at `prefix`, which has no slash at its end."""
         self._s3 = s3
         self._bucket = bucket
         self._prefix = prefix
@@ -41,7 +41,7 @@ class Folder:
         }
 
     def differences(self) -> Differences:
-        """Nothing is changed."""
+        """Return the differences, without changing anything."""
         indexed: dict[str, str] = json.loads(read(self._s3, self._bucket, self._index) or b"{}")
         there = set(self._listed())
         return Differences(
@@ -70,14 +70,14 @@ class Folder:
 
 
 def upload(s3: "S3Client", bucket: str, key: str, content: bytes) -> str:
-    """Make the object hold the content; returns its version, which is the old one if it did already."""
+    """Make the object hold the content; return its version, which is the old one if the content is unchanged."""
     if read(s3, bucket, key) == content:
         return s3.head_object(Bucket=bucket, Key=key)["VersionId"]
     return s3.put_object(Bucket=bucket, Key=key, Body=content)["VersionId"]
 
 
 def upload_missing(s3: "S3Client", bucket: str, objects: Mapping[str, bytes]) -> list[str]:
-    """Upload those objects that are not there, whose names say what they hold; returns their keys."""
+    """Upload the objects that do not exist yet, since their names identify their content; return their keys."""
     missing = [key for key in objects if not exists(s3, bucket, key)]
     for key in missing:
         s3.put_object(Bucket=bucket, Key=key, Body=objects[key])
@@ -85,7 +85,7 @@ def upload_missing(s3: "S3Client", bucket: str, objects: Mapping[str, bytes]) ->
 
 
 def read(s3: "S3Client", bucket: str, key: str) -> bytes | None:
-    """The object's bytes; None when there is no such object."""
+    """Return the object's bytes; None if it does not exist."""
     try:
         return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
@@ -95,7 +95,7 @@ def read(s3: "S3Client", bucket: str, key: str) -> bytes | None:
 
 
 def exists(s3: "S3Client", bucket: str, key: str) -> bool:
-    """Whether there is such an object."""
+    """Return whether the object exists."""
     try:
         s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The parts of the warehouse that CloudFormation cannot make: its usage limit, and the rights of dbt's user."""
+"""Set up the parts of the warehouse that CloudFormation cannot: the usage limit, and the rights of dbt's user."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Warehouse:
 
     Attributes:
         client: makes a boto3 client of a service.
-        poll_seconds: between two looks at a statement that runs.
+        poll_seconds: seconds between two polls of a running statement.
     """
 
     client: Callable[[str], Any]
@@ -28,7 +28,7 @@ class Warehouse:
     poll_seconds: float
 
     def limit_usage(self, rpu_hours_a_day: int) -> None:
-        """Refuse queries for the rest of a day on which that much was used; 0 for no limit."""
+        """Make the warehouse refuse queries for the rest of a day once this usage is reached; 0 for no limit."""
         serverless = self.client("redshift-serverless")
         limits = serverless.list_usage_limits(resourceArn=self.workgroup_arn, usageType=COMPUTE)["usageLimits"]
         wanted = {"amount": rpu_hours_a_day, "breachAction": "deactivate"}
@@ -41,18 +41,18 @@ class Warehouse:
             serverless.create_usage_limit(resourceArn=self.workgroup_arn, usageType=COMPUTE, period="daily", **wanted)
 
     def let_in(self, role_name: str, *, statement_minutes: int, session_minutes: int) -> None:
-        """Let whoever has the IAM role make schemas; it owns what it makes, and has no other rights.
+        """Give the IAM role the right to create schemas; it owns what it creates, and has no other rights.
 
-        Redshift Serverless knows an IAM role as the user `IAMR:<role>` (docs/warehouse.md). Its statements end after
-        `statement_minutes`, its sessions after `session_minutes` of silence, since one that a lost worker has left
-        behind holds a lock. Repeating changes nothing.
+        Redshift Serverless maps an IAM role to the user `IAMR:<role>` (docs/warehouse.md). Redshift ends the user's
+        statements after `statement_minutes`, and its sessions after `session_minutes` of idling, since a session that a
+        lost worker has left behind may hold a lock. The call is idempotent.
 
         Raises:
             DeploymentError: a statement failed.
         """
         namespace = self.client("redshift-serverless").get_namespace(namespaceName=self.namespace)["namespace"]
         administrator, user = namespace["adminPasswordSecretArn"], f"IAMR:{role_name}"
-        # Redshift folds names to lower case, those within quotes too, unless it is told otherwise.
+        # By default Redshift folds names to lower case, even quoted ones.
         known = self._rows(f"select usename from pg_user where lower(usename) = lower('{user}')", administrator)  # noqa: S608
         if not known:
             self._run(f'create user "{user}" password disable', administrator)
@@ -66,7 +66,7 @@ class Warehouse:
         return rows
 
     def _run(self, sql: str, secret_arn: str) -> str:
-        """Run a statement to its end; returns the id by which its result is had."""
+        """Run a statement to its end, and return the id by which its result can be fetched."""
         api = self.client("redshift-data")
         statement: str = api.execute_statement(
             WorkgroupName=self.workgroup, Database=self.database, SecretArn=secret_arn, Sql=sql

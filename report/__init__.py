@@ -1,1 +1,1 @@
-"""The page of charts: one HTML file that managers open, made of the views in dbt's `models/reports`."""
+"""The page of charts: one HTML file for managers, made from the views in dbt's `models/reports`."""

@@ -1,7 +1,7 @@
 """The charts, in Altair.
 
-The page hands each of them its tables, `genres` and `hours`, and what the reader has chosen, as parameters: `first` and
-`last` (ISO dates), `genre` (null for all) and `colour`, the genre's. So a chart follows the reader without Python.
+The page passes each chart its tables, `genres` and `hours`, and the reader's choices as parameters: `first` and `last`
+(ISO dates), `genre` (null for all) and `colour`, the genre's. So a chart can follow the reader without Python.
 """
 
 import re
@@ -18,12 +18,12 @@ FEW_ARTISTS = 10
 CHOSEN_DATES = "datum.listen_date >= first && datum.listen_date <= last"
 ALL_GENRES = "genre === null"
 CHOSEN_GENRE = "datum.track_genre === genre"
-DAY = "toDate(datum.listen_date)"  # an ISO date without a time is one of UTC
+DAY = "toDate(datum.listen_date)"  # Vega reads an ISO date without a time as UTC
 DAYS_BEFORE_THE_LAST = f"(toDate(last) - {DAY}) / 86400000"
 WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
-# Colours for the largest genres, told apart by most colour-blind readers on white and on black; the others' follow the
-# golden angle, so that no two neighbours in the ranking look alike.
+# Colours for the largest genres, which most colour-blind readers can distinguish on white and on black. The colours of
+# the other genres follow the golden angle, so that no two neighbours in the ranking look alike.
 FIRST_COLOURS = (
     *("#4c8bd6", "#e0802b", "#3d9e6a", "#c95fa6", "#b3902a"),
     *("#36a3b5", "#d6604d", "#8d74cf", "#7f9a3e", "#9c7a63"),
@@ -37,7 +37,7 @@ Chart = alt.Chart | alt.LayerChart
 
 
 def charts(genre_names: Iterable[str], age_groups: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The Vega-Lite specification of each chart, by name, without its tables."""
+    """Return the Vega-Lite specification of each chart, by name, without its tables."""
     drawn: dict[str, Chart] = {
         "plays": plays(),
         "listeners": listeners(),
@@ -51,18 +51,18 @@ def charts(genre_names: Iterable[str], age_groups: Iterable[str]) -> dict[str, d
 
 
 def specification(chart: Chart) -> dict[str, Any]:
-    """The chart as the page takes it: as wide as its place, with the parameters that the page sets."""
+    """Return the chart's specification for the page: as wide as its place, with the parameters that the page sets."""
     chosen = [alt.param(name=name, value=None) for name in ("first", "last", "genre", "newest")]
     wide = chart.add_params(*chosen, alt.param(name="colour", value=NEUTRAL)).properties(
         width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"), background="transparent"
     )
     made: dict[str, Any] = wide.to_dict()
-    del made["config"]  # Altair's own; the page has a light one and a dark one
+    del made["config"]  # Altair's default; the page has a light and a dark configuration of its own
     return made
 
 
 def genre_colours(names: Iterable[str]) -> dict[str, str]:
-    """One colour per genre, for the whole page."""
+    """Return one colour per genre, for the whole page."""
     colours = {}
     for place, name in enumerate(name for name in names if name != "unknown"):
         beyond = place - len(FIRST_COLOURS)
@@ -71,7 +71,7 @@ def genre_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def plays() -> alt.Chart:
-    """Plays per day: of all genres, or of the chosen one."""
+    """Draw plays per day: of all genres, or of the chosen one."""
     chart: alt.Chart = (
         alt.Chart(GENRES, height=220, description="Plays per day")
         .transform_filter(CHOSEN_DATES)
@@ -90,7 +90,7 @@ def plays() -> alt.Chart:
 
 
 def listeners() -> alt.LayerChart:
-    """Listeners per day of the chosen genre; or, since genres and hours share listeners, of all in the busiest hour."""
+    """Draw the listeners per day of the chosen genre; for all genres, which share listeners, of the busiest hour."""
     of_all = (
         alt.Chart(HOURS)
         .transform_filter(f"{ALL_GENRES} && {CHOSEN_DATES}")
@@ -104,7 +104,7 @@ def listeners() -> alt.LayerChart:
 
 
 def genres(colours: Mapping[str, str]) -> alt.LayerChart:
-    """The genres with most plays in the 7 days up to the last chosen one, and their change on the 7 days before."""
+    """Draw the genres with most plays in the 7 days up to the last chosen date, and the change on the 7 days before."""
     shares = (
         alt.Chart(GENRES)
         .transform_calculate(age=DAYS_BEFORE_THE_LAST)
@@ -142,7 +142,7 @@ def genres(colours: Mapping[str, str]) -> alt.LayerChart:
 
 
 def weekdays() -> alt.Chart:
-    """Plays per day in each hour of the week; a weekday's dates count in hours without plays, too."""
+    """Draw plays per day in each hour of the week; the mean includes dates that had no plays in the hour."""
     chart: alt.Chart = (
         alt.Chart(HOURS, height=alt.Step(25), description="Plays by weekday and hour")
         .transform_filter(CHOSEN_DATES)
@@ -167,7 +167,7 @@ def weekdays() -> alt.Chart:
 
 
 def diversity() -> alt.LayerChart:
-    """Distinct tracks per play, the mean of a day's hours weighted by plays."""
+    """Draw distinct tracks per play: the mean of a day's hours, weighted by plays."""
     days = (
         alt.Chart(HOURS)
         .transform_filter(CHOSEN_DATES)
@@ -186,7 +186,7 @@ def diversity() -> alt.LayerChart:
 
 
 def ages(age_groups: Iterable[str]) -> alt.Chart:
-    """How often each age group was the one with most plays, by hour."""
+    """Draw, by hour, how often each age group was the one with most plays."""
     ordered = sorted(age_groups, key=lambda group: (not group.startswith("<"), int(re.findall(r"\d+", group)[0])))
     chart: alt.Chart = (
         alt.Chart(HOURS, height=220, description="Age groups by hour")
@@ -203,7 +203,7 @@ def ages(age_groups: Iterable[str]) -> alt.Chart:
                 "most_engaged_age_group:N",
                 title="Age in years",
                 sort=ordered,
-                legend=alt.Legend(columns=4),  # seven in a row are wider than a phone
+                legend=alt.Legend(columns=4),  # a row of seven would be wider than a phone
                 scale=alt.Scale(domain=ordered, range=list(AGES[: len(ordered)])),
             ),
             order="order:Q",
@@ -219,7 +219,7 @@ def ages(age_groups: Iterable[str]) -> alt.Chart:
 
 
 def artists() -> alt.Chart:
-    """The artists that had most plays in most hours."""
+    """Draw the artists that most often had most plays of an hour."""
     chart: alt.Chart = (
         alt.Chart(HOURS, height=alt.Step(21), description="Artists that led most hours")
         .transform_filter(CHOSEN_DATES)
@@ -247,7 +247,7 @@ def artists() -> alt.Chart:
 
 
 def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip], colour: Any = NEUTRAL) -> list[alt.Chart]:
-    """A line over the dates, broken where days are missing, and a point on each day; the newest days' are filled."""
+    """Draw a line over the dates, broken at missing days, with a point per day, filled for the newest days."""
     days = (
         table.transform_calculate(day=DAY)
         .transform_window(previous="lag(day)", sort=[alt.SortField("day")])
@@ -268,7 +268,7 @@ def course(table: alt.Chart, y: alt.Y, tooltip: list[alt.Tooltip], colour: Any =
 
 
 def dates(shorthand: str) -> alt.X:
-    """The axis of dates."""
+    """Return the axis of dates."""
     axis = alt.Axis(
         format="%-d %b", labelOverlap=True, tickCount={"interval": "day", "step": 1}, grid=False, ticks=False
     )
@@ -276,7 +276,7 @@ def dates(shorthand: str) -> alt.X:
 
 
 def hours() -> alt.X:
-    """The axis of the day's 24 hours."""
+    """Return the axis of the day's 24 hours."""
     return alt.X(
         "listen_hour:O",
         title="Hour of the day (UTC)",
@@ -286,5 +286,5 @@ def hours() -> alt.X:
 
 
 def date_tooltip() -> alt.Tooltip:
-    """The date, as text: no time zone can move it."""
+    """Return the tooltip of the date, which is text, so that no time zone can shift it."""
     return alt.Tooltip("listen_date:N", title="Day (UTC)")

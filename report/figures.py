@@ -1,11 +1,11 @@
-"""The figures that the page shows, as two views of the warehouse give them."""
+"""The figures that the page shows, read from two views of the warehouse."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-LONGEST_NAME = 100  # characters; the warehouse keeps artists of a thousand
+LONGEST_NAME = 100  # characters; the warehouse keeps up to a thousand for artists
 
 
 class GenreOfDate(NamedTuple):
@@ -18,7 +18,7 @@ class GenreOfDate(NamedTuple):
 
 
 class HourOfDate(NamedTuple):
-    """A row of `hours_by_date`: what happened in an hour (UTC) of a date."""
+    """A row of `hours_by_date`: the KPIs of an hour (UTC) of a date."""
 
     listen_date: date
     listen_hour: int
@@ -38,15 +38,15 @@ class Figures:
 
     @classmethod
     def read(cls, select: Callable[[str], Iterable[Iterable[Any]]], schema: str) -> "Figures":
-        """Read them.
+        """Read the figures from the warehouse.
 
         Args:
-            select: returns the rows of a SELECT.
-            schema: of the reports.
+            select: runs a SELECT and returns its rows.
+            schema: the schema of the reports.
         """
 
         def rows(view: str, columns: tuple[str, ...]) -> Iterable[Iterable[Any]]:
-            # Sorted here: the first two columns are the view's key.
+            # The first two columns are the view's key.
             return select(f'select {", ".join(columns)} from "{schema}".{view} order by 1, 2')  # noqa: S608 - our own names
 
         return cls(
@@ -61,7 +61,7 @@ class Figures:
 
     @property
     def genre_names(self) -> list[str]:
-        """All genres, that with most plays first."""
+        """All genres, by plays, most first."""
         plays: dict[str, int] = {}
         for row in self.genres:
             plays[row.track_genre] = plays.get(row.track_genre, 0) + row.plays
@@ -69,7 +69,7 @@ class Figures:
 
 
 def columns(rows: Iterable[GenreOfDate] | Iterable[HourOfDate]) -> dict[str, Any]:
-    """The rows by column, as the page holds them: texts and dates as places in a list of their values.
+    """Return the rows by column, as the page holds them: texts and dates as positions in a list of their values.
 
     A column is a list of numbers, or `{"values": […], "places": […]}`.
     """

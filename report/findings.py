@@ -1,4 +1,4 @@
-"""The charts' titles: each is a sentence with the chart's finding, and names its dates."""
+"""Write the charts' titles: each is a sentence that states the chart's finding and its dates."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -9,13 +9,13 @@ from report.figures import Figures, GenreOfDate
 DAYS = 7
 NEWEST = timedelta(days=DAYS)
 UNKNOWN = "unknown"
-LEVEL = 0.005  # a change below it is none
+LEVEL = 0.005  # a smaller change counts as none
 NOTHING = "Nothing was played yet"
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
 def findings(figures: Figures) -> dict[str, str]:
-    """A sentence for each chart, by the chart's name, in the order of the page."""
+    """Return a sentence for each chart, by the chart's name, in the order of the page."""
     sentences: dict[str, Callable[[Figures], str]] = {
         "plays": plays,
         "genres": genres,
@@ -31,26 +31,26 @@ def findings(figures: Figures) -> dict[str, str]:
 
 
 def plays(figures: Figures) -> str:
-    """How the plays of the newest 7 days compare with those of the 7 days before."""
+    """Compare the plays of the newest 7 days with those of the 7 days before."""
     last, (now, before) = figures.genres[-1].listen_date, weeks(figures.genres)
     total, earlier = sum(row.plays for row in now), sum(row.plays for row in before)
     if not earlier:
         return f"{number(total)} plays in the {DAYS} days to {day(last)}"
     days, days_before = len({row.listen_date for row in now}), len({row.listen_date for row in before})
     sentence = f"Plays {change(total / earlier - 1)} in the {DAYS} days to {day(last)}"
-    # Days may be missing: who reads of a fall should know that.
+    # A fall may come only from missing days, so the sentence names their number.
     return f"{sentence} ({days} with plays, {days_before} the week before)" if days != days_before else sentence
 
 
 def listeners(figures: Figures) -> str:
-    """The hour of the newest 7 days with most listeners."""
+    """Name the hour with most listeners in the newest 7 days."""
     recent = [row for row in figures.hours if row.listen_date > figures.hours[-1].listen_date - NEWEST]
     most = max(recent, key=lambda row: (row.listeners, row.listen_date, row.listen_hour))
     return f"Most listen at {clock(most.listen_hour)} on {day(most.listen_date)}: {number(most.listeners)} in one hour"
 
 
 def weekdays(figures: Figures) -> str:
-    """The hour of the week with most plays a day, over all dates."""
+    """Name the hour of the week with most plays per day, over all dates."""
     totals = Counter[tuple[int, int]]()
     for row in figures.hours:
         totals[row.listen_date.weekday(), row.listen_hour] += row.plays
@@ -61,7 +61,7 @@ def weekdays(figures: Figures) -> str:
 
 
 def genres(figures: Figures) -> str:
-    """The genre with most plays in the newest 7 days, and the one that has gained most plays."""
+    """Name the genre with most plays in the newest 7 days, and the genre that has gained most plays."""
     now, before = (plays_by_genre(rows) for rows in weeks(figures.genres))
     last = figures.genres[-1].listen_date
     known = {genre: count for genre, count in now.items() if genre != UNKNOWN}
@@ -77,7 +77,7 @@ def genres(figures: Figures) -> str:
 
 
 def diversity(figures: Figures) -> str:
-    """The diversity of the newest date beside that of the date before."""
+    """Compare the diversity of the newest date with that of the date before."""
     weighted, totals = defaultdict[date, float](float), Counter[date]()
     for row in figures.hours:
         weighted[row.listen_date] += row.diversity_index * row.plays
@@ -92,7 +92,7 @@ def diversity(figures: Figures) -> str:
 
 
 def ages(figures: Figures) -> str:
-    """The age group that has led most hours, over all dates."""
+    """Name the age group that has led most hours, over all dates."""
     led = Counter(row.most_engaged_age_group for row in figures.hours if row.most_engaged_age_group is not None)
     if not led:
         return "No listener's age is known"
@@ -101,7 +101,7 @@ def ages(figures: Figures) -> str:
 
 
 def artists(figures: Figures) -> str:
-    """The artist that has led most hours, over all dates."""
+    """Name the artist that has led most hours, over all dates."""
     led = Counter(row.top_artist for row in figures.hours if row.top_artist is not None)
     if not led:
         return "No artist is known of what was played"
@@ -110,12 +110,12 @@ def artists(figures: Figures) -> str:
 
 
 def leader(led: Counter[str]) -> str:
-    """Who has led most hours; of equals the last by name."""
+    """Return the name that has led most hours; if several have, the last in alphabetical order."""
     return max(led, key=lambda name: (led[name], name))
 
 
 def weeks(rows: Iterable[GenreOfDate]) -> tuple[list[GenreOfDate], list[GenreOfDate]]:
-    """The rows of the newest 7 days, and those of the 7 days before."""
+    """Return the rows of the newest 7 days, and those of the 7 days before."""
     listed = list(rows)
     last = max(row.listen_date for row in listed)
     return (
@@ -125,7 +125,7 @@ def weeks(rows: Iterable[GenreOfDate]) -> tuple[list[GenreOfDate], list[GenreOfD
 
 
 def plays_by_genre(rows: Iterable[GenreOfDate]) -> Counter[str]:
-    """Plays of each genre."""
+    """Sum the plays of each genre."""
     total = Counter[str]()
     for row in rows:
         total[row.track_genre] += row.plays
@@ -133,22 +133,22 @@ def plays_by_genre(rows: Iterable[GenreOfDate]) -> Counter[str]:
 
 
 def change(share: float) -> str:
-    """A change in words: rose 12.3 %."""
+    """Describe a change in words, such as `rose 12.3%`."""
     if abs(share) < LEVEL:
         return "stayed level"
     return f"{'rose' if share > 0 else 'fell'} {abs(share):.1%}"
 
 
 def number(value: int) -> str:
-    """With thousands apart."""
+    """Format a number with separators between thousands."""
     return f"{value:,}"
 
 
 def day(value: date) -> str:
-    """26 June 2024."""
+    """Format a date: 26 June 2024."""
     return f"{value.day} {value:%B %Y}"
 
 
 def clock(hour: int) -> str:
-    """18:00 UTC."""
+    """Format an hour: 18:00 UTC."""
     return f"{hour:02}:00 UTC"

@@ -2,7 +2,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const input = (name) => document.getElementById(name);
 
-// A table's rows; each chart gets its own, since Vega writes into them.
+// Returns a table's rows; each chart gets its own copy, since Vega changes them.
 function rows(columns) {
   const names = Object.keys(columns);
   if (!names.length) return [];
@@ -19,7 +19,7 @@ function rows(columns) {
 
 function chosen() {
   const genre = input("genre").selectedIndex > 0 ? input("genre").value : null;
-  // Whichever of the two was given first.
+  // The reader may choose the two dates in either order.
   const [first, last] = [input("first").value || input("first").min, input("last").value || input("last").max].sort();
   const neutral = scheme() === "dark" ? "#7da7d0" : "#4a7fb5";
   return {
@@ -71,7 +71,7 @@ async function draw() {
   document.documentElement.dataset.drawn = "yes";
 }
 
-// What is chosen stands in the address, so that a link to it can be sent.
+// The address holds the reader's choices, so that they can be shared as a link.
 function choose(fragment) {
   for (const name of ["first", "last", "genre"]) {
     const value = new URLSearchParams(fragment).get(name);

@@ -1,4 +1,4 @@
-"""The page: one HTML file with its styles, its scripts, its figures, and no request to anywhere."""
+"""Build the page: one HTML file with its styles, scripts and figures, which sends no requests."""
 
 import html
 import json
@@ -18,7 +18,7 @@ from report.findings import DAYS, change, day, findings, number, plays_by_genre,
 
 FOLDER = Path(__file__).parent
 
-# Below each chart's title: what it shows.
+# The captions below the charts' titles.
 SHOWN = {
     "plays": "Plays per day, of the genre chosen. The newest 7 days are strong.",
     "listeners": "Distinct users per day of the genre chosen. Of all genres together: distinct users in the day's "
@@ -32,12 +32,12 @@ SHOWN = {
 
 
 def page(figures: Figures, runs: Sequence[Mapping[str, Any]], made: datetime) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
-        figures: what the charts show.
-        runs: the records of the last runs (`batches/B/run.json`), newest first; none for a page without their table.
-        made: when, in UTC.
+        figures: the figures that the charts show.
+        runs: the records of the last runs (`batches/B/run.json`), newest first; without any the page has no such table.
+        made: the time at which the page is made, in UTC.
     """
     dates, names = figures.dates, figures.genre_names
     colours = genre_colours(names)
@@ -69,7 +69,7 @@ def page(figures: Figures, runs: Sequence[Mapping[str, Any]], made: datetime) ->
 
 
 def headline(figures: Figures) -> str:
-    """The newest week's figures, large."""
+    """Return the newest week's figures in large print."""
     now, before = weeks(figures.genres)
     total, earlier = sum(row.plays for row in now), sum(row.plays for row in before)
     newest = figures.genres[-1].listen_date
@@ -89,7 +89,7 @@ def headline(figures: Figures) -> str:
 
 
 def figure(name: str, title: str) -> str:
-    """The place of a chart, below its title."""
+    """Return a chart's title, caption and empty place, which the page's script fills."""
     return (
         f"<figure class={name}><h2>{html.escape(title)}</h2><figcaption>{SHOWN[name]}</figcaption>"
         f"<div id=chart-{name}></div></figure>"
@@ -97,7 +97,7 @@ def figure(name: str, title: str) -> str:
 
 
 def table_of_runs(runs: Sequence[Mapping[str, Any]]) -> str:
-    """The table of the last runs; empty when no run has left a record."""
+    """Return the table of the last runs; empty if no run has left a record."""
     if not runs:
         return ""
     heads = ("Ended (UTC)", "Landed", "Accepted", "Rejected", "Late", "Files refused", "Files left lying", "Batch")
@@ -109,7 +109,7 @@ def table_of_runs(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def cells_of_run(run: Mapping[str, Any]) -> Iterable[str]:
-    """The cells of a run's row, as HTML."""
+    """Yield the cells of a run's row, as HTML."""
     rejected: Mapping[str, int] = run["rejected"]
     reasons = "; ".join(f"{reason} {number(count)}" for reason, count in sorted(rejected.items()))
     yield html.escape(run["ended_at"][:16].replace("T", " "))
@@ -124,14 +124,14 @@ def cells_of_run(run: Mapping[str, Any]) -> Iterable[str]:
 
 @cache
 def libraries() -> str:
-    """Vega, Vega-Lite and Vega-Embed, of the versions that Altair draws for."""
+    """Return the code of Vega, Vega-Lite and Vega-Embed, in the versions for which Altair draws."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
-    # Airflow's plugin of Cosmos puts a script before each </head>; one stands in a text of Vega-Embed's.
+    # Cosmos' Airflow plugin inserts a script before each </head>, and a string in Vega-Embed holds one.
     return bundle.replace("</head", r"<\/head").replace("</script", r"<\/script")
 
 
 def script_json(content: Any) -> str:
-    """JSON that no text in it can end the script around."""
+    """Return JSON in which no text can end the surrounding script element."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", r"\u003c")

@@ -1,4 +1,4 @@
-"""`python -m sandbox COMMAND`: what the Makefile's targets run."""
+"""`python -m sandbox COMMAND`: the program that the Makefile's targets run."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Airflow in the sandbox: its settings, its database, and its four processes."""
+"""Set up and run Airflow in the sandbox: its settings, its database, and its four processes."""
 
 import json
 import sqlite3
@@ -17,9 +17,9 @@ from sandbox.settings import BUCKET, HOST, VIRTUAL_ENVIRONMENT, Ports
 
 PROGRAM = str(VIRTUAL_ENVIRONMENT / "bin" / "airflow")
 DATABASE_SECONDS = 240
-GRACE_SECONDS = 2.0  # the scheduler would wait for the end of running tasks; what counts is in the database
+GRACE_SECONDS = 2.0  # the scheduler would wait for running tasks, though all state that matters is in the database
 
-# What the DAG publishes, as entries in the menu of Airflow's UI.
+# The pages that the DAG publishes, as menu entries of Airflow's UI.
 PUBLISHED = {
     name: {"name": title, "dir": f"s3://{BUCKET}/{PurePosixPath(page).parent}", "index": PurePosixPath(page).name}
     for name, title, page in (
@@ -30,7 +30,7 @@ PUBLISHED = {
 
 
 def variables(home: Home, ports: Ports) -> dict[str, str]:
-    """Airflow's settings: one laptop with two cores, nobody else on it."""
+    """Return Airflow's settings for a laptop with two cores and one user."""
     folder, secrets = home.airflow, home.secrets()
     settings = {
         "CORE__DAGS_FOLDER": REPOSITORY / "dags",
@@ -44,7 +44,7 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords_file(home),
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
-        "CORE__DAGBAG_IMPORT_TIMEOUT": 120,  # as on MWAA: three at once on a throttled core
+        "CORE__DAGBAG_IMPORT_TIMEOUT": 120,  # as on MWAA: three processes import it at once on a throttled core
         "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": 180,
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}",
         "LOGGING__BASE_LOG_FOLDER": task_logs(home),
@@ -60,14 +60,14 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 30,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # then a task whose process was killed is tried again
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # after it, a task whose process was killed is retried
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": 5,
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # how long an ended task may keep its slot
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,  # the longest time that an ended task keeps its slot
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
             [bundle("dags-folder"), bundle("yours", path=str(home.dags))]
         ),
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is parsed at once all the same
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,  # an edited DAG file is still parsed at once
         "DAG_PROCESSOR__REFRESH_INTERVAL": 10,
         "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": folder / "bundles",
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": 0,
@@ -84,13 +84,13 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def bundle(name: str, **arguments: str) -> dict[str, Any]:
-    """A folder of DAGs, as Airflow's setting describes it; without a path it is CORE__DAGS_FOLDER."""
+    """Describe a folder of DAGs for Airflow's setting; without a path the folder is CORE__DAGS_FOLDER."""
     classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
     return {"name": name, "classpath": classpath, "kwargs": arguments}
 
 
-# Airflow imports it in each of its processes. The scheduler's workers are forked from it, and each task from a worker:
-# what the tasks import is imported once.
+# Airflow imports this file in each of its processes. The scheduler forks its workers, and a worker forks each task, so
+# the modules that tasks need are imported only once.
 LOCAL_SETTINGS = """\
 import sys
 
@@ -104,36 +104,36 @@ if "scheduler" in sys.argv:
 
 
 def write_local_settings(home: Home) -> None:
-    """Put LOCAL_SETTINGS where Airflow looks for it."""
+    """Write LOCAL_SETTINGS to the file that Airflow imports."""
     folder = home.folder("airflow/config")
     write_whole(folder / "airflow_local_settings.py", LOCAL_SETTINGS)
 
 
 def database(home: Home) -> Path:
-    """The metadata database."""
+    """Return the path of the metadata database."""
     return home.airflow / "airflow.db"
 
 
 def task_logs(home: Home) -> Path:
-    """Where the tasks' logs are."""
+    """Return the folder of the tasks' logs."""
     return home.airflow / "logs"
 
 
 def passwords_file(home: Home) -> Path:
-    """The file of passwords that SimpleAuthManager reads."""
+    """Return the file of passwords that SimpleAuthManager reads."""
     return home.airflow / "passwords.json"
 
 
 def prepare_database(home: Home, environment: Mapping[str, str], program: str = PROGRAM) -> None:
-    """Make the metadata database, or bring it up to the installed version.
+    """Make the metadata database, or migrate it to the installed version.
 
     Args:
-        home: whose database.
+        home: the sandbox of the database.
         environment: Airflow's variables.
-        program: the Airflow, of the version that .venv has.
+        program: the Airflow program of the version in .venv.
 
     Raises:
-        SandboxError: Airflow could not.
+        SandboxError: Airflow failed.
     """
     write_local_settings(home)
     write_whole(passwords_file(home), json.dumps({USER: home.secrets().airflow_password}))
@@ -157,7 +157,7 @@ def prepare_database(home: Home, environment: Mapping[str, str], program: str = 
 
 
 def database_version(home: Home) -> dict[str, str] | None:
-    """The database's schema and the Airflow that is installed; None when there is no whole database."""
+    """Return the versions of the database's schema and of the installed Airflow; None without a complete database."""
     if not database(home).exists():
         return None
     with closing(sqlite3.connect(database(home))) as connection:
@@ -169,7 +169,7 @@ def database_version(home: Home) -> dict[str, str] | None:
 
 
 def servers(home: Home, ports: Ports, environment: Mapping[str, str], program: str = PROGRAM) -> list[Server]:
-    """Airflow's processes."""
+    """Return Airflow's processes, as servers of the sandbox."""
     client = Client(ports.airflow_url, home.secrets())
 
     def server(name: str, *arguments: str) -> Server:

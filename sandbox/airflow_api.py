@@ -22,13 +22,13 @@ DAG_PROCESSOR = "airflow-dag-processor"
 TRIGGERER = "airflow-triggerer"
 
 REQUEST_SECONDS = 30
-LOOK_SECONDS = 10  # of whoever asks again and again
+LOOK_SECONDS = 10  # the timeout of requests that callers repeat
 TRIES_ON_LOCKED_DATABASE = 5
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of a run. `state` is None until the scheduler has looked at it; seconds are of its newest try."""
+    """One task of a run. `state` is None until the scheduler has seen it; the times are those of its newest try."""
 
     task_id: str
     state: str | None
@@ -38,7 +38,7 @@ class TaskState:
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran, up to now if it still does."""
+        """The seconds that the task ran, or has run so far; None if it has not started."""
         if self.started is None:
             return None
         return ((self.ended or datetime.now(self.started.tzinfo)) - self.started).total_seconds()
@@ -48,18 +48,18 @@ class Client:
     """Airflow's REST API, as the sandbox's user."""
 
     def __init__(self, url: str, secrets: Secrets) -> None:
-        """Nothing is asked before the first call."""
+        """Set up the client; the first request is sent by the first call."""
         self._url = url
         self._secrets = secrets
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no .netrc
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """The JSON answer of one API call.
+        """Send one API call, and return its JSON answer.
 
         Raises:
             SandboxError: Airflow refused; the message holds its answer.
-            requests.RequestException: it cannot be reached.
+            requests.RequestException: Airflow cannot be reached.
         """
         return self._content(self._answer(method, path, **arguments))
 
@@ -71,7 +71,7 @@ class Client:
         for _ in range(TRIES_ON_LOCKED_DATABASE):
             if answer.status_code != requests.codes.internal_server_error:
                 break
-            # SQLite refuses a transaction that wants to write when another has written since it began to read.
+            # SQLite refuses to let a transaction write if another one has written since the first began to read.
             time.sleep(0.2)
             answer = self._request(method, path, arguments)
         return answer
@@ -83,17 +83,17 @@ class Client:
         return answer.json() if answer.content else None
 
     def health(self) -> dict[str, Any]:
-        """State and last heartbeat of each process."""
+        """Return the state and the last heartbeat of each process."""
         answer = self._request("GET", "/api/v2/monitor/health", {})
         answer.raise_for_status()
         health: dict[str, Any] = answer.json()
         return health
 
     def check(self, name: str, started: float) -> None:
-        """Readiness of one of Airflow's processes that started at a time.
+        """Check that one of Airflow's processes, which started at the given time, is ready.
 
         Raises:
-            NotReadyError: it does not serve yet.
+            NotReadyError: the process does not serve yet.
         """
         try:
             component = {
@@ -104,7 +104,7 @@ class Client:
             }[name]
             health = self.health()[component]
             heartbeat = health.get(f"latest_{component}_heartbeat")
-            # A heartbeat from before is that of an earlier process.
+            # An older heartbeat is that of an earlier process.
             if health["status"] != "healthy" or (name != API_SERVER and timestamp(heartbeat) < started):
                 raise NotReadyError(f"its last heartbeat: {heartbeat}")
             if name == DAG_PROCESSOR:
@@ -113,10 +113,10 @@ class Client:
             raise NotReadyError(f"Airflow's API does not answer: {error}") from error
 
     def check_dag(self, parsed_after: float) -> None:
-        """Readiness of the DAG: parsed after a time (Unix seconds).
+        """Check that Airflow has parsed the DAG after the given time (Unix seconds).
 
         Raises:
-            NotReadyError: not yet.
+            NotReadyError: Airflow has not parsed it yet.
             SandboxError: the DAG file does not load.
         """
         dags = self.call("GET", "/api/v2/dags", params={"dag_id_pattern": DAG_ID})["dags"]
@@ -129,10 +129,10 @@ class Client:
         raise NotReadyError(f"the DAG {DAG_ID} is not parsed yet")
 
     def reparse(self) -> None:
-        """Have the DAG file parsed anew now, since what it is rendered from has changed; waits until it is.
+        """Make Airflow parse the DAG file again, because its dbt manifest has changed; wait until it has done so.
 
         Raises:
-            SandboxError: it does not load, or not in time.
+            SandboxError: the DAG file does not load, or not in time.
         """
         asked = time.time()
         token = self.call("GET", f"/api/v2/dags/{DAG_ID}")["file_token"]
@@ -150,25 +150,25 @@ class Client:
         self.call("PATCH", f"/api/v2/dags/{DAG_ID}", params={"update_mask": "is_paused"}, json={"is_paused": False})
 
     def active_runs(self) -> list[dict[str, Any]]:
-        """The DAG's runs that are queued or run."""
+        """Return the DAG's runs that are queued or running."""
         parameters = {"state": ["queued", "running"], "limit": 100}
         runs: list[dict[str, Any]] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns", params=parameters)["dag_runs"]
         return runs
 
     def scheduled_run_is_due(self) -> bool:
-        """Whether the scheduler is about to add a run of its own."""
+        """Return whether the scheduler is about to create a scheduled run."""
         due = moment(self.call("GET", f"/api/v2/dags/{DAG_ID}")["next_dagrun_run_after"])
         return due is not None and due <= datetime.now(UTC)
 
     def params(self) -> list[str]:
-        """Names of the DAG's params."""
+        """Return the names of the DAG's params."""
         return list(self.call("GET", f"/api/v2/dags/{DAG_ID}/details")["params"])
 
     def trigger(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Start a run.
 
         Raises:
-            SandboxError: the DAG takes no such values; the message is one sentence.
+            SandboxError: the DAG does not accept the params; the message is one sentence.
         """
         path, body = f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": dict(params)}
         answer = self._answer("POST", path, json=body)
@@ -179,15 +179,16 @@ class Client:
         return run
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """A run as it is now."""
+        """Return the current state of a run."""
         run: dict[str, Any] = self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", timeout=LOOK_SECONDS)
         return run
 
     def fail(self, run_id: str) -> None:
-        """End a run with all its tasks as failed.
+        """End a run and all its tasks as failed.
 
-        The sandbox's SQLite has no row locks: a scheduler that has just read the run may write its state back, and then
-        end the run by its last tasks. So these fail first; skipped, as Airflow leaves them, they would make it succeed.
+        The sandbox's SQLite has no row locks, so a scheduler that has just read the run may write its state back, and
+        then derive the final state from the run's last tasks. So these tasks fail first. Airflow would leave them
+        skipped, and skipped tasks would make the run succeed.
         """
         run = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}"
         for task in self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]:
@@ -196,7 +197,7 @@ class Client:
         self.call("PATCH", run, json={"state": "failed"})
 
     def tasks(self, run_id: str) -> list[TaskState]:
-        """The run's tasks as they are now."""
+        """Return the current state of the run's tasks."""
         path = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances"
         instances = self.call("GET", path, params={"limit": 100}, timeout=LOOK_SECONDS)["task_instances"]
         return [
@@ -222,11 +223,11 @@ class Client:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time as the API writes it."""
+    """Parse a time of the API."""
     return datetime.fromisoformat(text) if text else None
 
 
 def timestamp(text: str | None) -> float:
-    """A time as the API writes it, in Unix seconds; 0 for none."""
+    """Parse a time of the API into Unix seconds; 0 if there is none."""
     when = moment(text)
     return when.timestamp() if when else 0.0

@@ -1,4 +1,4 @@
-"""The sandbox's AWS account: clients for it, and what stands in it before the first run."""
+"""The sandbox's AWS account: clients for it, and the stacks that are deployed before the first run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_s3 import S3Client
 
-# A browser shows the pages of a run without credentials; nothing else of the lake.
+# A browser may show the pages of a run without credentials, but no other objects of the lake.
 PAGES_ARE_PUBLIC = {
     "Effect": "Allow",
     "Principal": "*",
@@ -34,7 +34,7 @@ PAGES_ARE_PUBLIC = {
     ],
 }
 
-# Neither AWS_PROFILE nor the files in ~/.aws are looked at.
+# Makes boto3 ignore AWS_PROFILE and the files in ~/.aws.
 WITHOUT_USER_CONFIGURATION = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -43,15 +43,15 @@ WITHOUT_USER_CONFIGURATION = {
 
 
 def glue_release() -> glue_archive.GlueRelease:
-    """The code of the Glue jobs without wheels: here they import what the virtual environment has, of the same lock."""
+    """Build the code of the Glue jobs without wheels: in the sandbox they import .venv's packages, of the same lock."""
     return glue_archive.build(wheels=None)
 
 
 class Account:
-    """The account behind an endpoint, whatever account the user's shell points at."""
+    """The account behind an endpoint, whatever account the user's shell is set up for."""
 
     def __init__(self, endpoint: str, secrets: Secrets) -> None:
-        """Nothing is asked before the first call."""
+        """Set up the session; the first request is sent by the first call of a client."""
         self._endpoint = endpoint
         self._session = boto3.Session(
             botocore_session=botocore.session.Session(WITHOUT_USER_CONFIGURATION),
@@ -63,21 +63,21 @@ class Account:
 
     @cached_property
     def s3(self) -> "S3Client":
-        """S3."""
+        """A client of S3."""
         return self._session.client("s3", endpoint_url=self._endpoint, config=self._config)
 
     @cached_property
     def glue(self) -> "GlueClient":
-        """Glue."""
+        """A client of Glue."""
         return self._session.client("glue", endpoint_url=self._endpoint, config=self._config)
 
     def client(self, service: str) -> Any:
-        """A client of any service."""
+        """Return a client of any service."""
         create_client: Callable[..., Any] = self._session.client  # the service's name is not literal here
         return create_client(service, endpoint_url=self._endpoint, config=self._config)
 
     def check(self) -> None:
-        """Readiness of the AWS APIs.
+        """Check that the AWS APIs are ready.
 
         Raises:
             NotReadyError: S3 does not answer yet.
@@ -90,7 +90,7 @@ class Account:
             raise NotReadyError(f"no answer from S3: {error}") from error
 
     def provision(self) -> None:
-        """Deploy the stacks of the sandbox's stage, as `make deploy` does on AWS; but for the network, which it has."""
+        """Deploy the stacks of the sandbox's stage as `make deploy` does on AWS, but without the network's stack."""
         deployment = Deployment(STAGE, self.client, glue_release, lambda *_: None, poll_seconds=0.01)
         deployment.deploy_lake()
         for part in ("events", "warehouse", "alerts", "airflow"):

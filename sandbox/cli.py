@@ -33,7 +33,7 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, e
 
 
 def argument(name: str) -> str | None:
-    """The value of a variable of make, as it was typed; None if it was not given."""
+    """Return the value of a variable of make, exactly as typed; None if it was not given."""
     return os.environ.get(f"MUSIC_STREAMS_ARGUMENT_{name}") or None
 
 
@@ -69,7 +69,7 @@ def remove(sandbox: Sandbox) -> int:
 
 
 def show_quarantine(sandbox: Sandbox) -> int:
-    """Show what the pipeline has not taken, or write rejected rows as files to fix."""
+    """Show refused files and rejected rows, or write rejected rows as files to fix."""
     batch, folder = argument("BATCH"), argument("FOLDER")
     if folder and not batch:
         raise SandboxError("FOLDER without BATCH: `make quarantine` lists the batches that have left something")
@@ -184,7 +184,7 @@ COMMANDS: dict[str, Callable[[Sandbox], int]] = {
 
 
 def _with_reason(command: Callable[[Sandbox], int], sandbox: Sandbox) -> int:
-    """Run the command; a server that answers no more, and a file that cannot be written, are put in a sentence."""
+    """Run the command; turn errors of a stopped server or an unwritable file into one sentence."""
     try:
         return command(sandbox)
     except (requests.RequestException, BotoCoreError) as error:
@@ -197,7 +197,7 @@ def _with_reason(command: Callable[[Sandbox], int], sandbox: Sandbox) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     command = COMMANDS[parser.parse_args(arguments).command]
@@ -210,6 +210,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader, such as head, has enough. Python would complain once more when it closes stdout.
+        # The reader of the pipe, such as head, has stopped. Without this, Python would fail again as it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

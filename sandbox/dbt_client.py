@@ -1,7 +1,8 @@
-"""The sandbox's `dbt`: has its command run by a fork of the server, which has dbt imported already.
+"""The sandbox's `dbt`: a fork of the server, which has already imported dbt, runs its command.
 
-It stands in for dbt's own program and is started like it: with the same arguments, streams, directory, environment and
-exit status. When the server is down it becomes that program. Standard library only, as it starts without packages.
+It replaces dbt's own program and is called like it, with the same arguments, streams, directory, environment and exit
+status. If the server is down, it executes dbt's own program. It uses only the standard library, because it starts
+without packages.
 """
 
 import json
@@ -10,15 +11,15 @@ import signal
 import socket
 import sys
 
-SOCKET = "socket"  # beside this program
+SOCKET = "socket"  # in the folder of this program
 
 
 def main() -> int:
-    """Return dbt's exit status; end as it did when it was killed."""
+    """Return dbt's exit status; if a signal killed dbt, end by the same signal."""
     directory = os.open(os.path.dirname(os.path.abspath(__file__)), os.O_RDONLY | os.O_DIRECTORY)  # noqa: PTH100, PTH120
     with socket.socket(socket.AF_UNIX) as server:
         try:
-            server.connect(f"/proc/self/fd/{directory}/{SOCKET}")  # a socket's name has at most 107 characters
+            server.connect(f"/proc/self/fd/{directory}/{SOCKET}")  # since a socket's name has at most 107 characters
         except (ConnectionRefusedError, FileNotFoundError):
             dbt = os.path.join(os.path.dirname(sys.executable), "dbt")  # noqa: PTH118, PTH120
             os.execv(dbt, [dbt, *sys.argv[1:]])  # noqa: S606

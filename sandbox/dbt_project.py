@@ -1,4 +1,4 @@
-"""dbt's side of the sandbox: its profile, the prebuilt manifest that the DAG is rendered from, and the docs site."""
+"""Set up dbt in the sandbox: its profile, the prebuilt manifest from which the DAG is rendered, and the docs site."""
 
 import hashlib
 import subprocess
@@ -20,14 +20,14 @@ SOURCES = [REPOSITORY / "dbt_project.yml", REPOSITORY / "dbt_project", REPOSITOR
 
 
 def write_profile(home: Home) -> None:
-    """Put the repository's example profile where dbt looks for it."""
+    """Copy the repository's example profile to the folder in which dbt looks for it."""
     profile, wanted = home.dbt / "profiles.yml", (REPOSITORY / "profiles.yml.example").read_text()
     if not profile.exists() or profile.read_text() != wanted:
         write_whole(profile, wanted)
 
 
 def build_manifest(home: Home, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
-    """Parse the dbt project anew if it has changed since the manifest was made; the environment is the DAG's.
+    """Parse the dbt project again if it has changed since the manifest was made; the environment is the DAG's.
 
     Raises:
         SandboxError: dbt finds an error in the project.
@@ -40,10 +40,10 @@ def build_manifest(home: Home, environment: Mapping[str, str], report: Callable[
         return
     report("Parsing the dbt project")
     fresh = home.dbt / "parsed"
-    # With the arguments of the DAG's dbt tasks: given others, they would parse everything once more.
+    # The arguments are those of the DAG's dbt tasks; after a parse with others, the tasks would parse everything again.
     run_dbt(["parse", "--profile", PROFILE, "--target", target, "--target-path", str(fresh)], home, environment)
     manifest.parent.mkdir(exist_ok=True)
-    for name in (PARTIAL_PARSE, manifest.name):  # moved in whole: the DAG processor and tasks read them at any time
+    for name in (PARTIAL_PARSE, manifest.name):  # moved atomically, since Airflow may read them at any time
         (fresh / name).replace(manifest.with_name(name))
     home.remember("dbt-manifest", wanted)
 
@@ -62,7 +62,7 @@ def first_command(home: Home, environment: Mapping[str, str]) -> list[str]:
 
 
 def link_project(home: Home) -> None:
-    """Give the DAG a project folder with a target/ of its own, which the user's dbt in the repository leaves alone."""
+    """Give the DAG a project folder with its own target/, which the user's dbt in the repository does not change."""
     project = project_path(home)
     project.mkdir(exist_ok=True)
     for source in ("dbt_project.yml", "dbt_project"):
@@ -72,7 +72,7 @@ def link_project(home: Home) -> None:
 
 
 def generate_docs(home: Home, environment: Mapping[str, str]) -> Path:
-    """Make the docs site of the project as it stands in the warehouse; returns its folder."""
+    """Generate the docs site from the project and the current warehouse; return its folder."""
     site = home.dbt / "docs"
     run_dbt(["docs", "generate", "--target-path", str(site)], home, environment)
     hide_macros_of_the_adapter(site)
@@ -83,7 +83,7 @@ def run_dbt(arguments: list[str], home: Home, environment: Mapping[str, str]) ->
     """Run dbt in the repository.
 
     Raises:
-        SandboxError: it failed; the message holds what it said.
+        SandboxError: dbt failed; the message holds its output.
     """
     command = [PROGRAM, "--no-use-colors", "--log-path", str(home.dbt / "logs"), *arguments]
     try:
@@ -103,7 +103,7 @@ def run_dbt(arguments: list[str], home: Home, environment: Mapping[str, str]) ->
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """Differs when a file in one of the folders, or one of the files, is another."""
+    """Return a digest of files, and of all files in folders, which changes if one of them changes."""
     digest = hashlib.sha256()
     for path in paths:
         files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())

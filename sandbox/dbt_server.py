@@ -1,7 +1,7 @@
-"""dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER [FIRST …]` forks a process for each command.
+"""Run dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER [FIRST …]` forks a process for each command.
 
-A run of the DAG starts seven commands. `FOLDER/dbt` is the program to start in place of dbt's own (dbt_client.py). The
-server itself runs the command FIRST before it serves, so that forks need not load again what that has loaded.
+A run of the DAG starts seven dbt commands. `FOLDER/dbt` is the program to start instead of dbt's own (dbt_client.py). The
+server itself runs the command FIRST before it serves, so that no fork has to load again what FIRST has loaded.
 """
 
 import gc
@@ -25,12 +25,12 @@ from sandbox.processes import NotReadyError, Server, python
 
 NAME = "dbt"
 CLIENT = Path(__file__).with_name("dbt_client.py")
-# Whatever a command imports beyond these, each fork imports for itself.
+# The server imports these modules once; each fork must import any others itself.
 IMPORTED = ("dbt.adapters.redshift", "dbt.cli.main", "dbt.task.build", "dbt.task.docs.generate", "dbt.task.freshness")
 
 
 def server(folder: Path, environment: Mapping[str, str], first: Sequence[str]) -> Server:
-    """The server of the folder's program, which begins with a command of its own, such as `["parse"]`."""
+    """Return the server that the folder's program calls; it begins with a command of its own, such as `["parse"]`."""
     return Server(
         name=NAME,
         command=python("-m", "sandbox.dbt_server", str(folder), *first),
@@ -38,15 +38,15 @@ def server(folder: Path, environment: Mapping[str, str], first: Sequence[str]) -
         environment=environment,
         check=lambda _started: check(folder),
         sources=[Path(__file__), REPOSITORY / "uv.lock"],
-        grace=0,  # it holds nothing
+        grace=0,  # it has no state to save
         working_directory=REPOSITORY,
     )
 
 
 def write_program(folder: Path) -> Path:
-    """Put the program `dbt` into the folder; returns it."""
+    """Put the program `dbt` into the folder, and return its path."""
     program = folder / NAME
-    # -IS: it needs no packages, and starts in milliseconds without them. A plain #! could not quote Python's path.
+    # -IS: the program needs no packages, and starts in milliseconds without them. A #! line cannot quote Python's path.
     start = f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} -IS \"$0\" \"$@\"\n' '''\n"
     write_whole(program, start + CLIENT.read_text())
     program.chmod(0o700)
@@ -54,10 +54,10 @@ def write_program(folder: Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    """Readiness.
+    """Check that the server is ready.
 
     Raises:
-        NotReadyError: nothing listens yet.
+        NotReadyError: no process listens on the socket yet.
     """
     with socket.socket(socket.AF_UNIX) as probe, address(folder) as name:
         try:
@@ -68,7 +68,7 @@ def check(folder: Path) -> None:
 
 @contextmanager
 def address(folder: Path) -> Iterator[str]:
-    """The folder's socket by a name of less than 108 characters."""
+    """Yield a name of less than 108 characters for the folder's socket."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{directory}/{SOCKET}"
@@ -80,20 +80,20 @@ def serve(folder: Path, run: Callable[[list[str]], int]) -> NoReturn:
     """Fork a process for each client, which runs the client's command and ends with its exit status.
 
     Args:
-        folder: where the program is whose starts are served.
-        run: runs a command, `["dbt", "build", …]`, in the fork; returns its exit status.
+        folder: the folder of the program whose calls are served.
+        run: runs a command, such as `["dbt", "build", …]`, in the fork, and returns its exit status.
     """
     gc.collect()
     gc.freeze()  # else each fork looks through all that the server holds for garbage, again and again
     status = serve_as_dbt(next_client(folder), run)
-    gc.freeze()  # else Python looks through all of dbt for garbage at its end, which takes a second
+    gc.freeze()  # otherwise Python's last garbage collection scans all of dbt, which takes a second
     sys.exit(status)
 
 
 def next_client(folder: Path) -> socket.socket:
-    """Fork a process for each client, until the end; returns in the forks only, with their client."""
+    """Fork a process for each client, for ever; return only in the forks, with the fork's client."""
     (folder / SOCKET).unlink(missing_ok=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the forks
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps the forks
     with socket.socket(socket.AF_UNIX) as listener:
         with address(folder) as name:
             listener.bind(name)
@@ -106,7 +106,7 @@ def next_client(folder: Path) -> socket.socket:
 
 
 def serve_as_dbt(client: socket.socket, run: Callable[[list[str]], int]) -> int:
-    """Be what the client would be if it were dbt itself; returns the exit status."""
+    """Run the client's command in its place, with its streams and environment; return the exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = take_over_from(client)
     if not command:
@@ -121,7 +121,7 @@ def serve_as_dbt(client: socket.socket, run: Callable[[list[str]], int]) -> int:
 
 
 def take_over_from(client: socket.socket) -> list[str]:
-    """Take the client's streams, directory and environment; returns its command, none when it only tried the door."""
+    """Take over the client's streams, directory and environment; return its command, empty if it only connected."""
     length, streams, _, _ = socket.recv_fds(client, 8, 3)
     if not length:
         return []
@@ -138,15 +138,15 @@ def take_over_from(client: socket.socket) -> list[str]:
 
 
 def die_with(client: socket.socket, ended: threading.Event) -> None:
-    """Kill this process when the client has gone before the end."""
+    """Kill this process if the client disconnects before the command has ended."""
     client.recv(1)
     if not ended.is_set():
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_dbt(command: list[str]) -> int:
-    """Run dbt's command; returns its exit status."""
-    from dbt.cli.main import cli  # noqa: PLC0415 - whoever only asks for the server's state needs no dbt
+    """Run dbt's command, and return its exit status."""
+    from dbt.cli.main import cli  # noqa: PLC0415 - checking the server's state needs no dbt
 
     try:
         cli.main(command[1:], prog_name=command[0])

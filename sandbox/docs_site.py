@@ -1,4 +1,4 @@
-"""`make docs`: the dbt docs, served on this machine."""
+"""`make docs`: serve the dbt docs on this machine."""
 
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +13,10 @@ PREFERRED_PORT = 8081
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files without a line per request."""
+    """Serves files without logging requests."""
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def generate_and_serve(sandbox: Sandbox) -> None:
@@ -33,6 +33,6 @@ def generate_and_serve(sandbox: Sandbox) -> None:
 
 
 def server(site: Path) -> ThreadingHTTPServer:
-    """A web server of the folder."""
+    """Return a web server of the folder."""
     port = PREFERRED_PORT if is_free(PREFERRED_PORT) else free_port()
     return ThreadingHTTPServer((HOST, port), partial(QuietHandler, directory=str(site)))

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from sandbox.home import Home
     from sandbox.settings import Ports
 
-# Set in the user's shell, they would send boto3 to another account's keys.
+# If the user's shell sets these, boto3 takes the keys of another account.
 CONTRADICTING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 
 
 def shell_lines(home: "Home", ports: "Ports", s3: "S3Client", path: str) -> Iterator[str]:
-    """Lines for a shell to evaluate; `path` is the PATH that .venv's programs are put in front of."""
+    """Yield lines for a shell to evaluate; they put .venv's programs before `path`, the user's PATH."""
     yield f"unset {' '.join(CONTRADICTING)}"
     exported = client_variables(home, ports) | {
         variables.BATCH_ID.name: last_committed_batch(s3) or "",
@@ -29,7 +29,7 @@ def shell_lines(home: "Home", ports: "Ports", s3: "S3Client", path: str) -> Iter
 
 
 def last_committed_batch(s3: "S3Client") -> str | None:
-    """The batch whose curation record is the newest; None before the first."""
+    """Return the batch with the newest curation record; None if no batch has one."""
     records = [
         (entry["LastModified"], entry["Key"].split("/")[-2])
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{layout.BATCHES}/")

@@ -1,4 +1,4 @@
-"""SQL over single events: what Athena reads on AWS, read by DuckDB."""
+"""Query single events by SQL: DuckDB reads the files that Athena reads on AWS."""
 
 import csv
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from contract.event_lists import listed_files
 from sandbox.home import SandboxError
 from sandbox.settings import REGION
 
-# As infra/templates/events.yaml has it; the date is not in the files, but is their partition.
+# The columns of infra/templates/events.yaml; the date is not in the files, since it is the partition.
 COLUMNS = pa.schema(
     [
         ("user_id", pa.string()),
@@ -25,7 +25,7 @@ COLUMNS = pa.schema(
         ("listen_date", pa.date32()),
     ]
 )
-# Without it a condition on the time would reach pyarrow, which refuses that for Spark's files: their times have a zone.
+# The view keeps conditions on the time from pyarrow, which refuses them for files of Spark, whose times have a zone.
 VIEW = """
 create view events as
 select * replace (make_timestamp(epoch_us(listen_time)) as listen_time)
@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 10_000
 
 
 def store(endpoint: str, access_key_id: str, secret_access_key: str) -> pa.fs.S3FileSystem:
-    """The objects of S3 at an endpoint."""
+    """Return a file system of the S3 objects at an endpoint."""
     scheme, _, place = endpoint.partition("://")
     return pa.fs.S3FileSystem(
         access_key=access_key_id,
@@ -65,7 +65,7 @@ def write_csv(bucket: Bucket, objects: pa.fs.FileSystem, sql: str, output: TextI
 
 @contextmanager
 def connection(bucket: Bucket, objects: pa.fs.FileSystem) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the table `events`; a query opens only files of the dates that it asks for by `listen_date`."""
+    """Open a database with the table `events`; a query opens only the files of the dates that it selects."""
     files = listed_files(bucket)
     events = pa.dataset.FileSystemDataset.from_paths(
         [f"{bucket.name}/{file.key}" for file in files],

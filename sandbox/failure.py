@@ -1,4 +1,4 @@
-"""Why a run failed: the task that is to blame, its own error, and where its log is."""
+"""Find out why a run failed: the task that caused it, the task's own error, and its log."""
 
 import json
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from sandbox.home import Home
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 LAST_LINES = 15
-# They fail because another task has: that one's error is the cause.
+# These tasks fail only because another task has failed, and that task's error is the cause.
 REPORTING_TASKS = ("end_dag",)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed task, as it is reported."""
+    """A failed task, as the sandbox reports it."""
 
     task_id: str
     error: str
@@ -27,7 +27,7 @@ class Failure:
 
 
 def diagnose(home: Home, run_id: str, tasks: Sequence[TaskState]) -> list[Failure]:
-    """The failed tasks, the one that is to blame first."""
+    """Return the failed tasks; the first is the likely cause."""
     failed = [task for task in tasks if task.state == "failed"]
     failed.sort(key=lambda task: (task.task_id in REPORTING_TASKS, task.ended or NEVER))
     return [
@@ -38,13 +38,13 @@ def diagnose(home: Home, run_id: str, tasks: Sequence[TaskState]) -> list[Failur
 
 
 def task_log(home: Home, run_id: str, task_id: str, try_number: int) -> Path:
-    """Where Airflow keeps the log of a try."""
+    """Return the path of a try's log in Airflow's folder."""
     folder = task_logs(home) / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task_id}"
     return folder / f"attempt={try_number}.log"
 
 
 def error_in(log: Path) -> str:
-    """The exception that ended the task; without one its last errors, or its last lines."""
+    """Return the exception that ended the task; without one the log's last errors, or its last lines."""
     if not log.exists():
         return "The task left no log: it never ran, or was killed before it could write one."
     records = [record(line) for line in log.read_text(errors="replace").splitlines()]
@@ -56,7 +56,7 @@ def error_in(log: Path) -> str:
 
 
 def record(line: str) -> dict[str, Any]:
-    """A line of a task's log, which is JSON unless something printed past the logger."""
+    """Parse a line of a task's log, which is JSON unless it was printed without the logger."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -65,7 +65,7 @@ def record(line: str) -> dict[str, Any]:
 
 
 def exception_text(detail: Sequence[dict[str, Any]]) -> str:
-    """Type and message of an exception as Airflow logs it; the exceptions that led to it come after it."""
+    """Return the type and message of an exception in Airflow's log, which lists it first and its causes after it."""
     outermost = detail[0]
     kind, message = outermost["exc_type"], outermost["exc_value"]
     return str(message) if kind == "AirflowFailException" else f"{kind}: {message}"

@@ -1,4 +1,4 @@
-"""Following one DAG run: each task as it starts, ends or is tried again."""
+"""Follow one DAG run: show each task as it starts, ends or is retried."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class FinishedRun:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run is green."""
+        """Whether the run succeeded."""
         return self.state == "success"
 
 
@@ -41,7 +41,7 @@ def follow(
 ) -> FinishedRun:
     """Wait until the run has ended, showing its tasks meanwhile.
 
-    `check` is called again and again; what it raises ends the wait.
+    `check` is called at each poll; an exception that it raises ends the wait.
 
     Raises:
         SandboxError: Airflow's API has been gone for PATIENCE_SECONDS.
@@ -52,11 +52,11 @@ def follow(
         check()
         try:
             tasks = client.tasks(run_id)
-            # Asked only when it may have ended, and then before the tasks are looked at for the last time.
+            # The run's state is requested only if the run may have ended, and before the last poll of its tasks.
             state = None if any(task.state in UNFINISHED_TASK for task in tasks) else client.run(run_id)["state"]
             tasks = client.tasks(run_id) if state in FINISHED_RUN else tasks
         except SandboxError:
-            check()  # a full disk explains more than what Airflow answers on it
+            check()  # a full disk explains more than Airflow's error does
             raise
         except requests.RequestException as error:
             if time.monotonic() - answered > PATIENCE_SECONDS:

@@ -1,7 +1,8 @@
-"""Gets the program uv from PyPI: `python get_uv.py FOLDER` puts it at FOLDER/bin/uv.
+"""Get the program uv from PyPI: `python get_uv.py FOLDER` puts it at FOLDER/bin/uv.
 
-Runs on the bare Python of the machine, 3.8 or newer. pip does it where there is one, since it knows the machine's
-mirrors; Debian's Python comes without pip and ensurepip, so the wheel is then fetched with the standard library alone.
+The script runs on the machine's bare Python, 3.8 or newer. If that Python has pip, pip installs uv, since it is
+configured for the machine's mirrors. Debian's Python has neither pip nor ensurepip; then the script fetches the wheel
+with the standard library alone.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ UNPACKED = "unpacked-"
 
 
 def main(folder: Path) -> int:
-    """Put uv at folder/bin/uv; returns the exit status."""
+    """Put uv at folder/bin/uv, and return the exit status."""
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{UNPACKED}*"):  # by one that was killed
+    for left in folder.glob(f"{UNPACKED}*"):  # left by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     try:
         if with_pip(folder):
@@ -50,7 +51,7 @@ def main(folder: Path) -> int:
 
 
 def with_pip(folder: Path) -> bool:
-    """Whether a pip of this Python installed uv."""
+    """Install uv with this Python's pip; return whether that succeeded."""
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         return False
     with tempfile.TemporaryDirectory(prefix=UNPACKED, dir=folder) as unpacked:
@@ -90,10 +91,10 @@ def fetch_wheel(folder: Path) -> None:
 
 
 def choose(files: list[dict[str, Any]], machine: str, libc: str) -> dict[str, Any]:
-    """The newest release's wheel for the machine.
+    """Return the newest release's wheel for the machine.
 
     Raises:
-        LookupError: there is none.
+        LookupError: there is no such wheel.
     """
     platform_tag = "manylinux" if libc == "glibc" else "musllinux"
     fitting: list[tuple[tuple[int, ...], dict[str, Any]]] = []
@@ -108,13 +109,13 @@ def choose(files: list[dict[str, Any]], machine: str, libc: str) -> dict[str, An
 
 
 def release(version: str) -> tuple[int, ...] | None:
-    """`0.9.12` as numbers; None for a pre-release."""
+    """Parse a version such as `0.9.12` into numbers; None for a pre-release."""
     parts = version.split(".")
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else None
 
 
 def read(address: str, accept: str = "*/*") -> bytes:
-    """The bytes at an http address."""
+    """Return the bytes at an http address."""
     if not address.startswith(("https://", "http://")):
         raise ValueError(f"not a web address: {address}")
     request = urllib.request.Request(address, headers={"Accept": accept})  # noqa: S310 - the scheme was checked
@@ -124,7 +125,7 @@ def read(address: str, accept: str = "*/*") -> bytes:
 
 
 def install(program: Path, folder: Path) -> None:
-    """Move the program into place, whole or not at all."""
+    """Move the program into place atomically."""
     (folder / "bin").mkdir(exist_ok=True)
     program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     shutil.move(str(program), str(folder / "bin" / "uv"))

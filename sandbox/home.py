@@ -1,4 +1,4 @@
-"""The sandbox's folder: `.sandbox/` in the repository, or that of MUSIC_STREAMS_SANDBOX_HOME."""
+"""The sandbox's folder: `.sandbox/` in the repository, or the one that MUSIC_STREAMS_SANDBOX_HOME names."""
 
 import fcntl
 import hmac
@@ -23,7 +23,7 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """Credentials made up for one sandbox; they open nothing else."""
+    """Credentials generated for one sandbox; they are of no use elsewhere."""
 
     redshift_password: str
     aws_access_key_id: str
@@ -35,12 +35,12 @@ class Secrets:
 
     @property
     def airflow_access_key_id(self) -> str:
-        """Of the session by which Airflow has its role."""
+        """The access key id of the session by which Airflow has its role."""
         return "ASIA" + self._derived("airflow")[:16].upper()
 
     @property
     def airflow_secret_access_key(self) -> str:
-        """The session's secret key."""
+        """The secret key of that session."""
         return self._derived("airflow's key")
 
     def _derived(self, purpose: str) -> str:
@@ -48,7 +48,7 @@ class Secrets:
 
     @classmethod
     def generate(cls) -> "Secrets":
-        """Fresh ones."""
+        """Generate new credentials."""
         return cls(
             redshift_password=secrets.token_urlsafe(18),
             aws_access_key_id="AKIA" + secrets.token_hex(8).upper(),
@@ -68,47 +68,47 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """The folder that the environment names, else the repository's."""
+        """Return the folder that the environment names, or the repository's."""
         return cls(Path(os.environ.get(VARIABLE) or REPOSITORY / ".sandbox").expanduser().resolve())
 
     def folder(self, name: str) -> Path:
-        """A folder in the home, made if it is missing."""
+        """Return a folder in the home, and make it if it is missing."""
         folder = self.path / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @property
     def logs(self) -> Path:
-        """One log per server."""
+        """The folder of the servers' logs, one per server."""
         return self.folder("logs")
 
     @property
     def redshift(self) -> Path:
-        """The warehouse's files."""
+        """The folder of the warehouse's files."""
         return self.folder("redshift")
 
     @property
     def aws(self) -> Path:
-        """S3's objects and the logs of Glue runs."""
+        """The folder of S3's objects and of the logs of Glue runs."""
         return self.folder("aws")
 
     @property
     def airflow(self) -> Path:
-        """AIRFLOW_HOME: the metadata database and the tasks' logs."""
+        """AIRFLOW_HOME: the folder of the metadata database and of the tasks' logs."""
         return self.folder("airflow")
 
     @property
     def dags(self) -> Path:
-        """DAGs of the user's own, which Airflow runs beside the pipeline's."""
+        """The folder of the user's own DAGs, which Airflow runs beside the pipeline's."""
         return self.folder("dags")
 
     @property
     def dbt(self) -> Path:
-        """The profile and the prebuilt manifest."""
+        """The folder of dbt's profile and prebuilt manifest."""
         return self.folder("dbt")
 
     def secrets(self) -> Secrets:
-        """The sandbox's credentials, made up at the first call."""
+        """Return the sandbox's credentials; the first call generates them."""
         file = self.path / "secrets.json"
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
@@ -116,12 +116,12 @@ class Home:
         return Secrets(**json.loads(file.read_text()))
 
     def remember(self, name: str, value: Any) -> None:
-        """Keep a JSON value under a name."""
+        """Store a JSON value under a name."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.path / f"{name}.json", json.dumps(value, indent=1))
 
     def forget(self, name: str) -> None:
-        """Keep no value under a name any more."""
+        """Delete the value stored under a name."""
         (self.path / f"{name}.json").unlink(missing_ok=True)
 
     def recall(self, name: str) -> Any:
@@ -131,9 +131,9 @@ class Home:
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the named lock; another process that holds it is waited for, after `on_wait` was called.
+        """Hold the named lock; if another process holds it, call `on_wait` and wait for that process.
 
-        The kernel frees the lock when its holder ends, however it ends.
+        The kernel releases the lock when its holder ends, even if it was killed.
         """
         with (self.folder("locks") / name).open("w") as file:
             try:
@@ -145,7 +145,7 @@ class Home:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file that only its owner can read; readers see the old content or the new, never a part."""
+    """Atomically write a file that only its owner can read: readers see the old or the new content, never a part."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     with os.fdopen(handle, "w") as stream:
         stream.write(text)

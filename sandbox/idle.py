@@ -22,14 +22,14 @@ VARIABLE = "MUSIC_STREAMS_SANDBOX_IDLE_MINUTES"
 DEFAULT_MINUTES = 60.0
 LAST_USE = "last-use"
 LONGEST_PAUSE_SECONDS = 60.0
-LOOPBACK = "127.0.0.1"  # where all servers listen
+LOOPBACK = "127.0.0.1"  # the address on which all servers listen
 
 
 def minutes_until_stop(environment: Mapping[str, str] = os.environ) -> float:
-    """After so many minutes without use the sandbox stops; never if they are 0.
+    """Return the minutes without use after which the sandbox stops; 0 if it never stops by itself.
 
     Raises:
-        SandboxError: the setting is no number of minutes.
+        SandboxError: the setting is not a number of minutes.
     """
     value = environment.get(VARIABLE) or DEFAULT_MINUTES
     try:
@@ -42,7 +42,7 @@ def minutes_until_stop(environment: Mapping[str, str] = os.environ) -> float:
 
 
 def server(home: Home, minutes: float, environment: Mapping[str, str]) -> Server:
-    """The process that watches."""
+    """Return the process that watches for use."""
     return Server(
         name=NAME,
         command=python("-m", "sandbox.idle", "--home", str(home.path), "--minutes", f"{minutes:g}"),
@@ -60,18 +60,18 @@ def note_use(home: Home) -> None:
 
 
 def is_in_use(home: Home) -> bool:
-    """Whether a program is connected to a server, or a DAG run is under way."""
+    """Return whether a program is connected to a server, or a DAG run is under way."""
     return has_clients(home) or has_active_run(home)
 
 
 def last_use(home: Home) -> float:
-    """When a command or a statement was last seen, in Unix seconds; 0 if never."""
+    """Return the time of the last command or statement, in Unix seconds; 0 if there was none."""
     statements = home.path / "redshift" / "statements.jsonl"
     return max(home.recall(LAST_USE) or 0.0, statements.stat().st_mtime if statements.exists() else 0.0)
 
 
 def has_clients(home: Home) -> bool:
-    """Whether a program from outside the sandbox is connected to one of its servers."""
+    """Return whether a program from outside the sandbox is connected to one of its servers."""
     ports = set((home.recall("ports") or {}).values())
     servers = Processes(home, {}).running().values()
     own = {process.pid for server in servers for process in (server, *children_of(server))}
@@ -86,7 +86,7 @@ def has_clients(home: Home) -> bool:
 
 
 def has_active_run(home: Home) -> bool:
-    """Whether Airflow's database knows a DAG run that has not ended, while Airflow is there to end it."""
+    """Return whether Airflow's database holds an unfinished DAG run, and the scheduler is running to finish it."""
     database = home.path / "airflow" / "airflow.db"
     if not database.exists() or "airflow-scheduler" not in Processes(home, {}).running():
         return False
@@ -99,7 +99,7 @@ def has_active_run(home: Home) -> bool:
 
 
 def stop_when_idle(home: Home, seconds: float) -> None:
-    """Wait until the sandbox was not in use for so many seconds, then stop all of it but this process."""
+    """Wait until the sandbox has been unused for so many seconds, then stop all its processes except this one."""
     seen = time.time()
     while True:
         time.sleep(min(LONGEST_PAUSE_SECONDS, seconds / 5))
@@ -107,7 +107,7 @@ def stop_when_idle(home: Home, seconds: float) -> None:
             seen = time.time()
         if time.time() - max(seen, last_use(home)) < seconds:
             continue
-        # A command may have begun in this moment: it holds the lock, and has noted that it uses the sandbox.
+        # A command may just have started: it would hold the lock, and note its use of the sandbox.
         with home.locked("lifecycle", lambda: None):
             if time.time() - last_use(home) >= seconds and not is_in_use(home):
                 Processes(home, {}).stop(set(home.recall(STATE) or {}) - {NAME})

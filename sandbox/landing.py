@@ -1,4 +1,4 @@
-"""The files that `make run` lands: the user's, or the next day of sample data."""
+"""Choose and land the files of `make run`: the user's, or the next day of sample data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ SONGS, USERS, STREAMS = "songs.csv", "users.csv", "user_streams"
 EXPECTED = f"{SONGS}, {USERS} or {STREAMS}/**/*.csv"
 IN_ONE_PART = TransferConfig(multipart_threshold=5 * 1024**3)
 SAMPLE_DAYS = "sample-days"
-LAST_FOLDER = "last-folder"  # of the user's, for commands that land it again
+LAST_FOLDER = "last-folder"  # the user's last folder, for commands that land it again
 MOST_LEFT_OUT_SHOWN = 20
 MOST_WAITING_SHOWN = 5
 
@@ -33,9 +33,9 @@ class Delivery:
     """A delivery of files.
 
     Attributes:
-        title: What it is, for people.
+        title: The delivery's description for people.
         files: Files to land, by key.
-        left_out: Names of the other files of the folder, each with the reason why it does not land.
+        left_out: Names of the folder's other files, each with the reason why it does not land.
     """
 
     title: str
@@ -43,16 +43,16 @@ class Delivery:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def land(self, s3: "S3Client") -> None:
-        """Upload them; a file of the same name is replaced."""
+        """Upload the files; a file with the same name is replaced."""
         for key, file in self.files.items():
             s3.upload_file(str(file), BUCKET, key, Config=IN_ONE_PART)
 
 
 def from_folder(name: str) -> Delivery:
-    """The files of the user's folder that the pipeline takes, and why it does not take the others.
+    """Return the files of the user's folder that the pipeline takes in, and the reasons why it ignores the others.
 
     Raises:
-        SandboxError: there is no file to land.
+        SandboxError: the folder has no file to land.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -73,7 +73,7 @@ def from_folder(name: str) -> Delivery:
 
 
 def why_left_out(path: str) -> str:
-    """The reason why a file of the user's folder does not land, with what to do; empty when it lands.
+    """Return the reason why a file of the user's folder does not land, with the remedy; empty if it lands.
 
     Args:
         path: The file's name within the folder, with `/`.
@@ -92,24 +92,24 @@ def why_left_out(path: str) -> str:
 
 
 def sentences(left_out: Mapping[str, str]) -> list[str]:
-    """A line for each file that does not land; of many, the first and how many more there are."""
+    """Return a line for each file that does not land; if there are many, the first ones and the number of others."""
     lines = [f"{path}: {reason}" for path, reason in left_out.items()]
     more = len(lines) - MOST_LEFT_OUT_SHOWN
     return lines if more <= 0 else [*lines[:MOST_LEFT_OUT_SHOWN], f"and {more:,} more"]
 
 
 def waiting(bucket: Bucket) -> list[str]:
-    """Names of the stream files that the next run takes in, as they lie in the landing prefix."""
+    """Return the names in the landing prefix of the stream files that the next run takes in."""
     keys = (found.key for found in bucket.objects(f"{layout.USER_STREAMS}/"))
     return sorted(key.removeprefix(f"{layout.ROOT}/") for key in keys if key.lower().endswith(STREAM_ENDINGS))
 
 
 def taken_in_besides(waited: Sequence[str], delivery: Delivery | None) -> list[str]:
-    """The files that the run takes in besides the delivery just landed, with the command that takes them away.
+    """Return lines on the files that the run takes in beside the delivery just landed, and the commands to remove them.
 
     Args:
         waited: The names of the stream files that waited before the delivery landed.
-        delivery: What has landed; None when nothing has.
+        delivery: The delivery that has landed; None if there is none.
     """
     landed = delivery.files if delivery else {}
     others = [name for name in waited if f"{layout.ROOT}/{name}" not in landed]
@@ -126,12 +126,12 @@ def taken_in_besides(waited: Sequence[str], delivery: Delivery | None) -> list[s
 
 
 def remove_command(name: str) -> str:
-    """The command that moves a landed file aside, ready to paste."""
+    """Return the command that moves a landed file to quarantine, ready to paste."""
     return f"make remove FILE={quote(name)}"
 
 
 def sample_day(home: Home) -> Delivery:
-    """The first sample day that has not landed yet."""
+    """Return the first sample day that has not landed yet."""
     day: date = sample_events.FIRST_DAY + timedelta(days=home.recall(SAMPLE_DAYS) or 0)
     folder = home.folder("sample")
     streams = sample_events.write_sample_day(folder, day)

@@ -1,4 +1,4 @@
-"""Starting and stopping the sandbox. In whatever state it was left, after a start all that was asked for serves."""
+"""Start and stop the sandbox. Whatever state it was left in, after a start all requested servers are ready."""
 
 import shutil
 import sys
@@ -24,7 +24,7 @@ from sandbox.settings import (
     server_variables,
 )
 
-TOOLS = "tools"  # uv, which `make clean` leaves where it is
+TOOLS = "tools"  # the folder of uv, which `make clean` keeps
 
 
 class Part(StrEnum):
@@ -39,7 +39,7 @@ EVERYTHING = frozenset(Part)
 
 
 def report(text: str) -> None:
-    """Progress goes to stderr: stdout belongs to the commands' results."""
+    """Print progress to stderr, since stdout is for the commands' results."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -47,16 +47,16 @@ class Sandbox:
     """One sandbox, running or not."""
 
     def __init__(self, home: Home, report: Callable[[str], None] = report) -> None:
-        """`say` receives the progress messages."""
+        """Set up a sandbox in `home`; `report` receives the progress messages."""
         self.home = home
         self._report = report
-        self.seconds_per_glue_minute = 60.0  # of the timeouts of Glue runs; fewer for tests
+        self.seconds_per_glue_minute = 60.0  # in the timeouts of Glue runs; tests set fewer
         self._inherited = inherited_environment()
         self.processes = Processes(home, self._inherited)
 
     @property
     def ports(self) -> Ports:
-        """Where the servers listen.
+        """The ports on which the servers listen.
 
         Raises:
             SandboxError: the sandbox was never started.
@@ -68,7 +68,7 @@ class Sandbox:
 
     @cached_property
     def airflow(self) -> Client:
-        """Airflow's REST API."""
+        """A client of Airflow's REST API."""
         return Client(self.ports.airflow_url, self.home.secrets())
 
     @cached_property
@@ -77,11 +77,11 @@ class Sandbox:
         return Account(self.ports.aws_endpoint, self.home.secrets())
 
     def start(self, parts: Iterable[Part] = EVERYTHING) -> None:
-        """Start what is down or out of date, and return when all that was asked for serves.
+        """Start servers that are down or out of date, and return once all requested parts are ready.
 
         Raises:
-            SandboxError: the machine has too little room or memory; or a server ended or did not become ready, and the
-                message holds the end of its log.
+            SandboxError: the machine has too little disk space or memory; or a server ended or did not become ready,
+                and the message holds the end of its log.
         """
         wanted = set(parts)
         if down := wanted.difference(self._listening()):
@@ -90,7 +90,7 @@ class Sandbox:
                 machine.check_memory()
         with self._lock(), chosen_ports(self.home, self._listening()) as ports:
             idle.note_use(self.home)
-            for address in ("airflow", "aws"):  # may have moved
+            for address in ("airflow", "aws"):  # their ports may have changed
                 self.__dict__.pop(address, None)
             servers = [server for part, server in self._base_servers(ports).items() if part in wanted]
             started = self.processes.start(servers)
@@ -109,7 +109,7 @@ class Sandbox:
             self._stop_when_idle()
 
     def _stop_when_idle(self) -> None:
-        """Let a process watch from now on whether anybody uses the sandbox, if it shall stop by itself."""
+        """If the sandbox is to stop by itself, start the process that watches for use; otherwise stop that process."""
         if idle_minutes := idle.minutes_until_stop():
             self.processes.start([idle.server(self.home, idle_minutes, {"PYTHONPATH": str(REPOSITORY)})])
         elif idle.NAME in self.processes.running():
@@ -117,10 +117,10 @@ class Sandbox:
         idle.note_use(self.home)  # a start may take minutes
 
     def check(self) -> None:
-        """Does nothing while all that was started runs and the disk has room.
+        """Check that all started servers are running and that the disk has room.
 
         Raises:
-            SandboxError: it does not, or the disk is full.
+            SandboxError: a server has ended, or the disk is full.
         """
         machine.check_disk(self.home.path, while_running=True)
         self.processes.check()
@@ -143,7 +143,7 @@ class Sandbox:
                     entry.unlink()
 
     def environment(self) -> dict[str, str]:
-        """The environment of a program that works with the sandbox, such as dbt."""
+        """Return the environment of a program that uses the sandbox, such as dbt."""
         return self._inherited | server_variables(self.home, self.ports)
 
     def _lock(self) -> AbstractContextManager[None]:

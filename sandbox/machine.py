@@ -1,4 +1,4 @@
-"""Checks that the machine has the disk space and the memory that the sandbox needs."""
+"""Check that the machine has the disk space and the memory that the sandbox needs."""
 
 import os
 import shutil
@@ -11,17 +11,17 @@ from sandbox.home import SandboxError
 
 DISK, MEMORY = "MUSIC_STREAMS_SANDBOX_DISK_MB", "MUSIC_STREAMS_SANDBOX_MEMORY_MB"
 NEEDED = {DISK: 1_000, MEMORY: 2_000}  # MB for a start and some runs
-SHARE_WHILE_RUNNING = 10  # one in so many must be left of the disk, or the servers end one after the other
+SHARE_WHILE_RUNNING = 10  # a tenth of the needed disk space must stay free, or the servers fail one after the other
 MEGABYTE = 1_000_000
 CGROUP = Path("/sys/fs/cgroup")
 LARGEST = 3
 
 
 def check_disk(folder: Path, *, while_running: bool = False) -> None:
-    """Does nothing where the disk has room; the folder need not be there yet.
+    """Check that the disk has room; the folder need not exist yet.
 
     Raises:
-        SandboxError: it has not; the message tells what is needed, what is there, and what to do.
+        SandboxError: the disk has too little room; the message holds the needed space, the free space and the remedy.
     """
     needed = _needed(DISK) // (SHARE_WHILE_RUNNING if while_running else 1)
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -36,10 +36,11 @@ def check_disk(folder: Path, *, while_running: bool = False) -> None:
 
 
 def check_memory() -> None:
-    """Does nothing where enough memory is free for a start.
+    """Check that enough memory is free for a start.
 
     Raises:
-        SandboxError: it is not; the message tells what is needed, what is there, and who has most of the rest.
+        SandboxError: too little memory is free; the message holds the needed and the free memory, and the largest
+            programs.
     """
     needed, free = _needed(MEMORY), free_memory() // MEGABYTE
     if free < needed:
@@ -50,7 +51,7 @@ def check_memory() -> None:
 
 
 def free_memory(cgroup: Path = CGROUP) -> int:
-    """The bytes that this process and its children may still take; a container may have less than the machine."""
+    """Return the bytes that this process and its children may still use; a container may have less than the machine."""
     available = int(psutil.virtual_memory().available)
     limit, used = (_text(cgroup / name) for name in ("memory.max", "memory.current"))
     cached = dict(line.split() for line in _text(cgroup / "memory.stat").splitlines()).get("inactive_file", "0")
@@ -60,7 +61,7 @@ def free_memory(cgroup: Path = CGROUP) -> int:
 
 
 def largest_programs() -> list[str]:
-    """Those that hold most memory, all processes of a name together."""
+    """Return the programs that hold most memory, counting all processes of a name together."""
     held: Counter[str] = Counter()
     for process in psutil.process_iter(["name", "memory_info"]):
         if process.info["memory_info"]:
@@ -76,5 +77,5 @@ def _needed(variable: str) -> int:
 
 
 def _text(file: Path) -> str:
-    """The content of a file of the kernel; empty when there is no such file."""
+    """Return the content of a file of the kernel; empty if the file does not exist."""
     return file.read_text(encoding="ascii").strip() if file.exists() else ""

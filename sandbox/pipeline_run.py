@@ -24,13 +24,13 @@ WIDTH = 120
 
 
 def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
-    """Run the pipeline once; returns the exit status.
+    """Run the pipeline once, and return the exit status.
 
-    Without `data` the next day of sample data lands; or nothing, when there are `params` (DAG params as JSON), or files
-    that an earlier run has not taken in.
+    Without `data` the next day of sample data lands, unless `params` (DAG params as JSON) are given or files wait that
+    an earlier run has not taken in; then nothing lands.
 
     Raises:
-        SandboxError: the data or the params are none, or the sandbox does not work.
+        SandboxError: the data or the params are invalid, or the sandbox does not work.
     """
     console = terminal()
     conf = dag_params(params)
@@ -72,13 +72,13 @@ def run(sandbox: Sandbox, *, data: str | None, params: str | None) -> int:
 
 
 def terminal() -> Console:
-    """The user's terminal; a file or a pipe gets plain lines, wide enough for the tables."""
+    """Return the user's terminal; for a file or a pipe, a console of plain lines, wide enough for the tables."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def show_outcome(sandbox: Sandbox, finished: FinishedRun, console: Console) -> int:
-    """Print the summary or the failure; returns the exit status."""
+    """Print the summary or the failure, and return the exit status."""
     if finished.succeeded:
         summary.show(console, sandbox, finished)
         return 0
@@ -88,10 +88,10 @@ def show_outcome(sandbox: Sandbox, finished: FinishedRun, console: Console) -> i
 
 
 def dag_params(text: str | None) -> dict[str, Any]:
-    """The DAG params of the command.
+    """Parse the command's DAG params.
 
     Raises:
-        SandboxError: they are no JSON object.
+        SandboxError: the text is not a JSON object.
     """
     try:
         params = json.loads(text) if text else {}
@@ -119,10 +119,10 @@ def wait_for_quiet(sandbox: Sandbox) -> None:
 
 
 def reason_to_wait(run: Mapping[str, Any]) -> str:
-    """Why the command waits for an active run, and how the user can end that run.
+    """Return the reason why the command waits for an active run, and the way to end that run.
 
     Args:
-        run: As Airflow's API describes it.
+        run: The run in the form of Airflow's API.
     """
     if run["run_type"] == "scheduled":
         return (
@@ -139,7 +139,7 @@ def reason_to_wait(run: Mapping[str, Any]) -> str:
 
 
 def give_up(client: Client) -> list[str]:
-    """End the active runs as failed; returns their ids. What they have not loaded is the next run's."""
+    """End the active runs as failed, and return their ids. The next run loads the batches that they have not loaded."""
     runs = [run["dag_run_id"] for run in client.active_runs()]
     for run_id in runs:
         client.fail(run_id)

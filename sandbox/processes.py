@@ -1,7 +1,7 @@
-"""The sandbox's servers as processes: started side by side, awaited until they answer, ended with all their children.
+"""Run the sandbox's servers as processes: start them in parallel, wait until they answer, end them with their children.
 
-A server and whatever it starts carry MARKER in their environment. So what belongs to a server is found even when the
-server was killed and left children behind, and a pid that the system gave to somebody else meanwhile is never touched.
+A server and all processes that it starts have MARKER in their environment. So the sandbox finds the children of a
+killed server, and never signals a foreign process that has got the pid of a server.
 """
 
 import hashlib
@@ -36,14 +36,14 @@ class Server:
     """A program that runs until it is stopped.
 
     Attributes:
-        name: unique in the sandbox; its log is `logs/<name>.log`.
-        environment: what is set besides the inherited variables.
-        port: where it listens; another program that answers there is not taken for it.
-        sources: folders of code that the program has loaded; when they change it is started anew.
-        check: raises NotReadyError until the server serves. It gets the process' start (Unix seconds).
-        dispensable: the others do without it, should it end.
-        deadline: seconds of waiting after which it must serve.
-        grace: seconds that it may take to end when asked to.
+        name: a name unique in the sandbox; the log is `logs/<name>.log`.
+        environment: variables beside the inherited ones.
+        port: the port on which it listens; the sandbox detects another program that answers there.
+        sources: files and folders of code that the program has loaded; if they change, the server is restarted.
+        check: raises NotReadyError until the server is ready; its argument is the start of the process (Unix seconds).
+        dispensable: whether the other servers can work without it if it ends.
+        deadline: seconds within which it must become ready.
+        grace: seconds within which it must end after it was asked to.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Server:
     working_directory: Path = field(default_factory=Path.cwd)
 
     def fingerprint(self) -> str:
-        """Differs when the program would run differently."""
+        """Return a digest of the command, the environment and the sources, which changes if one of them changes."""
         digest = hashlib.sha256(json.dumps([list(self.command), sorted(self.environment.items())]).encode())
         for source in self.sources:
             for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
@@ -67,26 +67,26 @@ class Server:
 
 
 class Processes:
-    """The running servers of one sandbox. Callers hold the sandbox's lock while they start or stop."""
+    """The running servers of one sandbox. Callers must hold the sandbox's lock while they start or stop servers."""
 
     def __init__(self, home: Home, inherited: Mapping[str, str]) -> None:
-        """`inherited` is the environment that every server gets."""
+        """Set up the servers of `home`; `inherited` is the environment that every server gets."""
         self._home = home
         self._inherited = dict(inherited)
 
     def log(self, name: str) -> Path:
-        """The log of a server."""
+        """Return the path of a server's log."""
         return self._home.logs / f"{name}.log"
 
     def running(self) -> dict[str, psutil.Process]:
-        """The servers that run, by name."""
+        """Return the running servers, by name."""
         return {name: process for name in self._state() if (process := self._find(name)) is not None}
 
     def check(self) -> None:
-        """Does nothing while all that were started run, but for those that the others do without.
+        """Check that all started servers are running, except dispensable ones.
 
         Raises:
-            SandboxError: one has ended; the message holds the end of its log.
+            SandboxError: a server has ended; the message holds the end of its log.
         """
         for name, entry in self._state().items():
             if self._find(name) is None and not entry.get("dispensable"):
@@ -97,16 +97,16 @@ class Processes:
                 )
 
     def up_to_date(self, server: Server) -> bool:
-        """Whether the server runs, as it would be started now."""
+        """Return whether the server is running with the settings with which it would be started now."""
         return self._find(server.name) is not None and self._state()[server.name]["fingerprint"] == server.fingerprint()
 
     def footprint(self) -> tuple[int, int]:
-        """How many processes the servers are with all that they started, and the bytes of memory that these take."""
+        """Return the number of processes of the servers and their children, and the bytes of memory that they use."""
         family = {member for server in self.running().values() for member in (server, *children_of(server))}
         return len(family), sum(map(memory_of, family))
 
     def start(self, servers: Iterable[Server]) -> list[Server]:
-        """Start those that are down or run with other settings; returns them without waiting until they serve."""
+        """Start servers that are down or run with other settings; return them without waiting until they are ready."""
         stale = [server for server in servers if not self.up_to_date(server)]
         self.stop([server.name for server in stale])
         for server in stale:
@@ -114,12 +114,12 @@ class Processes:
         return stale
 
     def wait(self, servers: Iterable[Server], fresh: Iterable[Server], on_ready: Callable[[str, float], None]) -> None:
-        """Wait until all of them serve; `on_ready` hears of each of the `fresh` with the seconds it took.
+        """Wait until all servers are ready; call `on_ready` for each of the `fresh` ones with the seconds it took.
 
-        One that ends though it is not fresh was about to end when it was found running: it is started once more.
+        A server that ends though it is not fresh was already ending when it was found running; it is started once more.
 
         Raises:
-            SandboxError: one ended or missed its deadline. The others are left as they are.
+            SandboxError: a server ended or missed its deadline. The others are left as they are.
         """
         waiting, just_started, began = list(servers), {server.name for server in fresh}, time.time()
         while waiting:
@@ -138,12 +138,12 @@ class Processes:
                 time.sleep(POLL_SECONDS)
 
     def stop(self, names: Iterable[str] | None = None) -> None:
-        """End servers (default: all) and everything they started.
+        """End servers (default: all) and all processes that they started.
 
-        The servers are asked to, then whatever is left of what they started, and what is deaf is killed.
+        First the servers are asked to end, then the remaining processes that they started; the rest is killed.
 
         Raises:
-            SandboxError: something survived.
+            SandboxError: a process survived.
         """
         chosen = set(self._state() if names is None else names)
         servers = {name: process for name, process in self.running().items() if name in chosen}
@@ -165,7 +165,7 @@ class Processes:
         if left := {name: entry for name, entry in self._state().items() if name not in chosen}:
             self._home.remember(STATE, left)
         else:
-            self._home.forget(STATE)  # which a full disk allows
+            self._home.forget(STATE)  # works on a full disk, too
 
     def _serves(self, server: Server, process: psutil.Process, waiting_since: float) -> bool:
         try:
@@ -238,17 +238,17 @@ class Processes:
 
 
 def check_port(server: Server, process: psutil.Process) -> None:
-    """Make sure that it is the server that answers on its port.
+    """Check that the server itself listens on its port.
 
     Raises:
-        NotReadyError: it does not listen there, whoever else may.
+        NotReadyError: the server does not listen there, though another program may.
     """
     if server.port is not None and not listens(process, server.port):
         raise NotReadyError(f"it does not listen on port {server.port}")
 
 
 def listens(process: psutil.Process, port: int) -> bool:
-    """Whether the process, or one that it started, listens on a port."""
+    """Return whether the process, or one that it started, listens on a port."""
     for member in [process, *children_of(process)]:
         try:
             sockets = member.net_connections("tcp")
@@ -260,7 +260,7 @@ def listens(process: psutil.Process, port: int) -> bool:
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:
-    """All that the process started and that still has it as an ancestor."""
+    """Return all descendants of the process."""
     try:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
@@ -268,7 +268,7 @@ def children_of(process: psutil.Process) -> list[psutil.Process]:
 
 
 def memory_of(process: psutil.Process) -> int:
-    """The bytes of memory that a process takes; of what it shares with others its part. 0 if it has ended."""
+    """Return the bytes of memory that a process uses, with its part of shared memory; 0 if it has ended."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.Error:  # ended, or another user's
@@ -276,7 +276,7 @@ def memory_of(process: psutil.Process) -> int:
 
 
 def signal_all(processes: Iterable[psutil.Process], signal: Callable[[psutil.Process], None]) -> None:
-    """Signal the processes that still run."""
+    """Signal the processes that are still running."""
     for process in processes:
         try:
             signal(process)
@@ -285,9 +285,9 @@ def signal_all(processes: Iterable[psutil.Process], signal: Callable[[psutil.Pro
 
 
 def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until all have ended; returns those that have not when the time is over.
+    """Wait until all processes have ended; return those that are still running after `seconds`.
 
-    A zombie has ended: an orphan's is only cleared away by process 1, which in a container may never do it.
+    A zombie counts as ended: only process 1 removes an orphan's zombie, and in a container it may never do so.
     """
     deadline = time.monotonic() + seconds
     while alive := [process for process in processes if not has_ended(process)]:
@@ -298,16 +298,16 @@ def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psuti
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether the process runs no more, and has let go of its ports and files."""
+    """Return whether the process has ended, and has released its ports and files."""
     try:
-        # It is a zombie as soon as its first thread has ended; the last one closes what they share.
+        # A process is a zombie once its first thread has ended, but its ports and files stay open until the last ends.
         return not process.is_running() or (process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, indented."""
+    """Return the last lines of a log, indented."""
     if not log.exists():
         return "  (no log)"
     text = log.read_text(errors="replace").splitlines()[-lines:]
@@ -315,5 +315,5 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def python(*arguments: str) -> list[str]:
-    """A command of the Python that runs this."""
+    """Return a command for the Python that runs this process."""
     return [sys.executable, *arguments]

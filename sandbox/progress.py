@@ -1,4 +1,4 @@
-"""Showing a run's tasks as they go: a line for each that has ended, and on a terminal the running ones below."""
+"""Show the progress of a run: a line for each task that has ended, and on a terminal the running tasks below."""
 
 import time
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ WAITING = {"deferred": "waiting", "up_for_reschedule": "waiting", "up_for_retry"
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Tells of each task once when it starts (where lines are all there is), fails a try, and ends."""
+    """Prints a line when a task fails a try or ends and, if the output is not a terminal, when it starts; each once."""
 
     def __init__(self, console: Console) -> None:
-        """A terminal gets a live display, anything else plain lines."""
+        """Use a live display on a terminal, and plain lines for any other output."""
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
         self._reported: set[tuple[str, int, str]] = set()
@@ -38,7 +38,7 @@ class Progress(AbstractContextManager["Progress"]):
             self._live.stop()
 
     def show(self, tasks: Sequence[TaskState]) -> None:
-        """Take notice of the tasks as they are now."""
+        """Show the current state of the tasks."""
         for task in sorted(tasks, key=lambda task: (task.ended is None, task.ended or 0)):
             if task.state in SYMBOLS:
                 self._tell_once(task, task.state)
@@ -57,7 +57,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 def described(task: TaskState) -> Text:
-    """The task's name, how long it has taken, and what is unusual about it."""
+    """Return the task's name, its duration, and anything unusual about it."""
     text = Text(task.task_id)
     if task.seconds is not None and task.state is not None:
         text.append(f"  {task.seconds:.1f} s", "cyan")

@@ -1,4 +1,4 @@
-"""`make quarantine`: what the pipeline has not taken, with the reasons, and how it is put back."""
+"""`make quarantine`: show refused files and rejected rows, the reasons, and how to put them back."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ REASON = ".reason.json"
 
 
 def overview(bucket: Bucket) -> Iterator[str]:
-    """A line for each batch that has left something, and for what was removed by hand, each with its command."""
+    """Yield the commands that show the batches with refused files or rejected rows, and the files removed by hand."""
     batches = {prefix.rstrip("/").rpartition("=")[2] for prefix in bucket.level(f"{layout.QUARANTINED_ROWS}/")[1]}
     batches |= {prefix.rstrip("/").rpartition("/")[2] for prefix in bucket.level(f"{layout.QUARANTINED_FILES}/")[1]}
     commands = [command(batch) for batch in sorted(batches) if has_left(bucket, batch)]
@@ -27,17 +27,17 @@ def overview(bucket: Bucket) -> Iterator[str]:
 
 
 def command(batch: str) -> str:
-    """The command that shows what a batch has left."""
+    """Return the command that shows the refused files and rejected rows of a batch."""
     return f"make quarantine BATCH={quote(batch)}"
 
 
 def has_left(bucket: Bucket, batch: str) -> bool:
-    """Whether there is something of the batch to show."""
+    """Return whether the batch has refused files or rejected rows."""
     return bool(_reasons(bucket, batch) or _rejected(bucket, batch)[1])
 
 
 def shown(bucket: Bucket, batch: str) -> Iterator[str]:
-    """The refused files and the first rejected rows of a batch, or the files that were removed by hand.
+    """Show the refused files and the first rejected rows of a batch, or the files that were removed by hand.
 
     Raises:
         SandboxError: there are none.
@@ -56,14 +56,14 @@ def shown(bucket: Bucket, batch: str) -> Iterator[str]:
 
 
 def _reasons(bucket: Bucket, batch: str) -> list[dict[str, Any]]:
-    """The reasons of the batch's refused files."""
+    """Return the reason files of the batch's refused files."""
     below = f"{layout.BatchFolder(batch).quarantined_files}/"
     keys = [found.key for found in bucket.objects(below) if found.key.endswith(REASON)]
     return [reason for reason in bucket.read_many_json(keys) if reason]
 
 
 def _rejected(bucket: Bucket, batch: str) -> tuple[dict[str, Any], int]:
-    """The record of the batch's rows, and how many of them were rejected."""
+    """Return the record of the batch's rows, and the number of rejected ones."""
     folder = layout.BatchFolder(batch)
     record = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record) or {}
     return record, record.get("rows_rejected", 0)
@@ -85,10 +85,10 @@ def _rejected_rows(bucket: Bucket, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def write_rows_to_fix(bucket: Bucket, batch: str, folder: Path) -> Iterator[str]:
-    """Write the rejected rows of a batch as stream files of a folder that can be landed.
+    """Write the rejected rows of a batch as stream files into a folder that can be landed.
 
     Raises:
-        SandboxError: there are none that may be put back, or they were written already.
+        SandboxError: the batch has no rows that may be put back, or they were written already.
     """
     try:
         written = write_rejected_rows(bucket, batch, folder / "user_streams")

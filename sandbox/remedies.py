@@ -1,4 +1,4 @@
-"""Remedies for a failed run: commands ready to paste, each right for the case at hand."""
+"""Remedies for a failed run: commands that fit the failure, ready to paste."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -24,32 +24,32 @@ MOST_FILES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Remedy:
-    """A command, and what somebody wants who types it."""
+    """A command, and the purpose of typing it."""
 
     purpose: str
     command: str
 
 
 def run_command(params: Mapping[str, Any]) -> str:
-    """The command that runs the pipeline over what waits, landing nothing new."""
+    """Return the command that runs the pipeline on the waiting files, without landing new ones."""
     return f"make run PARAMS={quote(json.dumps(dict(params)))}"
 
 
 def remedies(bucket: Bucket, batch: str, failed_task: str | None, folder: Path | None) -> list[Remedy]:
-    """The commands that lead out of a failed run; none where its error says all.
+    """Return the commands that may remedy a failed run; none if its error says enough.
 
     Args:
         bucket: The lake.
-        batch: The failed run's.
-        failed_task: The one that is to blame; None when no task has failed.
-        folder: What `make run DATA=` has landed last; None when it never has.
+        batch: The failed run's batch.
+        failed_task: The task that caused the failure; None if no task has failed.
+        folder: The folder that `make run DATA=` has landed last; None if it never has.
     """
     if failed_task == VALIDATION:
         results = bucket.read_json(f"{layout.BatchFolder(batch).validation}/summary.json")
         refused = [file for file in results["files"] if not file["passed"]] if results else []
         if refused:
             return _of_refused_files(refused, folder)
-        if refusal(bucket, batch):  # of names or params: to try again changes nothing
+        if refusal(bucket, batch):  # of names or params, so a retry would fail again
             return _take_away(name for name in waiting(bucket) if has_name_too_long(f"{layout.ROOT}/{name}"))
     if failed_task == CURATION:
         record = bucket.read_json(layout.BatchFolder(batch).rejected_record)
@@ -62,10 +62,10 @@ def _of_refused_files(refused: list[dict[str, Any]], folder: Path | None) -> lis
     streams = [file for file in refused if file["dataset"] == USER_STREAMS.name]
     tables_at_fault = len(streams) < len(refused)
     ways = _land_again(folder, (file["name"] for file in refused), if_missing=tables_at_fault)
-    if tables_at_fault:  # no run goes on without them, whatever becomes of the stream files
+    if tables_at_fault:  # no run can go on without valid tables, even without the stream files
         return ways
     ways.append(Remedy("to go on without", run_command({"on_invalid_stream_file": "quarantine"})))
-    # What cannot be copied to be read cannot be copied into quarantine: its message says what to do.
+    # A file that cannot be copied to be read cannot be moved to quarantine either; its message names the remedy.
     return ways + _take_away(file["name"] for file in streams if not _is_unread(file))
 
 
@@ -78,7 +78,7 @@ def _of_rejected_rows(record: Mapping[str, Any], folder: Path | None) -> list[Re
 
 
 def _land_again(folder: Path | None, names: Iterable[str], *, if_missing: bool = False) -> list[Remedy]:
-    """Landing the user's folder helps where the files at fault are its own, or what is missing belongs there."""
+    """Return the command that lands the user's folder again, if it holds faulty files or should hold missing ones."""
     if folder is None or not (if_missing or any((folder / name).exists() for name in names)):
         return []
     return [Remedy("once it is corrected", f"make run DATA={quote(str(folder))}")]

@@ -1,4 +1,4 @@
-"""`make report`: the page of charts that the last whole run has published."""
+"""`make report`: show the page of charts that the last complete run has published."""
 
 import os
 import webbrowser
@@ -16,7 +16,7 @@ DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 def show(
     sandbox: Sandbox, environment: Mapping[str, str] = os.environ, browse: Callable[[str], bool] = webbrowser.open
 ) -> None:
-    """Print the page's address, and open it where there is a screen; a browser for terminals could not draw it.
+    """Print the page's address, and open it if there is a screen, since a terminal's browser could not draw it.
 
     Raises:
         SandboxError: no run has published a page yet.

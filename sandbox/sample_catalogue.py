@@ -1,6 +1,6 @@
-"""Seeded songs and users in the shape of the producers' files: who could be listened to, and who listens.
+"""Generate seeded songs and users in the format of the producers' files.
 
-Everything is a pure function of the seed and an index, through a hash of 64-bit integers. So any row can be made again
+Everything is a pure function of the seed and an index, through a hash of 64-bit integers. So any row can be generated
 without the rows before it, and the bytes do not depend on the version of Python or NumPy.
 """
 
@@ -44,7 +44,7 @@ _SIGN_UP_DAYS = 730
 
 
 def draws(purpose: str, indexes: Draws) -> Draws:
-    """One 64-bit number per index, as good as random: SplitMix64, started at a hash of what the numbers are for."""
+    """Return one pseudorandom 64-bit number per index: SplitMix64, started at a hash of the numbers' purpose."""
     start = np.uint64(int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big"))
     z = indexes * np.uint64(0x9E3779B97F4A7C15) + start
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -53,7 +53,7 @@ def draws(purpose: str, indexes: Draws) -> Draws:
 
 
 def text_table(texts: list[str]) -> Text:
-    """The texts as rows of bytes of equal width."""
+    """Return the texts as rows of bytes of equal width."""
     encoded = [text.encode() for text in texts]
     width = max(map(len, encoded))
     return np.frombuffer(b"".join(text.ljust(width, b"\0") for text in encoded), dtype=np.uint8).reshape(-1, width)
@@ -61,7 +61,7 @@ def text_table(texts: list[str]) -> Text:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The songs and users of one seed; `songs` and `users` say how many."""
+    """The songs and users of one seed; `songs` and `users` are their numbers."""
 
     seed: int = 1
     songs: int = 90_000
@@ -75,11 +75,11 @@ class Catalogue:
         return draws(f"{self.seed}/{purpose}", np.arange(count, dtype=np.uint64))
 
     def user_ids(self) -> Text:
-        """Known users first, then unknown ones."""
+        """The ids of known users, then those of unknown ones."""
         return text_table([str(number + 1) for number in range(self.users + UNKNOWN_USERS)])
 
     def track_ids(self) -> Text:
-        """Known tracks first, then unknown ones: 22 letters and digits each."""
+        """The ids of known tracks, then those of unknown ones: 22 letters and digits each."""
         count = self.songs + UNKNOWN_TRACKS
         letters = [self._draws(f"letter {place}", count) % np.uint64(62) for place in range(22)]
         return _ALPHABET[np.stack(letters, axis=1).astype(np.intp)]
@@ -102,13 +102,13 @@ class Catalogue:
         for index, (id_, track_id) in enumerate(zip(ids, track_ids, strict=True)):
             row = [id_, track_id, *_song(numbers[index], names[index], artists[index])]
             yield row
-            if index % 9973 == 4:  # the track once more: higher id, so this row must lose
+            if index % 9973 == 4:  # the track repeats with a higher id, so this row must not count
                 yield [
                     ids[-1] + 1 + index,
                     track_id,
                     *_song(numbers[index] ^ 0xFFFF_FFFF, names[index] + 1, artists[index] + 1),
                 ]
-            if index % 9973 == 9 and id_ - 1 not in taken and id_ > 0:  # lower id, so this later row must win
+            if index % 9973 == 9 and id_ - 1 not in taken and id_ > 0:  # with a lower id, this later row must count
                 yield [id_ - 1, track_id, *_song(numbers[index] ^ 0xFFFF_FFFF, names[index] + 1, artists[index] + 1)]
 
     def _user_rows(self) -> Iterator[list[object]]:
@@ -118,7 +118,7 @@ class Catalogue:
                 name = f'{_one(_GIVEN_NAMES, draw)} "{_one(_NOUNS, draw >> 8)}" {_one(_FAMILY_NAMES, draw >> 8)}'
             if (draw >> 16) % 97 == 1:
                 name = f"{_one(_FAMILY_NAMES, draw >> 8)}, {_one(_GIVEN_NAMES, draw)}"
-            # The lower of two dice: more of the young.
+            # The lower of two random numbers, so that younger users are more frequent.
             age: object = 12 + min((draw >> 24) % 70, (draw >> 32) % 70)
             if (draw >> 40) % 200 == 0:
                 age = _one(_ODD_AGES, draw >> 48)
@@ -128,8 +128,8 @@ class Catalogue:
 
 
 def _song(numbers: int, names: int, artists: int) -> list[object]:
-    """All of a song but its ids, made from three draws."""
-    if names % 30_011 == 0:  # the producers' file holds a few tracks of which only the numbers are known
+    """Return the fields of a song except its ids, made from three draws."""
+    if names % 30_011 == 0:  # the producers' file has a few tracks with numbers but no names
         described: list[object] = ["", "", ""]
     else:
         described = [_artists(artists), _title(names >> 7), _title(names >> 20)]
@@ -175,7 +175,7 @@ def _title(draw: int) -> str:
 
 
 def _artist(number: int) -> str:
-    """The name of an artist; about 12,000 there are, the lower numbers with more songs."""
+    """Return the name of an artist; there are about 12,000, and those with lower numbers have more songs."""
     adjective, noun = _one(_ADJECTIVES, number), _one(_NOUNS, number // len(_ADJECTIVES))
     forms = {
         1: f"{noun}, the {adjective}",
@@ -188,7 +188,7 @@ def _artist(number: int) -> str:
 
 
 def _artists(draw: int) -> str:
-    """A list of one to four artists, separated by `;`."""
+    """Return a list of one to four artists, separated by `;`."""
     names = [_artist(min((draw >> shift) % 12_007, (draw >> shift + 9) % 12_007)) for shift in (2, 13, 24, 35)]
     forms = {
         0: ";".join(names[:3]),

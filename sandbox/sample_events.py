@@ -1,10 +1,10 @@
 """Seeded sample data: `python -m sandbox.sample_events FOLDER --day 2024-06-25`.
 
-Writes `songs.csv`, `users.csv` and the day's `user_streams/*.csv` as the producers land them, with what real files
-have: skewed popularity, late and repeated events, unknown users and tracks, and now and then a row that is no event.
+Writes `songs.csv`, `users.csv` and the day's `user_streams/*.csv` in the producers' format, with the traits of real
+files: skewed popularity, late and repeated events, unknown users and tracks, and occasional invalid rows.
 
-Row i of a day is a pure function of (seed, day, i). So day k can repeat what an earlier day held without anything being
-kept, and 100 million rows need no more memory than 100,000.
+Row i of a day is a pure function of (seed, day, i). So a day can repeat events of an earlier day without keeping any,
+and 100 million rows need no more memory than 100,000.
 """
 
 import argparse
@@ -26,8 +26,8 @@ DEFAULT_FILES = 3
 
 HEADER = b"user_id,track_id,listen_time\n"
 _ROWS_PER_CHUNK = 100_000
-_ANCHOR_EVERY = 4  # each fourth row is an ordinary event: what repeated rows repeat
-_ODD_EVERY = 1000  # rows of which one is no event, and one is dressed with blanks or quotes
+_ANCHOR_EVERY = 4  # every fourth row is an ordinary event, which other rows may repeat
+_ODD_EVERY = 1000  # of so many rows, one is invalid, and one has extra blanks or quotes
 _LATE_DAYS = 3
 _REPEATED_DAYS = 7
 _PLAYS_BY_HOUR = [18, 12, 7, 4, 3, 4, 10, 25, 45, 50, 48, 47, 52, 50, 47, 48, 55, 66, 72, 74, 70, 62, 48, 32]
@@ -58,7 +58,7 @@ class SampleEvents:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        # Flat enough that a genre's first tracks are often tied.
+        # The distribution is flat enough that a genre's top tracks are often tied.
         self._plays_up_to_rank = np.cumsum([10**9 // (rank + 600) for rank in range(catalogue.songs)], dtype=np.uint64)
         self._hours = np.repeat(np.arange(24), _PLAYS_BY_HOUR)
 
@@ -75,7 +75,7 @@ class SampleEvents:
         return text_table([f" {s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in range(86_400)])
 
     def files(self, day: date, events: int, files: int) -> Iterator[Iterator[bytes]]:
-        """The day's files, each in pieces of whole lines.
+        """Yield the day's files, each in pieces of whole lines.
 
         Raises:
             ValueError: Fewer than four rows for each file.
@@ -102,7 +102,7 @@ class SampleEvents:
             )
 
     def _lines(self, day: date, rows: Draws, *, this_file: range, another_file: range, whole_day: range) -> bytes:
-        """The rows as CSV; the ranges are the ordinary rows that may be repeated."""
+        """Return the rows as CSV; the ranges hold the ordinary rows that may be repeated."""
         events = self._ordinary(day, rows)
         dice = self._draws("kind of row", day, rows)
         kind = np.where(rows % np.uint64(_ANCHOR_EVERY) == 0, 999, dice % np.uint64(1000))
@@ -123,16 +123,16 @@ class SampleEvents:
         return draws(f"{self._catalogue.seed}/{day.isoformat()}/{purpose}", rows)
 
     def _ordinary(self, day: date, rows: Draws, days_back: int = 0) -> Events:
-        """An event of that very day for each row."""
+        """Return an ordinary event for each row."""
         users, tracks = np.uint64(self._catalogue.users), np.uint64(self._catalogue.songs)
         who = self._draws("user", day, rows)
         what = self._draws("track", day, rows)
         when = self._draws("time", day, rows)
-        # The lower of two dice: the first users listen more.
+        # The lower of two random numbers, so that the first users listen more.
         user = np.minimum((who & _LOW_HALF) % users, (who >> _SPLIT) % users)
         play = (what >> np.uint64(8)) % self._plays_up_to_rank[-1]
         rank = np.searchsorted(self._plays_up_to_rank, play, side="right").astype(np.uint64)
-        track = rank * np.uint64(1_000_003) % tracks  # hits lie scattered over songs.csv
+        track = rank * np.uint64(1_000_003) % tracks  # scatters the hits over songs.csv
         unknown = what & np.uint64(0xFF)
         user = np.where(unknown == 1, users + who % np.uint64(UNKNOWN_USERS), user)
         track = np.where(unknown == 2, tracks + who % np.uint64(UNKNOWN_TRACKS), track)
@@ -166,7 +166,7 @@ def _pick(source: range, chosen: Draws) -> Draws:
 
 
 def _no_event(user: str, track: str, time: str, turn: int) -> str:
-    """A line that is to be rejected; each kind in its turn."""
+    """Return a line that curation must reject; the kinds take turns."""
     kinds = [
         f",{track},{time}",
         f"{user},{track},{time[:10]} 25:61:00",
@@ -182,7 +182,7 @@ def _no_event(user: str, track: str, time: str, turn: int) -> str:
 
 
 def _dressed(user: str, track: str, time: str, turn: int) -> str:
-    """The same event in other clothes."""
+    """Return the same event with extra blanks or quotes."""
     return [f" {user},{track} , {time} \n", f'"{user}","{track}","{time}"\n'][turn % 2]
 
 
@@ -197,7 +197,7 @@ def write_sample_day(
 ) -> list[Path]:
     """Write the day's stream files below `folder`, and songs.csv and users.csv if they are missing or to be rewritten.
 
-    The same arguments give the same bytes. Rows that repeat an earlier day's need that day written with as many events.
+    The same arguments give the same bytes. Rows that repeat an earlier day's match only if that day has as many events.
 
     Returns:
         The stream files.

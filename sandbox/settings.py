@@ -1,4 +1,4 @@
-"""The sandbox's addresses and names, and the variables through which everything learns them."""
+"""The sandbox's addresses and names, and the environment variables that pass them on."""
 
 import os
 import socket
@@ -20,8 +20,8 @@ DATABASE = "dev"
 DATABASE_USER = "sandbox"
 SCHEMA_PREFIX = "sandbox"
 DBT_TARGET = "sandbox"
-DBT_TARGET_OF_THE_DAG = "dev_serverless_role"  # logs in as on AWS; `prod` does too, but takes no prefix of schemas
-# No networks here: the parameters that would name them are never looked at.
+DBT_TARGET_OF_THE_DAG = "dev_serverless_role"  # logs in as on AWS; `prod` does, too, but allows no schema prefix
+# The sandbox has no networks, so it never reads the parameters that would name them.
 STAGE = Stage(
     "sandbox",
     {
@@ -45,7 +45,7 @@ RETRY_SECONDS = 10
 VIRTUAL_ENVIRONMENT = REPOSITORY / ".venv"
 PREFERRED_PORTS = {"aws": 4566, "redshift": 5439, "airflow": 8080}
 
-# What the user's shell may hold that would lead a server astray: to a real account, another Python, another Airflow.
+# Variables of the user's shell that would lead a server to a real AWS account, another Python or another Airflow.
 FOREIGN_PREFIXES = (
     "AWS_",
     "AIRFLOW",
@@ -62,7 +62,7 @@ FOREIGN_PREFIXES = (
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the servers listen, on 127.0.0.1."""
+    """The ports on which the servers listen, on 127.0.0.1."""
 
     aws: int
     redshift: int
@@ -70,20 +70,20 @@ class Ports:
 
     @property
     def aws_endpoint(self) -> str:
-        """Base address of the AWS APIs."""
+        """The base address of the AWS APIs."""
         return f"http://{HOST}:{self.aws}"
 
     @property
     def airflow_url(self) -> str:
-        """Base address of Airflow."""
+        """The base address of Airflow."""
         return f"http://{HOST}:{self.airflow}"
 
 
 @contextmanager
 def chosen_ports(home: Home, running: set[str]) -> Iterator[Ports]:
-    """The ports of last time, or the customary ones; a free one instead of any that something else holds.
+    """Choose the ports of last time, or the default ones; replace any port that another program holds by a free one.
 
-    As long as the context lasts, no other sandbox on this machine chooses the same ones for servers that are not
+    As long as the context lasts, no other sandbox on this machine chooses the same ports for servers that are not
     `running` yet.
     """
     ports = {**PREFERRED_PORTS, **(home.recall("ports") or {})}
@@ -97,7 +97,7 @@ def chosen_ports(home: Home, running: set[str]) -> Iterator[Ports]:
 
 
 def reserve(port: int, reservations: ExitStack) -> bool:
-    """Claim a port among the sandboxes of this machine, unless another has; the kernel frees what a killed one held."""
+    """Claim a port among the sandboxes of this machine; return whether it was free. The kernel frees it at the end."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0music-streams-sandbox-port-{port}")
@@ -109,7 +109,7 @@ def reserve(port: int, reservations: ExitStack) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -120,7 +120,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing holds."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -128,7 +128,7 @@ def free_port() -> int:
 
 
 def inherited_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The user's environment as the servers get it: without AWS accounts, and without a proxy for 127.0.0.1."""
+    """Return the user's environment for the servers: without AWS accounts, and without a proxy for 127.0.0.1."""
     kept = {name: value for name, value in environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     for name in ("NO_PROXY", "no_proxy"):
         kept[name] = ",".join(filter(None, [kept.get(name), HOST, "localhost"]))
@@ -136,13 +136,13 @@ def inherited_environment(environ: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def search_path(path: str) -> str:
-    """PATH with .venv's programs first."""
+    """Return PATH with .venv's programs first."""
     programs = str(VIRTUAL_ENVIRONMENT / "bin")
     return os.pathsep.join([programs, *(part for part in path.split(os.pathsep) if part != programs)])
 
 
 def client_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """The variables by which boto3, dbt, the DAG and the Glue jobs find the sandbox."""
+    """Return the variables by which boto3, dbt, the DAG and the Glue jobs find the sandbox."""
     secrets = home.secrets()
     return {
         variables.AWS_ENDPOINT_URL.name: ports.aws_endpoint,
@@ -165,7 +165,7 @@ def client_variables(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def server_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """The servers' variables: the clients', and none that leads to a real AWS account or to anybody's statistics."""
+    """Return the servers' variables: the clients', and settings that block real AWS accounts and telemetry."""
     return client_variables(home, ports) | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -175,14 +175,15 @@ def server_variables(home: Home, ports: Ports) -> dict[str, str]:
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
-        "SPT_NOENV": "1",  # setproctitle must not overwrite the environment that MARKER is read from
+        "SPT_NOENV": "1",  # setproctitle must not overwrite the environment, from which MARKER is read
     }
 
 
 def dag_variables(home: Home, ports: Ports) -> dict[str, str]:
-    """Airflow's variables: the servers' without the administrator's ways into account and warehouse.
+    """Return Airflow's variables: the servers' without the administrator's credentials for account and warehouse.
 
-    Its AWS identity is the execution role, which may do what it needs only, and by which dbt logs in to the warehouse.
+    Airflow's AWS identity is the execution role, which has only the permissions that it needs, and by which dbt logs in
+    to the warehouse.
     """
     secrets = home.secrets()
     of_servers = server_variables(home, ports)
@@ -205,15 +206,15 @@ def dag_variables(home: Home, ports: Ports) -> dict[str, str]:
 
 
 def dbt_programs(home: Home) -> Path:
-    """Where the program lies that the DAG starts for dbt, and the socket of the server that it asks."""
+    """Return the folder of the program that the DAG starts as dbt, and of the socket of its server."""
     return home.dbt / "bin"
 
 
 def project_path(home: Home) -> Path:
-    """The dbt project as the DAG sees it: the repository's, with a target/ of its own."""
+    """Return the DAG's dbt project folder: the repository's project with a target/ of its own."""
     return home.dbt / "project"
 
 
 def manifest_path(home: Home) -> Path:
-    """The prebuilt dbt manifest that the DAG is rendered from."""
+    """Return the path of the prebuilt dbt manifest from which the DAG is rendered."""
     return project_path(home) / "target" / "manifest.json"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Brings .venv to what uv.lock says; silent and quick when it is there. Everything it says goes to stderr.
-# It may be interrupted at any moment: the stamp is written last, and what uv has done so far it need not do again.
+# Installs the packages of uv.lock into .venv; silent and quick if they are installed. All output goes to stderr.
+# The script may be interrupted at any moment: it writes the stamp last, and uv does not repeat the steps already done.
 set -eu
 cd "$(dirname "$0")/.."
 exec >&2
 
-needed_kilobytes=2000000 # of .venv; what uv keeps of its downloads is shared with it where both are on one disk
+needed_kilobytes=2000000 # for .venv; on the same disk, uv's cache shares its files with .venv
 pythons="Python 3.11, 3.12 or 3.13"
 
 fail() {
@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-# botocore, apt and others read it as an empty file, and die of what programs have written into it.
+# botocore, apt and others read /dev/null as an empty file, and fail if programs have written to a regular file there.
 [ -c /dev/null ] || fail "/dev/null is no device (a program run as root has replaced it). As root: rm -f /dev/null && mknod -m 666 /dev/null c 1 3"
 
 stamp=.venv/.installed
@@ -28,12 +28,12 @@ if ! [ -x .venv/bin/python ] && [ "$free_kilobytes" -lt $needed_kilobytes ]; the
 fi
 
 tools="$(pwd)/.sandbox/tools"
-if ! [ -d "${HOME:-}" ] || ! [ -w "$HOME" ]; then # where uv keeps downloads, and Pythons that it has fetched
+if ! [ -d "${HOME:-}" ] || ! [ -w "$HOME" ]; then # by default uv keeps downloads and Pythons there
     export UV_CACHE_DIR="${UV_CACHE_DIR:-$tools/cache}" UV_PYTHON_INSTALL_DIR="${UV_PYTHON_INSTALL_DIR:-$tools/python}"
 fi
 uv=
 for candidate in uv "$tools/bin/uv"; do
-    # Older ones do not know default-groups = "all".
+    # Older versions do not support default-groups = "all".
     if "$candidate" --version 2>/dev/null | grep -Eq '^uv (0\.([89]|[1-9][0-9])|[1-9])'; then
         uv=$candidate
         break
@@ -60,7 +60,7 @@ if ! "$uv" python find --no-python-downloads >/dev/null 2>&1; then
 fi
 
 echo "Installing into .venv what uv.lock lists (about 1.5 GB, some minutes the first time)"
-# Compiled at once: a run starts dozens of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
+# Compile now: a run starts dozens of processes, and if PYTHONDONTWRITEBYTECODE is set, each would compile again.
 "$uv" sync --frozen --compile-bytecode
 echo "Archiving Spark's classes, so that each job starts faster (once, half a minute)"
 .venv/bin/python -m sandbox.aws.spark_classes

@@ -1,4 +1,4 @@
-"""The summary of `make run`: what the run did, how long each step took, the first results, and links."""
+"""Print the summary of `make run`: the run's counts, the duration of each step, the first results, and links."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ NAMES_SHOWN = 10
 BAR_WIDTH = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
 
-# What the reader sees as one step, by a part of the ids of its tasks.
+# The steps that the summary shows, each with parts of the ids of its tasks.
 STEPS = (
     ("validate", ("validate_datasets", "check_validation", "end_dag")),
     ("curate user streams (Glue)", ("curate_user_streams",)),
@@ -55,7 +55,7 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Step:
-    """Consecutive tasks that make one step; seconds since the run's first task started."""
+    """Consecutive tasks that form one step; times are in seconds since the run's first task started."""
 
     name: str
     start: float
@@ -63,7 +63,7 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The step's duration."""
         return self.end - self.start
 
 
@@ -105,7 +105,7 @@ def show_failure(console: Console, sandbox: Sandbox, run: FinishedRun, failures:
 
 
 def batch_of(run: FinishedRun) -> str:
-    """The batch that a DAG run takes in."""
+    """Return the id of the batch that a DAG run ingests."""
     return batch_id(datetime.fromisoformat(run.run_after), run.run_id)
 
 
@@ -121,13 +121,13 @@ def nothing_done(of_run: Mapping[str, Any]) -> str:
 
 
 def names(keys: Sequence[str]) -> str:
-    """Keys as they landed, below the landing prefix; of many the first."""
+    """Return the names of landed files without the landing prefix; if there are many, the first ones."""
     shown = [key.removeprefix(f"{layout.ROOT}/").removeprefix("user_streams/") for key in keys[:NAMES_SHOWN]]
     return ", ".join([*shown, *(["…"] if len(keys) > NAMES_SHOWN else [])])
 
 
 def counts(sandbox: Sandbox, record: Mapping[str, Any], of_run: Mapping[str, Any]) -> Table:
-    """The counts of the run's rows and files."""
+    """Return a table of the run's counts of rows and files."""
     batch = record["batch_id"]
     table = Table.grid(padding=(0, 2))
     table.add_column()
@@ -154,14 +154,14 @@ def counts(sandbox: Sandbox, record: Mapping[str, Any], of_run: Mapping[str, Any
 
 
 def accepted_by_date(events: Mapping[str, int]) -> str:
-    """The events of each date, the newest first; of many dates the first."""
+    """Return the number of events of each date, newest first; if there are many dates, the first ones."""
     newest = sorted(events.items(), reverse=True)
     shown = [f"{date} {number(count)}" for date, count in newest[:DATES_SHOWN]]
     return ", ".join([*shown, *(["…"] if len(newest) > DATES_SHOWN else [])])
 
 
 def rejections(of_run: Mapping[str, Any], max_reject_rate: float) -> str:
-    """The share of rejected rows beside the share that the run allows, and why they were rejected."""
+    """Return the share of rejected rows, the share that the run allows, and the reasons."""
     rejected = sum(of_run["rejected"].values())
     if not rejected:
         return ""
@@ -170,25 +170,25 @@ def rejections(of_run: Mapping[str, Any], max_reject_rate: float) -> str:
 
 
 def reasons(rejected: Mapping[str, int]) -> str:
-    """Why rows were rejected, the commonest reason first."""
+    """Return the reasons for which rows were rejected, the most frequent first."""
     ordered = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} {number(count)}" for reason, count in ordered)
 
 
 def merged_rows(sandbox: Sandbox, mart: str, batch: str) -> int:
-    """How many of the mart's rows come from the batch."""
+    """Return the number of the mart's rows that come from the batch."""
     sql = f"select count(*) as rows_merged from {mart} where batch_id = %s"  # noqa: S608 - names of our own
     rows: int = warehouse_client.select(sandbox.home, sandbox.ports, sql, [batch])[0]["rows_merged"]
     return rows
 
 
 def archived_files(s3: "S3Client", batch: str) -> int:
-    """How many of the batch's stream files are in the archive."""
+    """Return the number of the batch's stream files in the archive."""
     return sum(1 for _ in Bucket(BUCKET, s3).objects(f"{layout.BatchFolder(batch).archive}/"))
 
 
 def steps(tasks: Iterable[TaskState]) -> list[Step]:
-    """The run's steps that took place, in order."""
+    """Return the steps of the run that were executed, in order."""
     ran = [task for task in tasks if task.started and task.ended and task.state in {"success", "failed"}]
     if not ran:
         return []
@@ -204,7 +204,7 @@ def steps(tasks: Iterable[TaskState]) -> list[Step]:
 
 
 def timeline(taken: Sequence[Step]) -> Table:
-    """Seconds per step, and when in the run it was."""
+    """Return a table of the steps' durations, and of their place in the run."""
     table = Table(box=box.SIMPLE_HEAD, title="Steps", title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("step")
     table.add_column("seconds", justify="right")
@@ -218,7 +218,7 @@ def timeline(taken: Sequence[Step]) -> Table:
 
 
 def results(sandbox: Sandbox, record: Mapping[str, Any]) -> Iterable[RenderableType]:
-    """The first rows of both tables on the batch's main date, and the date's course."""
+    """Yield the first rows of both tables on the batch's main date, and a chart of the date's hours."""
     date = main_date(record)
     if date is None:
         return
@@ -251,7 +251,7 @@ HOUR_COLUMNS = {
 
 
 def main_date(record: Mapping[str, Any]) -> str | None:
-    """The date that most of the batch's events are of; the last one computed when it brought none."""
+    """Return the date of most of the batch's events; if it brought none, the last date computed."""
     accepted: Mapping[str, int] = record["accepted_by_date"]
     if accepted:
         return max(accepted, key=lambda date: (accepted[date], date))
@@ -259,13 +259,13 @@ def main_date(record: Mapping[str, Any]) -> str | None:
 
 
 def select_date(sandbox: Sandbox, mart: str, date: str, order: str) -> list[dict[str, Any]]:
-    """A mart's rows of a date."""
+    """Return a mart's rows of a date."""
     sql = f"select * from {mart} where listen_date = %s order by {order}"  # noqa: S608 - names of our own
     return warehouse_client.select(sandbox.home, sandbox.ports, sql, [date])
 
 
 def first_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """The first rows, under headings that fit a terminal."""
+    """Return a table of the first rows, with headings that fit a terminal."""
     shown = rows[:FIRST_ROWS]
     title += f": {len(shown)} of {len(rows)} rows"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
@@ -278,7 +278,7 @@ def first_rows(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
 
 
 def cell(value: Any) -> str:
-    """A value as people read it."""
+    """Format a value for people."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -287,18 +287,18 @@ def cell(value: Any) -> str:
 
 
 def number(value: int) -> str:
-    """With thousands apart."""
+    """Format a number with separators between thousands."""
     return f"{value:,}"
 
 
 def sparkline(values: Sequence[int]) -> str:
-    """A bar chart of one line."""
+    """Return a bar chart of one line."""
     highest = max(values) or 1
     return "".join(BLOCKS[round(value / highest * (len(BLOCKS) - 1))] for value in values)
 
 
 def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str) -> None:
-    """Print where to look further."""
+    """Print links to further results."""
     folder = layout.BatchFolder(batch)
     s3, ports = sandbox.aws.s3, sandbox.ports
     places: dict[str, str] = {}
@@ -315,7 +315,7 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
     for name, page in {"dbt docs": layout.DBT_DOCS_PAGE, "page of charts": layout.KPI_REPORT_PAGE}.items():
         if any(True for _ in Bucket(BUCKET, s3).objects(page)):
             places[name] = f"{ports.aws_endpoint}/{BUCKET}/{page}"
-    if "dbt docs" in places:  # there are tables: a run was whole once
+    if "dbt docs" in places:  # a run was complete once, so the tables exist
         places["queries"] = 'make query SQL="select * from hourly_kpis order by listen_date, listen_hour"'
     places["the sandbox"] = footprint(*sandbox.processes.footprint(), minutes_until_stop())
     for name, place in places.items():
@@ -323,7 +323,7 @@ def show_places(console: Console, sandbox: Sandbox, run: FinishedRun, batch: str
 
 
 def footprint(processes: int, memory: int, idle_minutes: float) -> str:
-    """The processes that stay after the command, how long they stay, and the command that stops them."""
+    """Describe the processes that stay after the command, how long they stay, and the command that stops them."""
     stays = f"{processes} processes with {memory / 1024**3:.1f} GB stay for the next command"
     if not idle_minutes:
         return f"{stays}; `make stop` ends them"

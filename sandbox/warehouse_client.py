@@ -1,4 +1,4 @@
-"""SQL on the sandbox's warehouse, as any client of Redshift sends it."""
+"""Run SQL on the sandbox's warehouse, in the way of any Redshift client."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -13,16 +13,16 @@ from sandbox.home import Home
 from sandbox.processes import NotReadyError
 from sandbox.settings import DATABASE, DATABASE_USER, HOST, SCHEMA_PREFIX, Ports
 
-# The KPI tables are found without their schema.
+# With this path, statements need not name the schema of the KPI tables.
 SEARCH_PATH = f"{SCHEMA_PREFIX}_reporting, {SCHEMA_PREFIX}_staging, public"
 CONNECT_SECONDS = 10
-# The limits of a stage, as infra/templates/warehouse.yaml has them by default.
+# The default limits of a stage in infra/templates/warehouse.yaml.
 STATEMENT_TIMEOUT_MINUTES, SESSION_TIMEOUT_MINUTES = 30, 10
 
 
 @contextmanager
 def connection(home: Home, ports: Ports) -> Iterator[Connection]:
-    """A connection that commits each statement."""
+    """Open a connection that commits each statement."""
     session = redshift_connector.connect(
         host=HOST,
         port=ports.redshift,
@@ -64,17 +64,17 @@ def write_csv(home: Home, ports: Ports, sql: str, output: TextIO) -> None:
 
 
 def limit_sessions(home: Home, ports: Ports) -> None:
-    """Give the user the limits that a deployment gives to dbt's, for the sessions that begin from now on."""
+    """Give the user the limits that a deployment sets for dbt's user; they apply to sessions that start afterwards."""
     with connection(home, ports) as session, session.cursor() as cursor:
         cursor.execute(f"alter user {DATABASE_USER} set statement_timeout to {STATEMENT_TIMEOUT_MINUTES * 60_000}")
         cursor.execute(f"alter user {DATABASE_USER} session timeout {SESSION_TIMEOUT_MINUTES * 60}")
 
 
 def check(home: Home, ports: Ports) -> None:
-    """Readiness of the warehouse.
+    """Check that the warehouse is ready.
 
     Raises:
-        NotReadyError: it does not answer a query yet.
+        NotReadyError: the warehouse does not answer a query yet.
     """
     try:
         with connection(home, ports) as session, session.cursor() as cursor:
@@ -84,7 +84,7 @@ def check(home: Home, ports: Ports) -> None:
 
 
 def message(error: Error) -> str:
-    """The server's message, without the protocol's field letters."""
+    """Return the server's message, without the protocol's field letters."""
     fields = error.args[0] if error.args else str(error)
     if not isinstance(fields, dict):
         return str(fields)
@@ -92,6 +92,6 @@ def message(error: Error) -> str:
 
 
 def column_name(column: Sequence[Any]) -> str:
-    """The name in a cursor's description, which is bytes in some versions of the driver."""
+    """Return a column's name from a cursor's description, where some versions of the driver hold bytes."""
     name = column[0]
     return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,7 +1,7 @@
-"""Reports of a DAG run that has ended: metrics to CloudWatch and, when it has failed, one message to SNS.
+"""Report a DAG run that has ended: send metrics to CloudWatch and, if the run failed, one message to SNS.
 
-The run's callbacks work in Airflow's DAG processor, not in a task. Airflow logs what they raise, with its stack, and no
-such error changes how a run ended.
+Airflow runs the callbacks of a DAG run in its DAG processor, not in a task. It logs any exception they raise with its
+stack trace; the exception does not change the state of the run.
 """
 
 import logging
@@ -36,16 +36,16 @@ log = logging.getLogger(__name__)
 Outcome = Literal["RunsSucceeded", "RunsFailed"]
 
 NAMESPACE = "MusicStreams"
-ERROR = "error"  # the XCom that keeps a failed task's error; Airflow drops it when the task begins another try
+ERROR = "error"  # the XCom that holds a failed task's error; Airflow deletes it when the task starts another try
 
-SUBJECT_LIMIT = 99  # "less than 100 characters", says SNS, and ASCII
+SUBJECT_LIMIT = 99  # SNS requires ASCII and "less than 100 characters"
 MESSAGE_LIMIT = 256 * 1024  # bytes
 UNSENDABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # SQS refuses these
-# Characters, of up to four bytes: what all tasks together have to say fits into a message, and its links behind it.
+# In characters, of up to four bytes each: the errors of all tasks together fit into a message, and so do its links.
 KEPT_ERROR_LIMIT = 32 * 1024
-OTHER_ERROR_LIMIT = 1024  # of the errors that came after the one to blame
+OTHER_ERROR_LIMIT = 1024  # characters of each error that came after the first one
 
-# They fail because another task has: that one's error is the cause.
+# These tasks fail only because another task has failed, and that task's error is the cause.
 REPORTING_TASKS = ("end_dag",)
 WHY_WITHOUT_FAILED_TASK = {
     "timed_out": "The run took longer than its dagrun_timeout allows, and Airflow ended it.",
@@ -57,7 +57,7 @@ NO_ERROR = (
 )
 WHAT_TO_DO = "docs/operations.md#alarms-and-messages"
 
-# A callback that takes longer than dag_processor.dag_file_processor_timeout (50 s) is killed without a word.
+# Airflow kills a callback that takes longer than dag_processor.dag_file_processor_timeout (50 s), and logs nothing.
 SHORT_TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -66,9 +66,9 @@ class FailedTask:
     """A failed task, as the message reports it.
 
     Attributes:
-        error: its own; None when none was kept.
-        failed_at: in UTC, ISO 8601; empty when unknown.
-        glue_run: address of the Glue run that it waited for, if it waited for one.
+        error: the task's own error; None if none was kept.
+        failed_at: the time of failure in UTC, ISO 8601; empty if unknown.
+        glue_run: the address of the Glue run that the task waited for, if it waited for one.
     """
 
     task_id: str
@@ -83,11 +83,11 @@ class FailedRun:
     """A failed run, as the message reports it.
 
     Attributes:
-        stage: of the deployment; may be empty.
-        batch_id: None when Airflow did not say enough to tell.
-        reason: Airflow's word for why the run failed: `task_failure`, `timed_out`, `all_tasks_deadlocked`.
-        last_task: the one that Airflow names: that failed last, or was under way when the time was up.
-        failed: the one to blame first.
+        stage: the stage of the deployment; may be empty.
+        batch_id: None if Airflow's context holds too little to derive it.
+        reason: Airflow's name for why the run failed: `task_failure`, `timed_out`, `all_tasks_deadlocked`.
+        last_task: the task that Airflow names: the last to fail, or the one that was running when the run timed out.
+        failed: the failed tasks; the first is the likely cause.
     """
 
     stage: str
@@ -100,14 +100,14 @@ class FailedRun:
     links: Mapping[str, str]
 
     def subject(self) -> str:
-        """At most 99 printable ASCII characters."""
+        """Return the message's subject: at most 99 printable ASCII characters."""
         where = f"Music Streams {self.stage}".rstrip()
         what = f"{self.failed[0].task_id} failed" if self.failed else f"run {self.reason.replace('_', ' ')}"
         text = f"{where}: {what} in {self.run_id}".encode("ascii", "replace").decode()
         return _cut("".join(char if char.isprintable() else "?" for char in text), SUBJECT_LIMIT, "...")
 
     def message(self) -> str:
-        """Plain text, at most 256 KB in UTF-8."""
+        """Return the message's body: plain text, at most 256 KB in UTF-8."""
         head = [f"A run of {self.dag_id} has failed.", "", f"Stage  {self.stage or '(none set)'}"]
         head += [f"Run    {self.run_id}", f"Batch  {self.batch_id or 'unknown'}"]
         head += [f"Failed {', '.join(task.task_id for task in self.failed) or 'no task'}"]
@@ -129,7 +129,7 @@ class FailedRun:
 def keep_error(context: "Context") -> None:
     """Callback of a task: keep its error for the message, since only the task's own process knows it.
 
-    Airflow calls it in the DAG processor instead when the process was killed; there is nothing to keep then.
+    If that process was killed, Airflow calls this in the DAG processor, where there is no error to keep.
     """
     error = context.get("exception")
     if error is None:
@@ -145,9 +145,9 @@ def keep_error(context: "Context") -> None:
 
 
 def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> None:
-    """Callback of a run: count it, and put what its record says.
+    """Callback of a run: count the run, and put the numbers of its record as metrics.
 
-    A run that has failed may have died before it wrote a record, or after an earlier try had: it is written here.
+    A failed run may have no record, or one from an earlier try; so for failed runs the callback writes it first.
 
     Raises:
         botocore's errors: CloudWatch or S3 does not answer, or refuses.
@@ -165,7 +165,7 @@ def put_metrics(settings: Settings, outcome: Outcome, context: "Context") -> Non
 
 
 def metrics_of(run_record: Mapping[str, Any]) -> list["MetricDatumTypeDef"]:
-    """A run's record as metrics; the share of rejected rows (0 to 1) only if there were rows."""
+    """Return a run's record as metrics; they include the share of rejected rows (0 to 1) only if there were rows."""
     landed, rejected = run_record["events_landed"], run_record["rejected"]
     return [
         _datum("EventsLanded", landed),
@@ -195,7 +195,7 @@ def send_message(settings: Settings, context: "Context") -> None:
 
 
 def failed_run(settings: Settings, context: "Context") -> FailedRun:
-    """Collect what is known of the run; leave out what S3 or Airflow do not answer now, and log why."""
+    """Collect what is known of the run; if S3 or Airflow does not answer, leave that part out and log why."""
     dag: Any = context["dag"]
     batch = _batch_id(context)
     ti: Any = context.get("ti")
@@ -229,7 +229,7 @@ def _put_data(stage: str, data: Iterable["MetricDatumTypeDef"]) -> None:
 
 
 def _batch_id(context: "Context") -> str | None:
-    dag_run = context.get("dag_run")  # not there when Airflow found no task to name
+    dag_run = context.get("dag_run")  # missing if Airflow found no task to name
     return batch_id(dag_run.run_after, dag_run.run_id) if dag_run else None
 
 
@@ -251,7 +251,7 @@ def _failed_task(context: "Context", run_page: str, task_id: str) -> FailedTask:
     dag: Any = context["dag"]
     kept = _pull(ti, task_id, ERROR) or {}
     if task_id == ti.task_id and kept.get("try_number") != ti.try_number:
-        kept = {}  # an earlier try's: the last one was lost before it began
+        kept = {}  # the error is an earlier try's: the last try was lost before it started
     task = dag.task_dict.get(task_id)
     glue_run = (
         _pull(ti, task.trigger_task_id, GlueJobRunDetailsLink().xcom_key) if isinstance(task, GlueRunSensor) else None
@@ -266,7 +266,7 @@ def _failed_task(context: "Context", run_page: str, task_id: str) -> FailedTask:
 
 
 def _blame(tasks: Iterable[FailedTask]) -> tuple[FailedTask, ...]:
-    """Sort by the time of failure; then come tasks without a known time, and last those that only report a failure."""
+    """Sort tasks by time of failure, then tasks without a known time, and last the tasks that only report a failure."""
     return tuple(sorted(tasks, key=lambda task: (task.task_id in REPORTING_TASKS, not task.failed_at, task.failed_at)))
 
 
@@ -302,6 +302,6 @@ def _cut(text: str, limit: int, mark: str) -> str:
 
 
 def _sendable(text: str) -> str:
-    """The text without what SNS or its subscribers refuse, and within the limit."""
+    """Replace the characters that SNS or its subscribers refuse, and cut the text to the limit."""
     content = UNSENDABLE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
     return content[:MESSAGE_LIMIT].decode(errors="ignore")

@@ -24,12 +24,12 @@ class BatchUnfinishedError(Exception):
 
 
 class InputLostError(Exception):
-    """Neither archive, pins nor landing prefix hold bytes that the batch has counted."""
+    """Bytes that the batch has counted are in neither the archive, nor the pins, nor the landing prefix."""
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A stream file that a batch has counted: the version that landed, its pin, and where it is archived."""
+    """A stream file that a batch has counted: the landed version, its pin, and its key in the archive."""
 
     landed: StoredObject
     pin: str
@@ -46,12 +46,13 @@ class InputFile:
 def finish_batch(bucket: Bucket, batch_id: str) -> dict[str, Any]:
     """Archive the stream files of the batch and of those it covered, record that both marts hold them, clear up.
 
-    The order matters: whenever it dies, counted bytes are archived or their batch is still pending. May be repeated:
-    what is done stays done. A landed file replaced since it was pinned stays for the next run.
+    The order matters: if the task dies at any point, either the counted bytes are archived or their batch is still
+    pending. The function is idempotent. A landed file that was replaced after it was pinned stays for the next run.
 
     Raises:
         BatchUnfinishedError: the curation record or a COPY manifest is missing.
-        InputLostError: a file is neither pinned nor archived, nor does the version that was pinned lie where it landed.
+        InputLostError: a file has neither a pin nor an archived copy, and the pinned version is gone from the landing
+            prefix.
     """
     record = _record_of_computed_batch(bucket, batch_id)
     covers: list[str] = record["covers"]

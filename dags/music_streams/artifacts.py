@@ -1,4 +1,4 @@
-"""dbt's artifacts in the lake, for data catalogues: those of each run, and the latest beside the docs."""
+"""Publish dbt's artifacts in the lake, for data catalogues: those of each run, and the latest beside the docs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ RUN_RESULTS = Path("target") / "run_results.json"
 
 
 def publish_artifact(bucket: Bucket, context: "Context", name: str, content: bytes) -> None:
-    """Put one of dbt's artifacts beside the docs: as that of the run, and as the latest."""
+    """Write one of dbt's artifacts twice: to the folder of the run, and beside the docs as the latest."""
     for folder in (_folder_of_run(context), layout.DBT_DOCS):
         bucket.write(f"{folder}/{name}", content, "application/json")
 
 
 def keep_run_results(bucket: str, project_dir: str, context: "Context") -> None:
-    """Cosmos calls this after each dbt command, failed ones too: a task's results are kept under its name."""
+    """Keep a task's dbt results under the task's name; Cosmos calls this after each dbt command, failed ones too."""
     file = Path(project_dir) / RUN_RESULTS
     if file.exists():
         key = f"{_folder_of_run(context)}/{RUN_RESULTS.stem}/{context['ti'].task_id}.json"
@@ -28,7 +28,7 @@ def keep_run_results(bucket: str, project_dir: str, context: "Context") -> None:
 
 
 def results_of_run(bucket: Bucket, context: "Context") -> dict[str, Any] | None:
-    """The results that the run's tasks have kept, as one of dbt's `run_results.json`; None when they kept none."""
+    """Merge the results that the run's tasks have kept into one `run_results.json` of dbt; None if they kept none."""
     keys = [found.key for found in bucket.objects(f"{_folder_of_run(context)}/{RUN_RESULTS.stem}/")]
     kept = [record for record in bucket.read_many_json(keys) if record is not None]
     if not kept:

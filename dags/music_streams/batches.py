@@ -1,4 +1,4 @@
-"""A batch: the stream files that one DAG run takes in, pinned so that nobody can change them under it."""
+"""A batch: the stream files that one DAG run takes in, pinned so that nobody can change them during the run."""
 
 import hashlib
 import logging
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 STREAM_ENDINGS = (".csv", ".csv.gz")
 PIN_ATTEMPTS = 5
-LEFT_TOLD = 1_000  # of the objects that are none of ours: a folder of millions should not fill a record
+LEFT_TOLD = 1_000  # foreign objects listed at most, so that a folder of millions does not fill a record
 NAME_LIMIT = 100
-LANDED_NAME_LIMIT = 900  # bytes; the keys of archive and quarantine hold more beside it, and S3 allows 1,024
+LANDED_NAME_LIMIT = 900  # bytes; archive and quarantine add folders to the name, and S3 allows keys of 1,024 bytes
 
 
 class LandingUnstableError(Exception):
-    """A landed file is replaced faster than it can be copied; worth another try."""
+    """A landed file is replaced faster than it can be copied; the task is retried."""
 
 
 class DatesRefusedError(Exception):
@@ -39,22 +39,22 @@ class DatesRefusedError(Exception):
 
 
 class NamesRefusedError(Exception):
-    """Landed files have names under which they could not be archived; trying again changes nothing."""
+    """Landed files have names that are too long for the archive; a retry would fail again."""
 
 
 @dataclass(frozen=True)
 class DateRange:
-    """Dates whose KPIs are asked for, both ends included."""
+    """A range of dates whose KPIs are to be recomputed, both ends included."""
 
     first: date
     last: date
 
     @classmethod
     def from_params(cls, recompute_from: str | None, recompute_to: str | None) -> "DateRange | None":
-        """The range of the DAG params `recompute_from` and `recompute_to`; None when none is asked for.
+        """Return the range of the DAG params `recompute_from` and `recompute_to`; None if both are empty.
 
         Raises:
-            DatesRefusedError: one of them is missing, no date, or they are in the wrong order.
+            DatesRefusedError: only one of them is given, one is not a date, or they are in the wrong order.
         """
         if not recompute_from and not recompute_to:
             return None
@@ -71,13 +71,13 @@ class DateRange:
         return cls(first, last)
 
     def as_record(self) -> dict[str, str]:
-        """As the manifest holds it."""
+        """Return the range as the manifest holds it."""
         return {"from": self.first.isoformat(), "to": self.last.isoformat()}
 
 
 @dataclass(frozen=True)
 class LeftLying:
-    """An object below the landing prefix that the pipeline does not take, and the reason."""
+    """An object below the landing prefix that the pipeline does not take in, and the reason."""
 
     key: str
     reason: str
@@ -95,13 +95,13 @@ class Landed:
 
 @dataclass(frozen=True)
 class Pin:
-    """A landed version and its copy in the batch's folder, whose ETag may be another one."""
+    """A landed version and its copy in the batch's folder; the two may have different ETags."""
 
     landed: StoredObject
     copy: StoredObject
 
     def as_record(self) -> dict[str, Any]:
-        """The part of a file's entry in the manifest that names the versions."""
+        """Return the part of the file's manifest entry that names the two versions."""
         return {
             "key": self.landed.key,
             "etag": self.landed.etag,
@@ -112,10 +112,10 @@ class Pin:
 
 @dataclass(frozen=True)
 class Uncopied:
-    """A landed file that S3 does not let us copy: it must be restored first, say, or its key is not ours.
+    """A landed file that S3 does not let us copy, for example because it must be restored first or access is denied.
 
     Attributes:
-        reason: The rest of a sentence that begins with the file's name, the way out included.
+        reason: The rest of a sentence that begins with the file's name; it includes the remedy.
     """
 
     key: str
@@ -136,7 +136,7 @@ class Pinned:
 
 
 def unknown_params(given: Iterable[str] | None, known: Iterable[str]) -> str:
-    """One sentence on the params that somebody gave and the DAG does not have; empty when it has all of them."""
+    """Return one sentence that names the given params that the DAG does not have; empty if it has all of them."""
     names = list(known)
     strange = [name for name in given or () if name not in names]
     if not strange:
@@ -147,7 +147,7 @@ def unknown_params(given: Iterable[str] | None, known: Iterable[str]) -> str:
 
 
 def batch_id(run_after: datetime, run_id: str) -> str:
-    """The batch of a DAG run: sorts by time, is unique to the run and the same in each of its retries."""
+    """Return the batch id of a DAG run: it sorts by time, is unique to the run, and is the same in every retry."""
     moment = run_after.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{moment}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
@@ -159,7 +159,7 @@ def list_landed(bucket: Bucket) -> Landed:
     capitals or not, empty ones included.
 
     Raises:
-        NamesRefusedError: a stream file's name is too long to be archived under.
+        NamesRefusedError: a stream file's name is too long for the archive.
     """
     landed = _listed(bucket)
     for item in landed.left:
@@ -169,7 +169,7 @@ def list_landed(bucket: Bucket) -> Landed:
 
 
 def left_lying(bucket: Bucket) -> list[str]:
-    """The keys below the landing prefix that no run takes, at most LEFT_TOLD of them."""
+    """Return the keys below the landing prefix that no run takes in, at most LEFT_TOLD of them."""
     return [item.key for item in _listed(bucket).left]
 
 
@@ -189,7 +189,7 @@ def _listed(bucket: Bucket) -> Landed:
 
 
 def _in_strange(bucket: Bucket, folders: Iterable[str]) -> Iterator[str]:
-    """The first objects in folders beside ours, such as a misspelt `user-streams/`."""
+    """Return the first objects in folders that are not the pipeline's, such as a misspelt `user-streams/`."""
     strange = (folder for folder in folders if folder.split("/")[1] not in layout.FOLDERS)
     found = (entry.key for folder in strange for entry in bucket.objects(folder))
     return islice(found, LEFT_TOLD)
@@ -218,7 +218,7 @@ def pin_tables(bucket: Bucket, batch: str, tables: Sequence[StoredObject]) -> Pi
     """Copy the reference tables into the batch's folder.
 
     Raises:
-        LandingUnstableError: one was replaced during each of several attempts.
+        LandingUnstableError: a table was replaced during each of several attempts.
     """
     folder = layout.BatchFolder(batch)
 
@@ -231,7 +231,7 @@ def pin_tables(bucket: Bucket, batch: str, tables: Sequence[StoredObject]) -> Pi
 def pin_version(
     bucket: Bucket, landed: StoredObject, name_copy: Callable[[StoredObject], str]
 ) -> Pin | Uncopied | None:
-    """Copy a landed file, taking its newest version when the listed one was replaced; None when it was withdrawn."""
+    """Copy a landed file, or its newest version if the listed one was replaced; None if the file was withdrawn."""
     for _ in range(PIN_ATTEMPTS):
         try:
             return Pin(landed, bucket.copy(landed, name_copy(landed)))
@@ -262,7 +262,7 @@ def _pinned(found: Iterable[Pin | Uncopied | None]) -> Pinned:
 
 
 def safe_name(version: StoredObject) -> str:
-    """A name for a copy of an object: safe on any machine, not too long, and another one for each version."""
+    """Return a name for a copy of an object: safe on any machine, not too long, and different for each version."""
     name = PurePosixPath(version.key).name
     ending = next((ending for ending in STREAM_ENDINGS if name.lower().endswith(ending)), "")
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", name[: len(name) - len(ending)])[:NAME_LIMIT]
@@ -271,7 +271,7 @@ def safe_name(version: StoredObject) -> str:
 
 
 def has_name_too_long(key: str) -> bool:
-    """Whether a landed stream file could not be archived under its name."""
+    """Return whether a landed stream file's name is too long for the archive."""
     return len(key.removeprefix(f"{layout.USER_STREAMS}/").encode()) > LANDED_NAME_LIMIT
 
 

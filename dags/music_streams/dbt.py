@@ -1,4 +1,4 @@
-"""Decides whether a failed dbt task is retried, and publishes the dbt docs."""
+"""Decide whether a failed dbt task is retried, and publish the dbt docs."""
 
 import json
 import logging
@@ -22,18 +22,18 @@ ARTIFACTS = ("manifest.json", "catalog.json")  # of `dbt docs generate`
 
 
 class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos has no types
-    """Generates the dbt docs as one page, which needs no other file, and puts it into the lake.
+    """Generates the dbt docs as one self-contained page, and puts it into the lake.
 
-    Beside it, for catalogues: dbt's manifest and catalog, and the results of all that dbt has built and tested in the
-    run. What dbt could not finish does not replace the last page, nor what lies beside it.
+    Beside the page it puts, for data catalogues, dbt's manifest and catalog, and the results of everything that dbt has
+    built and tested in the run. If dbt does not finish the docs, the last page and its artifacts stay.
     """
 
     def __init__(self, **arguments: Any) -> None:
-        """Takes what Cosmos' local operators take, and `bucket_name`."""
+        """Accepts the arguments of Cosmos' local operators, and `bucket_name`."""
         super().__init__(connection_id=None, folder_dir=layout.DBT_DOCS, dbt_cmd_flags=["--static"], **arguments)
 
     def upload_to_cloud_storage(self, project_dir: str, context: "Context", **_: Any) -> None:
-        """Cosmos calls this after dbt, before it judges the exit status."""
+        """Upload the page and its artifacts; Cosmos calls this after dbt, before it checks the exit status."""
         target = Path(project_dir) / "target"
         catalog = target / "catalog.json"
         if not catalog.exists() or json.loads(catalog.read_text())["errors"]:
@@ -49,7 +49,7 @@ class PublishDbtDocs(DbtDocsS3LocalOperator):  # type: ignore[misc]  # Cosmos ha
 
 
 def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa: ARG001
-    """Cosmos calls this after each dbt command, before it judges the exit status. Warnings go to the task's log.
+    """Log dbt's warnings and raise its failures; Cosmos calls this after each dbt command, before it checks the status.
 
     Raises:
         AirflowFailException: tests failed; the task is not retried: the same data would fail again, or worse, pass.
@@ -57,7 +57,7 @@ def raise_what_dbt_found(project_dir: str, context: "Context") -> None:  # noqa:
     """
     file = Path(project_dir) / RUN_RESULTS
     if not file.exists():
-        return  # dbt came to no results, and Cosmos raises for its exit status
+        return  # dbt wrote no results; Cosmos raises for its exit status
     results = json.loads(file.read_text())["results"]
     for result in results:
         if result["status"] == "warn":

@@ -1,4 +1,4 @@
-"""dbt's profile as the tasks of the DAG use it."""
+"""The dbt profile that the tasks of the DAG use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ from cosmos import ProfileConfig
 
 
 class ProfileOfTask(ProfileConfig):  # type: ignore[misc]  # Cosmos has no types
-    """A target of profiles.yml whose IAM role has been exchanged for a password, once for the whole task.
+    """A target of profiles.yml whose IAM role is exchanged for a password once per task.
 
-    dbt-redshift connects anew for each node, and asks AWS for a password each time: 80 times in a run.
+    Otherwise dbt-redshift, which opens a connection for each node, would ask AWS for a password 80 times in a run.
     """
 
     @contextmanager
     def ensure_profile(
         self, desired_profile_path: Path | None = None, use_mock_values: bool = False
     ) -> Iterator[tuple[Path, dict[str, str]]]:
-        """Cosmos enters this around each dbt command, whose environment it gives the variables."""
+        """Add the password to the variables that Cosmos, which enters this around each dbt command, passes to dbt."""
         from music_streams.queries import Warehouse  # noqa: PLC0415 - reading the DAG takes no driver
 
         with super().ensure_profile(desired_profile_path, use_mock_values) as (profiles, variables):

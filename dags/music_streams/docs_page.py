@@ -1,4 +1,4 @@
-"""Hides parts of dbt's generated docs. Imported where Airflow is not, so it imports neither Airflow nor Cosmos."""
+"""Hide parts of dbt's generated docs. Environments without Airflow import this, so it needs no Airflow or Cosmos."""
 
 import json
 from pathlib import Path
@@ -17,5 +17,5 @@ def hide_macros_of_the_adapter(target: Path) -> None:
     manifest["macros"] = {key: macro for key, macro in manifest["macros"].items() if macro["package_name"] == own}
     shown = json.dumps(manifest)
     file.write_text(shown)
-    for page in target.glob("static_index.html"):  # dbt has put the manifest into it as it stood
+    for page in target.glob("static_index.html"):  # dbt has embedded the unchanged manifest in it
         page.write_text(page.read_text().replace(text, shown))

@@ -1,4 +1,4 @@
-"""How old the KPIs are: warnings in the log, and dbt's result beside its docs."""
+"""Report how old the KPIs are: warn in the task's log, and publish dbt's result beside its docs."""
 
 import json
 import logging
@@ -19,14 +19,14 @@ SOURCES = Path("target") / "sources.json"
 
 
 def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None:
-    """Cosmos calls this after `dbt source freshness`. Old sources are warnings in the log; the result goes to the docs.
+    """Warn of old sources and publish dbt's result; Cosmos calls this after `dbt source freshness`.
 
     Raises:
-        AirflowException: dbt could not ask for some source's age; the last result stays published.
+        AirflowException: dbt could not query the age of some source; the last result stays published.
     """
     file = Path(project_dir) / SOURCES
     if not file.exists():
-        return  # dbt came to no results, and Cosmos raises for its exit status
+        return  # dbt wrote no results; Cosmos raises for its exit status
     content = file.read_bytes()
     results = json.loads(content)["results"]
     unknown = [f"{result['unique_id']}: {result['error']}" for result in results if result["status"] == "runtime error"]
@@ -40,7 +40,7 @@ def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None
 
 def _staleness(result: dict[str, Any]) -> str:
     name = result["unique_id"].split(".")[-1]
-    if result["max_loaded_at"].startswith("0001-"):  # what dbt makes of null
+    if result["max_loaded_at"].startswith("0001-"):  # dbt writes null as the year 1
         return f"source {name}: staging holds nothing of it"
     limit = result["criteria"]["warn_after"]
     return (

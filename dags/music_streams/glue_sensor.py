@@ -1,4 +1,4 @@
-"""Waiting for one run of a Glue job."""
+"""Wait for one run of a Glue job."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ FAILED_STATES = frozenset({"FAILED", "TIMEOUT", "ERROR", "STOPPED", "EXPIRED"})
 
 
 class GlueRunFailedError(Exception):
-    """The run ended without success; asking again changes nothing."""
+    """The run ended without success; polling it again changes nothing."""
 
 
 def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, remedy: str) -> bool:
-    """Whether the run has ended well; False while it goes on.
+    """Return True once the run has succeeded, False while it is still going on.
 
     Raises:
-        GlueRunFailedError: it has ended otherwise.
+        GlueRunFailedError: the run has ended without success.
     """
     run = glue.get_job_run(JobName=job_name, RunId=run_id)["JobRun"]
     state = run["JobRunState"]
@@ -39,12 +39,12 @@ def run_has_succeeded(glue: "GlueClient", job_name: str, run_id: str, *, remedy:
 class GlueRunSensor(BaseSensorOperator):
     """Waits for the run that a trigger task started.
 
-    Not the provider's GlueJobSensor: that one waits on after ERROR and EXPIRED, and keeps Glue's message to itself.
+    The provider's GlueJobSensor goes on waiting after ERROR and EXPIRED, and does not report Glue's error message.
 
     Args:
         job_name: the Glue job.
-        run_id: of the run, templated.
-        trigger_task_id: the task to clear when the run has failed: waiting again for the same run helps nobody.
+        run_id: the id of its run, templated.
+        trigger_task_id: the task to clear after the run has failed: clearing only the sensor would poll the same run.
     """
 
     template_fields: Sequence[str] = ("job_name", "run_id")

@@ -32,7 +32,7 @@ MAX_LEFT_TOLD = 20
 
 
 class DatasetsRefusedError(Exception):
-    """Validation refuses the landed data; trying again with the same data changes nothing."""
+    """Validation refuses the landed data; a retry with the same data would be refused again."""
 
 
 def ingest_batch(
@@ -46,10 +46,10 @@ def ingest_batch(
 
     Returns:
         `outcome` (compute, nothing_to_do), `batch_id`, the counts `stream_files` and `quarantined_files`, and `left`:
-        the first keys below the landing prefix that are no files of ours.
+        the first keys below the landing prefix that the pipeline does not take in.
 
     Raises:
-        DatasetsRefusedError: an error in a reference table, or in a stream file when these may not be quarantined.
+        DatasetsRefusedError: a reference table has an error, or a stream file has one and must not be quarantined.
             The message names files, causes and values.
         LandingUnstableError: a producer replaced a file over and over; nothing was taken in.
     """
@@ -64,7 +64,7 @@ def ingest_batch(
     if not (landed.streams or pending or recompute):
         return _nothing_to_do(bucket, batch_id, landed)
 
-    bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # an earlier attempt's
+    bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # it would be an earlier attempt's
     batch_time = datetime.now(UTC)
     pins, uncopied = _pin(bucket, batch_id, landed)
     report = _validate(bucket, pins, uncopied, landed.left, batch_time)
@@ -102,7 +102,7 @@ def write_verdict(bucket: Bucket, batch_id: str, *, passed: bool, message: str) 
 
 
 def refusal(bucket: Bucket, batch_id: str) -> str | None:
-    """The reason why validation refused the batch; None if it did not refuse it."""
+    """Return why validation refused the batch; None if it did not refuse it."""
     verdict = bucket.read_json(layout.BatchFolder(batch_id).verdict)
     return None if verdict is None or verdict["passed"] else str(verdict["message"])
 
@@ -125,7 +125,7 @@ def _validate(
     left: Sequence[LeftLying],
     batch_time: datetime,
 ) -> "ValidationReport":
-    # Great Expectations takes seconds to import: here, never while the DAG is parsed.
+    # Importing Great Expectations takes seconds, so it happens here and not while the DAG is parsed.
     from expectations.report import Ignored, LandedFile, UnreadFile  # noqa: PLC0415
     from expectations.validation import validate_files  # noqa: PLC0415
 
@@ -166,7 +166,7 @@ def _quarantine(bucket: Bucket, batch_id: str, refused: Sequence[tuple[Pin, "Fil
 
     def move(item: tuple[Pin, "FileReport"]) -> None:
         pin, file = item
-        # The pin's name tells versions apart: an attempt that died here may have moved another one of this name aside.
+        # The pin's name is unique to the version: an attempt that died here may have quarantined another version.
         target = f"{folder.quarantined_files}/{PurePosixPath(pin.copy.key).name}"
         reason = {
             "file": pin.landed.key,

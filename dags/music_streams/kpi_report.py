@@ -1,4 +1,4 @@
-"""The page of charts: read from the warehouse and the records of runs, drawn, and put into the lake."""
+"""Publish the page of charts: read the warehouse and the records of runs, draw the page, put it into the lake."""
 
 import logging
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ RUNS_SHOWN = 10
 
 
 def publish(bucket: Bucket, profiles: Path, target: str) -> None:
-    """Draw the page from the warehouse as it now stands, and put it into the lake.
+    """Draw the page from the warehouse's current data, and put it into the lake.
 
     Args:
         bucket: the lake.
         profiles: dbt's profiles.yml.
-        target: its target by which the warehouse is read.
+        target: the target in it by which the function reads the warehouse.
     """
     warehouse = Warehouse(profiles, target)
     with warehouse.session() as session, session.cursor() as cursor:
@@ -40,7 +40,7 @@ def publish(bucket: Bucket, profiles: Path, target: str) -> None:
 
 
 def last_runs(bucket: Bucket) -> list[dict[str, Any]]:
-    """The records of the newest batches' runs, newest first; batches of versions that kept none have none."""
+    """Return the run records of the newest batches, newest first; batches of versions that wrote none are left out."""
     _, folders = bucket.level(f"{layout.BATCHES}/")
     newest = sorted((folder.rstrip("/").rpartition("/")[2] for folder in folders), reverse=True)[:RUNS_SHOWN]
     records = bucket.read_many_json(layout.BatchFolder(batch_id).run_record for batch_id in newest)

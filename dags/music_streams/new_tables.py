@@ -1,4 +1,4 @@
-"""songs.csv and users.csv that have landed since a run last took them in, and the dates that know nothing of them."""
+"""Find a songs.csv or users.csv that landed after a run last took it in, and the dates computed without it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ TABLES = {layout.SONGS: layout.REFERENCE_SONGS, layout.USERS: layout.REFERENCE_U
 
 @dataclass(frozen=True)
 class NewTables:
-    """Tables that no date was computed from yet.
+    """Reference tables from which no date has been computed yet.
 
     Attributes:
         names: `songs.csv`, `users.csv`, or both.
-        first, last: The first and the last date (ISO) that the store has events of; None when it has none.
+        first, last: The first and the last date (ISO) with events in the store; None if it has no events.
     """
 
     names: tuple[str, ...]
@@ -23,7 +23,7 @@ class NewTables:
     last: str | None
 
     def sentence(self) -> str:
-        """From when on they count, and for which dates they do not."""
+        """Return a sentence on the run that first uses the tables, and on the dates that were computed without them."""
         have, they = ("have", "they count") if len(self.names) > 1 else ("has", "it counts")
         sentence = f"{' and '.join(self.names)} {have} landed anew: {they} from the next run on that computes dates"
         if self.first is None:
@@ -31,15 +31,15 @@ class NewTables:
         return f"{sentence}, for the dates that it computes. All others stay as they are until they are recomputed"
 
     def params(self) -> dict[str, Any]:
-        """The DAG params that apply the tables to all dates; none where there are none."""
+        """Return the DAG params that apply the tables to all dates; empty if the store has no events."""
         return {"recompute_from": self.first, "recompute_to": self.last} if self.first else {}
 
 
 def new_tables(bucket: Bucket) -> NewTables | None:
-    """The tables that were replaced since a run last took them in; None when neither was.
+    """Return the tables that were replaced after a run last took them in; None if neither was.
 
-    A copy's ETag may differ from its source's, so what counts is when both were written; that both are the same is the
-    case of a table that has landed once more as it was.
+    A table is new if it was written after its copy and its ETag differs. Different ETags alone prove nothing, since a
+    copy's ETag may differ from its source's; equal ones mean that the same table has landed again.
     """
     names = [key.removeprefix(f"{layout.ROOT}/") for key in TABLES if _is_new(bucket, key)]
     if not names:

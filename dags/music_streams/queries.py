@@ -1,4 +1,4 @@
-"""Questions to the warehouse from the DAG itself, by the login that dbt has: a target of its profile."""
+"""Query the warehouse from the DAG's own tasks, with dbt's login: a target of its profile."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,15 +18,15 @@ from music_streams.settings import SettingError
 PROFILE = "music_streams"
 PRODUCTION = "prod"
 CONNECT_SECONDS = 60
-# The longest that AWS grants; a task of dbt's may take no longer.
+# The longest that AWS grants; no dbt task may take longer.
 PASSWORD_SECONDS = 3600
 
 
 class Warehouse:
-    """The warehouse of a target of dbt's profile."""
+    """The warehouse that a target of dbt's profile describes."""
 
     def __init__(self, profiles: Path, target: str, environment: Mapping[str, str] = os.environ) -> None:
-        """Read the target; nothing is asked of the warehouse yet.
+        """Read the target, without connecting to the warehouse.
 
         Raises:
             SettingError: profiles.yml has no such target, or one of its variables is not set.
@@ -70,9 +70,9 @@ class Warehouse:
         }
 
     def password_of_role(self) -> dict[str, str]:
-        """The variables by which the target logs in with a password, which AWS gives for the caller's role now.
+        """Request a password for the caller's role from AWS; return the variables that make the target log in with it.
 
-        Empty for a target that logs in by anything else.
+        For a target that does not log in by IAM role the result is empty.
         """
         of = self._target
         if of["method"] != "iam_role":
@@ -95,7 +95,7 @@ class Warehouse:
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
-        """A session in one transaction that reads only: all its questions meet one state of the tables."""
+        """Open a session in one read-only transaction, so that all its queries see the same state of the tables."""
         connection = redshift_connector.connect(**self.login, timeout=CONNECT_SECONDS)
         try:
             yield connection
@@ -114,5 +114,5 @@ def _rendered(value: Any, environment: Mapping[str, str]) -> Any:
         return found
 
     jinja = jinja2.Environment()  # noqa: S701 - no HTML
-    jinja.filters["as_number"] = str  # `login` turns what must be a number into one
+    jinja.filters["as_number"] = str  # `login` converts the values that must be numbers
     return jinja.from_string(value).render(env_var=env_var)

@@ -25,7 +25,7 @@ class NothingToMendError(Exception):
 
 @dataclass(frozen=True)
 class FileToMend:
-    """A file that was written, and why its rows had been rejected."""
+    """A file that was written, and the reasons why its rows had been rejected."""
 
     path: Path
     source_file: str
@@ -36,9 +36,9 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
     """Write the rejected rows of each of the batch's files below that file's own header, byte for byte.
 
     Raises:
-        NothingToMendError: the batch is not committed, so that its files wait in the landing prefix still; or it
-            rejected nothing.
-        FileExistsError: a file of that name is there already; what was corrected in it is kept.
+        NothingToMendError: the batch is not committed, so its files still wait in the landing prefix; or it rejected
+            nothing.
+        FileExistsError: a file of that name exists already; it stays as it is, with any corrections in it.
     """
     record = bucket.read_json(layout.BatchFolder(batch_id).curation_record)
     if record is None:
@@ -60,7 +60,7 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
     for file in record["files"]:
         rows = rows_of_file.get(file["key"])
         if rows:
-            # The pin's name: safe on any machine, and no name that its producer will use again.
+            # The pin's name is safe on any machine, and the producer will not use it again.
             path = folder / PurePosixPath(file["copy"]).name
             with path.open("x", encoding="utf-8", newline="") as out:
                 out.writelines(f"{line}\n" for line in (file["header"], *(row["raw_line"] for row in rows)))
@@ -69,7 +69,7 @@ def write_rejected_rows(bucket: Bucket, batch_id: str, folder: Path) -> list[Fil
 
 
 def main(argv: Sequence[str]) -> str:
-    """Run the command with its arguments; returns what to print.
+    """Run the command with its arguments, and return the text to print.
 
     Raises:
         SystemExit: the arguments are wrong, or there is nothing to fix.

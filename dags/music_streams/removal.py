@@ -16,21 +16,21 @@ from music_streams.batches import safe_name
 
 BY_HAND = "removed by hand"
 NEAREST = 3
-LIKENESS = 0.5  # of two names, 0 to 1, from which on one may be meant by the other
+LIKENESS = 0.5  # of two names, 0 to 1; at this likeness or above, one may be a misspelling of the other
 TABLES = tuple(key.removeprefix(f"{layout.ROOT}/") for key in (layout.SONGS, layout.USERS))
 
 
 class NotRemovedError(Exception):
-    """The file stays, or there is none of this name; the message says why, and what to do."""
+    """The file was not moved, or no file has this name; the message gives the reason and the remedy."""
 
 
 def remove_landed_file(bucket: Bucket, name: str, now: datetime) -> str:
-    """Move a file of the landing prefix to quarantine, beside its reason; returns its key there.
+    """Move a file of the landing prefix to quarantine with a reason file beside it; return its key there.
 
     Args:
         bucket: The lake.
-        name: As messages show it: `user_streams/2024-06-25.csv`.
-        now: Part of the new key, so that another file of this name does not replace it.
+        name: The file's name as messages show it: `user_streams/2024-06-25.csv`.
+        now: The time, which becomes part of the new key so that another file of this name does not replace it.
 
     Raises:
         NotRemovedError: no such file has landed, it was replaced meanwhile, or every run needs it.
@@ -55,7 +55,7 @@ def remove_landed_file(bucket: Bucket, name: str, now: datetime) -> str:
 
 
 def landed_files(bucket: Bucket) -> list[str]:
-    """Names of all that lies in the landing prefix, but for songs.csv and users.csv."""
+    """Return the names of all files in the landing prefix except songs.csv and users.csv."""
     beside = [found.key for found in bucket.level(f"{layout.ROOT}/")[0] if not found.key.endswith("/")]
     below = [found.key for found in bucket.objects(f"{layout.USER_STREAMS}/")]
     names = (key.removeprefix(f"{layout.ROOT}/") for key in (*beside, *below))
@@ -63,7 +63,7 @@ def landed_files(bucket: Bucket) -> list[str]:
 
 
 def _nearest(name: str, landed: Sequence[str]) -> str:
-    """The landed files that may have been meant."""
+    """Return the landed files whose names are closest to the given one."""
     same = [other for other in landed if other.rpartition("/")[2] == name.rpartition("/")[2]]
     nearest = list(dict.fromkeys([*same, *get_close_matches(name, landed, NEAREST, LIKENESS)]))[:NEAREST]
     if nearest:
@@ -77,10 +77,10 @@ def _nearest(name: str, landed: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str]) -> str:
-    """Run the command with its arguments; returns what to print.
+    """Run the command with its arguments, and return the text to print.
 
     Raises:
-        SystemExit: the arguments are wrong, or the file stays.
+        SystemExit: the arguments are wrong, or the file was not moved.
     """
     if len(argv) != 1 or not BUCKET.value(os.environ):
         raise SystemExit(f"usage: {BUCKET.name}=… python -m music_streams.removal user_streams/NAME.csv")

@@ -1,4 +1,4 @@
-"""The record of a run, `batches/B/run.json`: what came in, what became of it, and what was left lying."""
+"""The record of a run, `batches/B/run.json`: the files it took in, what it did with them, and the files it ignored."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,8 @@ from music_streams.batches import left_lying
 def write_run_record(bucket: Bucket, batch_id: str, run_id: str) -> dict[str, Any]:
     """Write the record of a run that is about to end, and return it; docs/lake.md explains its keys.
 
-    All of it is taken from what the run has left in the lake, so it may be written again at any time: the last one
-    counts. Nothing that computes KPIs reads it.
+    The record is derived entirely from objects that the run has written to the lake, so it may be written again at any
+    time; the last one replaces the others. Nothing that computes KPIs reads it.
     """
     folder = layout.BatchFolder(batch_id)
     counts = bucket.read_json(folder.curation_record) or bucket.read_json(folder.rejected_record) or {}

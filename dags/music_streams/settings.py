@@ -25,16 +25,16 @@ class Settings:
 
     Attributes:
         bucket: the lake.
-        schedule: of the DAG: a cron expression or one of Airflow's presets; None for runs that somebody triggers.
-        dbt_executable: on MWAA dbt has a virtual environment of its own.
-        dbt_project_dir: holds `dbt_project.yml`.
-        dbt_manifest: made by `dbt parse` before the DAG is deployed, so that parsing the DAG runs no dbt.
-        dbt_profiles_dir: holds `profiles.yml`.
-        dbt_target: the profile's output.
-        glue_poll_seconds: between two polls of a Glue run.
-        retry_seconds: before a failed task is tried again.
-        stage: names the deployment in messages and metrics; empty for no metrics.
-        alert_topic_arn: the SNS topic that learns of failed runs; empty for no messages.
+        schedule: the DAG's schedule, a cron expression or one of Airflow's presets; None if runs are only triggered.
+        dbt_executable: the dbt program; on MWAA dbt has a virtual environment of its own.
+        dbt_project_dir: the folder that holds `dbt_project.yml`.
+        dbt_manifest: the output of `dbt parse`, made before the DAG is deployed, so that parsing the DAG runs no dbt.
+        dbt_profiles_dir: the folder that holds `profiles.yml`.
+        dbt_target: the target in the profile.
+        glue_poll_seconds: seconds between two polls of a Glue run.
+        retry_seconds: seconds before a failed task is tried again.
+        stage: the name of the deployment in messages and metrics; empty for no metrics.
+        alert_topic_arn: the SNS topic that gets a message for each failed run; empty for no messages.
     """
 
     bucket: str
@@ -51,7 +51,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read them.
+        """Read the settings from environment variables.
 
         Raises:
             SettingError: the bucket is not set, or a number is invalid.

@@ -1,4 +1,4 @@
-"""The callables of the DAG's Python tasks: other modules do the work, this one turns errors into Airflow's."""
+"""The callables of the DAG's Python tasks: other modules do the work, this one translates errors into Airflow's."""
 
 import logging
 from pathlib import Path
@@ -24,9 +24,10 @@ def validate_datasets(
     recompute_to: str,
     unknown_params: str = "",
 ) -> dict[str, Any]:
-    """Take in what has landed as a batch; bad data, names and params fail at once, other errors are retried.
+    """Ingest the landed files as a batch; bad data, names and params fail at once, other errors are retried.
 
-    `unknown_params` says which params the DAG does not have: to go on with the defaults is not what somebody asked for.
+    `unknown_params` names the given params that the DAG does not have. They fail the task, because running with the
+    defaults is not what the user asked for.
     """
     lake = Bucket(bucket)
     if unknown_params:
@@ -50,7 +51,7 @@ def check_validation(outcome: str, when_valid: str, otherwise: str) -> str:
 
 
 def end_dag(bucket: str, batch_id: str, run_id: str, outcome: str) -> None:
-    """Record the run; end green when there is nothing to do, red with validation's summary when it has failed."""
+    """Record the run; succeed if there is nothing to do, fail with validation's summary if validation failed."""
     write_run_record(Bucket(bucket), batch_id, run_id)
     if outcome == "nothing_to_do":
         log.info("No new stream files, no pending dates, none asked for: nothing to do")
@@ -72,7 +73,7 @@ def move_files(bucket: str, batch_id: str, run_id: str) -> dict[str, Any]:
 
 
 def publish_kpi_report(bucket: str, profiles: str, target: str) -> None:
-    """Publish the page of charts, of the warehouse as it now stands."""
+    """Publish the page of charts from the warehouse's current data."""
     from music_streams.kpi_report import publish  # noqa: PLC0415 - imports Altair
 
     publish(Bucket(bucket), Path(profiles), target)

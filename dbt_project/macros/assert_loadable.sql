@@ -1,6 +1,6 @@
 {#-
-    Raises, before the transaction of a load begins, what would end it with an error that names nobody: a schema that dbt's
-    user may not write to, or somebody who has read the table that loads queue up at, for whom the load would wait.
+    Raises before the transaction of a load begins, if the load would fail later with an error that names no user: dbt's
+    user may not write to the schema; or a reader holds a lock on the table of load_lock, for which the load would wait.
 -#}
 {% macro assert_loadable(relation, staged) -%}
 
@@ -30,7 +30,7 @@
 {%- endmacro %}
 
 
-{#- Loads lock the table exclusively, and take turns. Any other lock is a reader's, and lasts as long as its transaction. -#}
+{#- Loads take an exclusive lock in turn. Any other lock is a reader's, and lasts as long as its transaction. -#}
 {% macro assert_unread(load_lock) -%}
 
     {%- set readers = run_query(

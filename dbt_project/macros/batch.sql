@@ -1,6 +1,7 @@
 {#-
-    The batch that this run loads; empty when none is set, so that compiling and docs need none. Parsing looks for none:
-    with each new batch, dbt would parse anew whatever has read its id. (dbt's comments have no `execute`.)
+    Returns the batch that this run loads; empty if none is set, so that compiling and docs need none. While parsing,
+    the macro does not read the variable, since dbt would parse every file that reads it again for each new batch.
+    (`execute` is not defined in query comments.)
 -#}
 {% macro batch_id() -%}
 
@@ -12,7 +13,7 @@
 {%- endmacro %}
 
 
-{#- The batch that this run loads, or the error that says how to name one. -#}
+{#- Returns the batch that this run loads; raises if none is set, with a message that says how to set it. -#}
 {% macro required_batch_id() -%}
 
     {%- set batch_id = batch_id() -%}
@@ -34,7 +35,7 @@
 {%- endmacro %}
 
 
-{#- Pre-hook of a mart. Raises unless every row of its staging belongs to this run's batch. -#}
+{#- Pre-hook of a mart: raises unless every row of its staging belongs to this run's batch. -#}
 {% macro assert_staged_batch(staged) -%}
 
     {%- if execute -%}

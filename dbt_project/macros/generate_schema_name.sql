@@ -1,6 +1,6 @@
 {#-
-    `staging`, `reporting`, … in production (target prod); elsewhere `<prefix>_staging`, …, whatever the prefix: so
-    environments can share a cluster, and none but prod can name production's schemas.
+    Names the schemas `staging`, `reporting`, … in production (target prod), and always `<prefix>_staging`, … elsewhere.
+    So environments can share a cluster, and only prod can name production's schemas.
 -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
 

@@ -1,7 +1,7 @@
 {#-
-    Who may read the KPIs: MUSIC_STREAMS_READER, e.g. `role:analysts`, `group:analysts` or `user:ann`; nobody when unset.
-    dbt's `grants` config (dbt_project.yml) says on what. It grants tables and views after each build; their schema is
-    granted here when it is made, since Redshift fails one of two grants on a schema that meet.
+    Grants the KPIs to MUSIC_STREAMS_READER, e.g. `role:analysts`, `group:analysts` or `user:ann`; to nobody if unset.
+    dbt's `grants` config (dbt_project.yml) lists the models, and dbt grants their tables and views after each build.
+    This macro grants the schema when it is made, since Redshift fails one of two concurrent grants on a schema.
 -#}
 {% macro redshift__create_schema(relation) -%}
 

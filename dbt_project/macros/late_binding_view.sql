@@ -1,6 +1,7 @@
 {#-
-    A view `with no schema binding`, made only when its SQL or its readers have changed. dbt would make it anew in every
-    run, and wait for whoever has read it in a transaction that is still open. The view's comment keeps what it was made of.
+    A view `with no schema binding`, which is made only if its SQL or its readers have changed. dbt itself would replace
+    the view in every run, and wait for each open transaction that has read it. The view's comment keeps the SQL and the
+    readers with which it was made.
 -#}
 {% materialization late_binding_view, adapter='redshift' %}
 

@@ -1,9 +1,9 @@
 {#-
-    What the loads of a KPI table queue up at: LOCK on a table beside its staging that nobody reads. A lock on staging or
-    mart would stop their readers, and their readers would stop it (it is ACCESS EXCLUSIVE).
+    Makes the loads of a KPI table run one after another: each locks a table beside its staging that nobody reads. LOCK
+    is ACCESS EXCLUSIVE: on staging or mart it would block their readers, and their readers would block it.
 
-    It must be the first statement of the transaction. LOCK takes no snapshot, so whatever follows, the guard above all,
-    sees what the load before has committed (docs/redshift.md).
+    LOCK must be the first statement of the transaction. It takes no snapshot, so the statements after it, above all the
+    guard, see the rows that the load before has committed (docs/redshift.md).
 -#}
 {% macro load_lock(staged) -%}
 
@@ -19,7 +19,7 @@
 {%- endmacro %}
 
 
-{#- Makes the table to lock where there is none; the transaction that it begins is the caller's to commit. -#}
+{#- Makes the table to lock if it does not exist; the caller must commit the transaction that this begins. -#}
 {% macro create_load_lock(staged) -%}
 
     {%- call statement('create_load_lock') -%}

@@ -1,6 +1,6 @@
 {#-
-    What each statement is for, in front of its text, where Redshift's query logs (SYS_QUERY_HISTORY, STL_QUERY: the
-    first 4,000 characters) keep it. Without `*`, nothing in it can end the comment.
+    Describes the origin of each statement in front of its text, of which Redshift's query logs (SYS_QUERY_HISTORY,
+    STL_QUERY) keep the first 4,000 characters. Every `*` is removed, so that no value can end the comment.
 -#}
 {% macro query_comment(connection_name, node) -%}
 

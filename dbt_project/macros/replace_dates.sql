@@ -1,12 +1,12 @@
 {#-
-    How a mart takes a batch: `incremental_strategy='replace_dates'`. A date is replaced as a whole or not at all: the
-    model's SELECT decides which (its guard), then their vanished keys are deleted and their rows merged, in one
-    transaction that began by locking out other loads.
+    Loads a batch into a mart: `incremental_strategy='replace_dates'`. A date is replaced as a whole or not at all. The
+    guard in the model's SELECT decides which dates are replaced; then their vanished keys are deleted and their rows
+    merged, in one transaction, whose first statement locks out other loads.
 -#}
 
 {#-
-    The SELECT of a mart: the rows of the staged dates that are not behind the mart's, but for what only the tests of
-    staging need. `staging` is the name of the model that holds one batch.
+    The SELECT of a mart: the rows of the staged dates that are not behind the mart's, without the columns that only the
+    tests of staging need. `staging` is the name of the model that holds one batch.
 -#}
 {% macro replace_dates(staging) -%}
 
@@ -64,7 +64,7 @@
         {% for column in model.columns if column != 'loaded_at' -%}
             staged.{{ column }},
         {% else -%}
-            staged.*, {# in a unit test, which knows no contract #}
+            staged.*, {# in a unit test, where the model has no contract #}
         {% endfor -%}
         getdate() as loaded_at
     from staged
@@ -74,7 +74,7 @@
 {%- endmacro %}
 
 
-{#- How complete the dates of a relation are: its clock is (plays, computed_at), since events only grow. -#}
+{#- Selects each date of a relation with its version (plays, computed_at), which grows, since events are only added. -#}
 {% macro plays_by_date(relation) -%}
 
     select
@@ -87,7 +87,7 @@
 {%- endmacro %}
 
 
-{#- The guard: (plays, computed_at) of a staged date is no smaller than the mart's. Redshift compares no row values. -#}
+{#- The guard: (plays, computed_at) of a staged date is not below the mart's. Redshift cannot compare row values. -#}
 {% macro is_not_behind(staged, loaded) -%}
 
     {%- set may_shrink = var('allow_shrinking_dates') | string | lower == 'true' -%}
@@ -102,13 +102,13 @@
 {%- endmacro %}
 
 
-{#- The strategy: dbt's merge, preceded by the deletion of keys that the taken dates no longer hold. -#}
+{#- The strategy: deletes the keys that the taken dates no longer hold, then runs dbt's merge. -#}
 {% macro get_incremental_replace_dates_sql(arg_dict) %}
 
     {%- set mart = arg_dict['target_relation'] -%}
     {%- set taken = arg_dict['temp_relation'] -%}
 
-    {#- A statement of its own: of several in one, only the first carries the query comment. -#}
+    {#- Sent as a statement of its own, since only the first of several statements carries the query comment. -#}
     {%- call statement('delete_vanished_keys') -%}
     delete from {{ mart }}
     where listen_date in (select listen_date from {{ taken }})

@@ -1,9 +1,10 @@
 {#-
-    A table that holds exactly what one COPY loads: the model's SQL is that COPY, the model's contract is the table.
-    (COPY maps Parquet by position, so the contract's columns stand in the file's order.)
+    A table that holds exactly the rows of one COPY: the model's SQL is the COPY, and its contract defines the table.
+    (COPY maps Parquet by position, so the contract's columns must have the order of the file's.)
 
-    It is emptied and filled in one transaction: readers see the old rows until the COMMIT, views on it live on, and a COPY
-    that fails changes nothing. Only a table with other columns than the contract's is dropped and made anew.
+    The table is emptied and filled in one transaction: readers see the old rows until the COMMIT, views on the table
+    are kept, and a COPY that fails changes nothing. The table is dropped and made again only if its columns differ from
+    the contract's.
 -#}
 {% materialization s3_copy, adapter='redshift' %}
 
@@ -13,7 +14,7 @@
     {%- do required_batch_id() -%}
     {%- do required_bucket() -%}
 
-    {#- Whatever reads the catalogue takes a snapshot, so it is done with before the transaction that loads. -#}
+    {#- Reading the catalogue takes a snapshot, so it happens before the transaction that loads. -#}
     {%- do assert_loadable(target_relation, target_relation) -%}
     {%- set outdated = existing and not has_the_contracts_columns(existing) -%}
     {%- if outdated -%}
@@ -67,7 +68,7 @@
 {% endmaterialization %}
 
 
-{#- Whether a table has the columns of the model's contract, with their types and constraints, in their order. -#}
+{#- Returns whether a table has the columns of the model's contract, with the same types, constraints and order. -#}
 {% macro has_the_contracts_columns(relation) -%}
 
     {%- set found = [] -%}
@@ -85,7 +86,7 @@
 {%- endmacro %}
 
 
-{#- Names of the columns that take no null. -#}
+{#- Returns the names of the columns that do not accept null. -#}
 {% macro required_columns(relation) -%}
 
     {%- set columns = run_query(
@@ -97,7 +98,7 @@
 {%- endmacro %}
 
 
-{#- How the catalogue spells a type of a contract. -#}
+{#- Returns the catalogue's name of a type in a contract. -#}
 {% macro type_in_the_catalogue(data_type) -%}
 
     {%- set spelled_out = {'varchar': 'character varying', 'timestamp': 'timestamp without time zone'} -%}
@@ -107,7 +108,7 @@
 {%- endmacro %}
 
 
-{#- Raises when views depend on the table, which therefore cannot be dropped. -#}
+{#- Raises if views depend on the table, which then cannot be dropped. -#}
 {% macro refuse_while_views_depend_on(relation) -%}
 
     {%- set views = [] -%}
@@ -138,7 +139,7 @@
 {%- endmacro %}
 
 
-{#- The S3 folder that holds this batch's files of a source: its `external.location` and the batch. -#}
+{#- Returns the S3 folder of this batch's files of a source: the source's `external.location` and the batch. -#}
 {% macro batch_folder(kpis) -%}
 
     {%- if execute -%}
@@ -149,7 +150,7 @@
 {%- endmacro %}
 
 
-{#- The role by which Redshift reads the bucket: an ARN, or the cluster's default role. -#}
+{#- Returns the role by which Redshift reads the bucket: an ARN, or the cluster's default role. -#}
 {% macro copy_role() -%}
 
     {%- set arn = env_var('MUSIC_STREAMS_COPY_ROLE_ARN', '') -%}
@@ -169,7 +170,7 @@
 {%- endmacro %}
 
 
-{#- How fresh a source is: when the newest KPIs were computed that staging has copied from it. Null before the first load. -#}
+{#- Selects the time at which the newest KPIs in a source's staging were computed; null before the first load. -#}
 {% macro last_computed_at(kpis) -%}
 
     {%- set staged = adapter.get_relation(

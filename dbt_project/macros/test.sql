@@ -1,7 +1,7 @@
 {#-
-    dbt's test, but where `meta: {failed_rows: kept}` asks for it: dbt's `store_failures` would drop and create a table for
-    every test of every run. This one writes a table only when rows failed, and adds them to those of earlier runs,
-    unless the test's columns have changed.
+    Replaces dbt's test materialization for tests with `meta: {failed_rows: kept}`. dbt's own `store_failures` would
+    drop and create a table for every test in every run. This one writes a table only if rows have failed, and adds them
+    to the rows of earlier runs, unless the test's columns have changed.
 -#}
 {% materialization test, adapter='redshift' %}
 
@@ -28,7 +28,7 @@
 {#- Adds rows to the test's table, with the batch and the time of the test; returns the table. -#}
 {% macro store_failed_rows(failed_rows, at_most=1000) -%}
 
-    {#- Redshift folds names, quoted ones too, and tests may be called `…_True`. -#}
+    {#- Redshift folds even quoted names to lower case, and the name of a test may be `…_True`. -#}
     {%- set table = api.Relation.create(
         database=database, schema=schema, identifier=model['alias'] | lower, type='table'
     ) -%}
@@ -51,7 +51,7 @@
             )
         {%- endcall -%}
     {%- else -%}
-        {#- Missing, or of a test that selected other columns. -#}
+        {#- The table is missing, or holds other columns than the test selects now. -#}
         {%- call statement('drop_old', auto_begin=True) -%}
             drop table if exists {{ table }}
         {%- endcall -%}

@@ -1,4 +1,4 @@
-"""The kernels of the KPI jobs: partial rows of a part of a date, and KPI rows of all that belong together.
+"""The two kernels of the KPI jobs: compute partial rows of a part of a date, and combine them into KPI rows.
 
 Each KPI table has a folder with `partial.sql` and `final.sql`, and an entry in `contract.kpi_tables`.
 """
@@ -15,7 +15,7 @@ from glue_jobs.distribution import RESULT, Record, SharedFile, decode, encode
 from glue_jobs.events import overlapping, select_events
 from glue_jobs.kernel import connection, text_of
 
-# What partial.sql finds: the columns of the store, and of the tables that `reference_tables` makes.
+# The inputs of partial.sql: the columns of the event store, and of the tables that `reference_tables` makes.
 _INPUTS = {
     "events": "user_id varchar, track_id varchar, listen_time timestamp",
     "songs": "track_id varchar, track_name varchar, artists varchar, duration_ms decimal(20, 3), track_genre varchar",
@@ -34,7 +34,7 @@ class PartOfDate:
 
     @classmethod
     def of(cls, listen_date: str, buckets: int, files: Sequence[CuratedFile]) -> "list[PartOfDate]":
-        """The parts of a date."""
+        """Return the parts of a date."""
         return [
             cls(listen_date, bucket, buckets, tuple(overlapping(files, bucket, buckets))) for bucket in range(buckets)
         ]
@@ -42,14 +42,14 @@ class PartOfDate:
 
 @dataclass(frozen=True)
 class ReferenceTables:
-    """Where kernels find songs and users, as Parquet."""
+    """The Parquet files of songs and users, as kernels find them."""
 
     songs: SharedFile
     users: SharedFile
 
 
 def compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, part: PartOfDate) -> Iterator[Record]:
-    """The first kernel: KPI rows of a date that is one part; of others partial rows, keyed by what belongs together."""
+    """The first kernel: yield KPI rows if the part is a whole date, otherwise partial rows keyed by `combined_by`."""
     with connection() as (database, folder):
         select_events(database, bucket, folder, part.files, name="events", part=(part.bucket, part.buckets))
         database.execute(f"create temp view songs as from read_parquet('{reference.songs()}')")
@@ -66,7 +66,7 @@ def compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, pa
 
 
 def combine_parts(table: KpiTable, _: str, blocks: Iterator[bytes]) -> Iterator[Record]:
-    """The second kernel: KPI rows from all the partial rows that belong together."""
+    """The second kernel: compute KPI rows from all partial rows with the same key."""
     with connection() as (database, _folder):
         for number, block in enumerate(blocks):
             database.register("block", decode(block))
@@ -78,7 +78,7 @@ def combine_parts(table: KpiTable, _: str, blocks: Iterator[bytes]) -> Iterator[
 
 
 def columns_of(table: KpiTable) -> pa.Schema:
-    """The columns of the KPI rows, in their order."""
+    """Return the columns of the KPI rows, in order."""
     with connection() as (database, _folder):
         for name, columns in _INPUTS.items():
             database.execute(f"create temp table {name} ({columns})")

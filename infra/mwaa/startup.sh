@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What follows is the same in every deployment; infra/bundle.py puts before it what is not: variables, and a function
+# This part is the same in every deployment. infra/bundle.py prepends the part that differs: variables, and a function
 # `dbt_requirements` that prints the packages of dbt's environment with their hashes.
 #
-# MWAA has bash source this in each of its containers, before it installs requirements.txt, and gives Airflow what is
-# exported here. So nothing here may change the shell (no `set -e`), and `exit` is what fails: MWAA then finds no
-# variables, does not start the container, and takes an update of the environment back.
+# MWAA sources this script with bash in each of its containers, before it installs requirements.txt, and passes the
+# exported variables to Airflow. So nothing here may change the shell (no `set -e`). To fail, the script calls `exit`:
+# MWAA then finds no variables, does not start the container, and rolls back an update of the environment.
 
 export MUSIC_STREAMS_DBT_PROJECT_DIR="$AIRFLOW_HOME/dags/dbt"
 export MUSIC_STREAMS_DBT_EXECUTABLE="$AIRFLOW_HOME/dbt/bin/dbt"
@@ -13,11 +13,11 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS=false
 export DO_NOT_TRACK=1
 export GX_ANALYTICS_ENABLED=false
 export AIRFLOW__COSMOS__ENABLE_TELEMETRY=False
-# It would read the whole dbt project at each parsing of the DAG.
+# With versioning, Cosmos would read the whole dbt project whenever the DAG is parsed.
 export AIRFLOW__COSMOS__ENABLE_DAG_VERSIONING=False
 
-# The registry may be slow, or away for a moment. MWAA gives the script 300 seconds, so the last try begins with enough of
-# them left; what an earlier one has fetched, pip has kept.
+# The registry may be slow, or fail for a moment, so pip is retried. MWAA gives the script 300 seconds, so the last try
+# must start early enough. pip's cache keeps the packages that an earlier try has fetched.
 install_patiently() {
     local python="$1" list="$2" began=$SECONDS try
     for try in 1 2 3 4; do
@@ -35,8 +35,8 @@ install_patiently() {
     return 1
 }
 
-# dbt needs older packages than MWAA's own, so it gets an environment of its own. The list is put there last: an
-# environment that has it is whole. PIP_USER, which MWAA sets, would install beside the environment.
+# dbt needs older packages than MWAA's own, so it gets an environment of its own. The list is moved into it last, so an
+# environment that holds the list is complete. MWAA sets PIP_USER, which would make pip install outside the environment.
 build_dbt_environment() {
     local folder="$1" list="$1.requirements.txt"
     dbt_requirements >"$list" || return

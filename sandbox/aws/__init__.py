@@ -1,1 +1,1 @@
-"""The sandbox's AWS endpoint: moto's server, with S3 that persists and honours conditions, and Glue jobs that run."""
+"""The sandbox's AWS endpoint: moto's server with an S3 that persists and checks conditions, and Glue jobs that run."""

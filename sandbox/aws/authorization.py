@@ -1,6 +1,6 @@
-"""IAM for every request: what the policies of the caller's role allow, and no more.
+"""Authorize every request by IAM: allow only what the policies of the caller's role allow.
 
-Who starts the sandbox is its administrator. A Glue run, a COPY and Airflow's tasks are their roles.
+The user who starts the sandbox is its administrator. Glue runs, COPY statements and Airflow's tasks have their roles.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,17 +22,17 @@ from sandbox.aws.credentials import ACCOUNT_ID, REGION
 from sandbox.aws.policies import Decision, decide
 
 PARTITION = "aws"
-# Nothing leaves this machine, which is what TLS is for.
+# Requests count as sent by TLS, since they never leave this machine.
 TRANSPORT = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
 ACTIONS_OF_ANOTHER_NAME = {"HeadBucket": "ListBucket"}
-FOR_EVERYBODY = "sts:GetCallerIdentity"  # AWS asks no policy
+FOR_EVERYBODY = "sts:GetCallerIdentity"  # AWS allows it without a policy
 SESSION_SECONDS = 43_200
 ADMINISTRATOR = "administrator"
 UNSIGNED = "Request is missing Authentication Token"
 
 
 class RefusedCallerError(Exception):
-    """A caller may not do what he asks for; the arguments are AWS's name for the error, and its message."""
+    """A caller lacks a permission for the request; the arguments are AWS's name for the error, and its message."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Need:
 
 
 class Authorizer:
-    """Decides on requests.
+    """Allows or refuses requests.
 
     Args:
-        administrator: access key id of who may do everything.
-        sessions: roles by the access key id of a session that is known from the start.
+        administrator: the access key id of the administrator, who may do everything.
+        sessions: the roles of sessions that exist from the start, by access key id.
     """
 
     def __init__(self, administrator: str, sessions: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class Authorizer:
             assumed_role(f"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/{role}", "session", key_id)
 
     def install(self) -> None:
-        """Makes moto ask here, for every service."""
+        """Makes moto call this authorizer for every service."""
         authorizer = self
 
         def authorize(response: Any, _request_class: type, resource: str = "*") -> None:
@@ -81,7 +81,7 @@ class Authorizer:
             setattr(owner, name, replacement)
 
     def check(self, response: Any, resource: str) -> None:
-        """Raises moto's error for a request that its caller may not make."""
+        """Raises moto's error if the caller may not make the request."""
         service: str = response.service_name
         key_id = access_key_id(response.headers.get("Authorization", ""), urlsplit(response.uri).query)
         if key_id == self._administrator:
@@ -100,10 +100,10 @@ class Authorizer:
             raise _refusal(response, "AccessDenied", _sentence(session, need))
 
     def caller(self, environ: Mapping[str, Any], needs: Iterable[Need]) -> str:
-        """The user of the warehouse that sends a WSGI request which needs this.
+        """Checks that the sender of a WSGI request has the needed permissions; returns his user of the warehouse.
 
         Raises:
-            RefusedCallerError: he may not, or nobody has signed it.
+            RefusedCallerError: the sender lacks a permission, or the request is not signed.
         """
         key_id = access_key_id(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
         if key_id is None:
@@ -118,7 +118,7 @@ class Authorizer:
 
 
 class Everybody:
-    """Stands where an `Authorizer` would, and lets everybody do everything."""
+    """Replaces an `Authorizer`, and lets everybody do everything."""
 
     def caller(self, environ: Mapping[str, Any], _needs: Iterable[Need]) -> str:
         """See `Authorizer.caller`."""
@@ -126,13 +126,13 @@ class Everybody:
 
 
 def database_user(key_id: str | None) -> str:
-    """The user of the warehouse that an AWS identity is: IAMR:<role>, or IAM:<user>."""
+    """Returns the user of the warehouse to which an AWS identity maps: IAMR:<role>, or IAM:<user>."""
     session = _session(key_id) if key_id else None
     return f"IAMR:{session.role_arn.rsplit('/', 1)[-1]}" if session else f"IAM:{ADMINISTRATOR}"
 
 
 def access_key_id(authorization: str, query: str) -> str | None:
-    """Whose signature a request bears, in its header or, if it is a signed address, in its query; None for nobody's."""
+    """Returns the access key id of a request's signature, from its header or a presigned URL; None if it has none."""
     asked = parse_qs(query)
     of_address = asked.get("X-Amz-Credential") or asked.get("AWSAccessKeyId") or [""]
     credential = authorization.partition("Credential=")[2] or of_address[0]
@@ -144,7 +144,7 @@ def _session(key_id: str) -> AssumedRole | None:
 
 
 def _unmet(session: AssumedRole, needs: Iterable[Need]) -> Need | None:
-    """The first permission that the session's role lacks."""
+    """Returns the first permission that the session's role lacks; None if it has all."""
     for need in needs:
         allowed = role_may(session.role_arn, need.action, need.resource, need.context)
         if not allowed and need.action != FOR_EVERYBODY:
@@ -153,7 +153,7 @@ def _unmet(session: AssumedRole, needs: Iterable[Need]) -> Need | None:
 
 
 def _everybody_may(need: Need) -> bool:
-    """Whether the bucket's policy, which alone decides on requests that nobody has signed, allows it to anybody."""
+    """Returns whether the bucket's policy, which alone decides on unsigned requests, allows the action to everybody."""
     name = need.resource.removeprefix(f"arn:{PARTITION}:s3:::").partition("/")[0]
     bucket = s3_backends[ACCOUNT_ID][PARTITION].buckets.get(name)
     policies = [bucket.policy.decode()] if bucket and bucket.policy else []
@@ -161,7 +161,7 @@ def _everybody_may(need: Need) -> bool:
 
 
 def role_may(role_arn: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
-    """Whether the role's policies allow it; a role that does not exist is allowed nothing."""
+    """Returns whether the role's policies allow the action; a role that does not exist may do nothing."""
     backend = iam_backends[ACCOUNT_ID][PARTITION]
     name = role_arn.rsplit("/", 1)[-1]
     try:
@@ -172,7 +172,7 @@ def role_may(role_arn: str, action: str, resource: str, context: Mapping[str, st
 
 
 def assumed_role(role_arn: str, session_name: str, key_id: str | None = None) -> AssumedRole:
-    """A new session of a role, with the given access key id or one that moto makes up."""
+    """Makes a session of a role, with the given access key id or one that moto generates."""
     backend = sts_backends[ACCOUNT_ID][PARTITION]
     session = backend.assume_role(REGION, session_name, role_arn, "", SESSION_SECONDS, "")
     session.access_key_id = key_id or session.access_key_id
@@ -180,7 +180,7 @@ def assumed_role(role_arn: str, session_name: str, key_id: str | None = None) ->
 
 
 def session_variables(role: str, session_name: str) -> dict[str, str]:
-    """The AWS_… variables of a process that works as a role, given by name or ARN."""
+    """Returns the AWS_… variables of a process that works as a role, given by name or ARN."""
     role_arn = role if role.startswith("arn:") else f"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/{role}"
     session = assumed_role(role_arn, session_name)
     return {
@@ -196,19 +196,19 @@ def _sentence(session: AssumedRole, need: Need) -> str:
 
 
 class RefusedInXmlError(_RESTError):
-    """A refusal in the form of most services."""
+    """A refusal in the format of most services, XML."""
 
     code = 403
 
 
 class RefusedInJsonError(JsonRESTError):
-    """A refusal in the form of services whose protocol is JSON."""
+    """A refusal in the format of services whose protocol is JSON."""
 
     code = 403
 
 
 def _refusal(response: Any, code: str, message: str) -> Exception:
-    """The error in the form that the service's clients read."""
+    """Returns the error in the format that the service's clients read."""
     if response.service_name == "s3":
         return S3ClientError(code, message)
     if "json" in response.headers.get("Content-Type", ""):
@@ -225,7 +225,7 @@ def _needs(service: str, response: Any) -> Iterator[Need]:
 
 
 def _resource(service: str, action: str, response: Any) -> str:
-    """The ARN that AWS would judge; `*` for what no role of ours calls on a resource."""
+    """Returns the ARN that AWS would check; `*` for actions that no role of ours calls on a resource."""
     asked = response._get_param
     name = None
     match service:
@@ -250,12 +250,12 @@ def _resource(service: str, action: str, response: Any) -> str:
 
 
 def arn(service: str, name: str) -> str:
-    """Of something in the account and its Region."""
+    """Returns the ARN of a resource in the account and its Region."""
     return f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT_ID}:{name}"
 
 
 def _needs_of_s3(response: Any, resource: str) -> Iterator[Need]:
-    """S3's requests and what they need: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html"""
+    """Permissions of S3 requests: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html"""
     action = response.data["Action"]
     action = ACTIONS_OF_ANOTHER_NAME.get(action, action)
     bucket, _, key = resource.removeprefix(f"arn:{PARTITION}:s3:::").partition("/")
@@ -297,7 +297,7 @@ def _needs_to_read(bucket: str, key: str) -> Iterator[Need]:
     except S3ClientError:
         found = None
     if found is None:
-        # Only who may list the bucket is told that there is nothing, with 404.
+        # S3 answers 404 for a missing object only to callers who may list the bucket.
         yield Need("s3:ListBucket", f"arn:{PARTITION}:s3:::{bucket}", {})
     elif key_arn := _encryption_key(bucket):
         yield Need("kms:Decrypt", key_arn, {"kms:ViaService": f"s3.{REGION}.amazonaws.com"})
@@ -318,7 +318,7 @@ def _needs_to_write(bucket: str) -> Iterator[Need]:
 
 
 def _encryption_key(bucket: str) -> str | None:
-    """The key that the bucket encrypts with, if it is one of KMS."""
+    """Returns the KMS key that encrypts the bucket's objects; None if no KMS key does."""
     try:
         encryption: Any = s3_backends[ACCOUNT_ID][PARTITION].get_bucket(bucket).encryption or {}
     except S3ClientError:
@@ -335,7 +335,7 @@ def _listing(response: Any) -> dict[str, str]:
 
 
 def _keys_to_delete(response: Any) -> list[str]:
-    import xmltodict  # noqa: PLC0415  only who deletes many objects at once needs it
+    import xmltodict  # noqa: PLC0415  only bulk deletes need it
 
     objects = xmltodict.parse(response.body, force_list=("Object",))["Delete"]["Object"]
     return [entry["Key"] for entry in objects]

@@ -1,4 +1,4 @@
-"""Adds to moto's CloudFormation: kinds of resources, failures of changes, outputs and roll-back of change sets."""
+"""Adds to moto's CloudFormation further kinds of resources, failing changes, and outputs and roll-back of changes."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ from moto.ec2.models.route_tables import RouteTable
 
 from sandbox.aws import stack_resources
 
-LOGICAL_ID = "logical_id_in_template"  # of the resource that failed, on the exception
+LOGICAL_ID = "logical_id_in_template"  # the exception's attribute with the logical id of the resource that failed
 
 
 def install() -> None:
-    """Completes moto's CloudFormation; to be called before its first request."""
+    """Completes moto's CloudFormation; call it before moto's first request."""
     models = {model.cloudformation_type(): model for model in parsing.get_model_list()}
     models |= stack_resources.kinds()
     names = {kind: model.cloudformation_name_type() for kind, model in models.items()}
@@ -47,7 +47,7 @@ def install() -> None:
 def _differences(
     resources: parsing.ResourceMap, template: dict[str, Any], parameters: dict[str, Any] | None = None
 ) -> dict[str, list[str]]:
-    """As moto's, which overlooks parameters within Fn::Sub."""
+    """Replaces moto's function, which ignores parameters within Fn::Sub."""
     old, new = resources._resource_json_map, template["Resources"]
     changed = [name for name, value in (parameters or {}).items() if resources.input_parameters.get(name) != value]
 
@@ -70,7 +70,7 @@ def _changes(change_set: ChangeSet) -> list[Change]:
 
 
 def _refuse_what_cannot_change(change_set: ChangeSet) -> None:
-    """Fail before anything is changed: moto would forget the resource, and fail at whatever asks for it."""
+    """Fails before anything is changed: moto would drop the resource, and fail at the next request for it."""
     for change in change_set.changes:
         model = parsing.get_model_map().get(change.resource_type)
         if (
@@ -86,7 +86,7 @@ def _refuse_what_cannot_change(change_set: ChangeSet) -> None:
 def _execute(
     backend: CloudFormationBackend,
     change_set_name: str,
-    stack_name: str | None = None,  # noqa: ARG001  moto gives it
+    stack_name: str | None = None,  # noqa: ARG001  moto passes it
 ) -> None:
     change_set = backend.describe_change_set(change_set_name)
     assert change_set is not None
@@ -97,7 +97,7 @@ def _execute(
     try:
         _refuse_what_cannot_change(change_set)
         stack.resource_map.update(change_set.template_dict, change_set.parameters)
-    except Exception as error:  # noqa: BLE001  whatever moto's service raised is the resource's failure
+    except Exception as error:  # noqa: BLE001  any error of moto's service is the resource's failure
         failed = getattr(error, LOGICAL_ID, stack.name)
         definition = change_set.template_dict["Resources"].get(failed, {})
         _add_event(stack, failed, definition.get("Type", ""), f"{kind}_FAILED", str(getattr(error, "message", error)))

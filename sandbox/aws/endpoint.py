@@ -1,4 +1,4 @@
-"""The AWS endpoint as a child process, for tests and for what starts the sandbox."""
+"""Runs the AWS endpoint as a child process, for tests and for programs that start the sandbox."""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ class AwsEndpoint:
     """`python -m sandbox.aws` on this machine.
 
     Args:
-        home: Everything that persists; a later endpoint on the same folder has the same objects.
-        port: On 127.0.0.1; 0 chooses a free one. `url` is known after `start`.
+        home: The folder of all persistent data; a later endpoint on the same folder has the same objects.
+        port: The port on 127.0.0.1; 0 chooses a free one. `url` is known after `start`.
         options: More options of the command line, such as `seconds_per_minute=1`.
     """
 
@@ -31,7 +31,7 @@ class AwsEndpoint:
         self._options = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
-        self._one_client_at_a_time = Lock()  # sessions may not be shared by threads, the clients they make may
+        self._one_client_at_a_time = Lock()  # threads may share clients, but not the session that makes them
 
     def start(self) -> Self:
         """Returns once the endpoint answers; its log is `home/aws.log`. Raises `ChildProcessError` if it ends."""
@@ -56,24 +56,24 @@ class AwsEndpoint:
             self._wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would."""
+        """Kills the endpoint, as in a crash."""
         if self.process:
             self.process.kill()
             self._wait()
 
     def environment(self) -> dict[str, str]:
-        """The AWS_… variables of a process that talks to it."""
+        """Returns the AWS_… variables of a process that uses the endpoint."""
         return aws_environment(self.url)
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client of the endpoint."""
+        """Returns a boto3 client of the endpoint."""
         create_client: Callable[..., Any] = self._session.client  # the service's name is not literal here
         with self._one_client_at_a_time:
             return create_client(service, endpoint_url=self.url, **options)
 
     @cached_property
     def _session(self) -> boto3.Session:
-        """One for all clients: each session reads botocore's models of a service anew, for 0.1 s or more."""
+        """The session of all clients; another one would read botocore's models of a service again (0.1 s or more)."""
         variables = self.environment()
         return boto3.Session(
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],

@@ -1,4 +1,4 @@
-"""moto's Glue, whose job runs are those of `GlueRuns`, with the calls on jobs that moto 5.2.5 lacks."""
+"""moto's Glue with the job runs of `GlueRuns`, and with the calls on jobs that moto 5.2.5 lacks."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from sandbox.aws.glue_runs import (
     RunFinishedError,
 )
 
-# What CreateJob and UpdateJob define and moto keeps; JobRunQueuingEnabled is kept beside.
+# The fields of CreateJob and UpdateJob that moto stores; JobRunQueuingEnabled is stored separately.
 DEFINITION = (
     "Description",
     "LogUri",
@@ -64,7 +64,7 @@ class RunningGlueBackend(GlueBackend):
 
     @property
     def _url_module(self) -> Any:
-        return urls  # moto looks beside the class's own module
+        return urls  # moto would look for them beside the class's own module
 
     @property
     def url_paths(self) -> dict[str, Callable[..., Any]]:
@@ -137,7 +137,7 @@ class RunningGlueResponse(GlueResponse):
         name = self.parameters["JobName"]
         runs = self._backend.runs.of_job(name)
         if not runs:
-            self._backend.get_job(name)  # which may not exist
+            self._backend.get_job(name)  # raises if the job does not exist
         try:
             first = int(self.parameters.get("NextToken") or 0)
         except ValueError as error:
@@ -167,7 +167,7 @@ class RunningGlueResponse(GlueResponse):
 
 
 def install(runs: GlueRuns) -> None:
-    """Makes this process's Glue run its jobs; to be called before moto's first request."""
+    """Makes this process's Glue run its jobs; call it before moto's first request."""
     RunningGlueBackend.runs = runs
     glue_backends.backend = RunningGlueBackend
 
@@ -182,7 +182,7 @@ def _definition(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(job: FakeJob, request: dict[str, Any]) -> Job:
-    """The job with what StartJobRun overrides."""
+    """Returns the job with the overrides of StartJobRun."""
     defined = _described(job)
     script = defined["Command"].get("ScriptLocation", "")
     arguments = {
@@ -198,7 +198,7 @@ def _job(job: FakeJob, request: dict[str, Any]) -> Job:
         role=defined["Role"] or "",
         timeout_minutes=request.get("Timeout") or defined["Timeout"] or DEFAULT_TIMEOUT_MINUTES,
         max_concurrent_runs=(defined["ExecutionProperty"] or {}).get("MaxConcurrentRuns", 1),
-        # StartJobRun: a run that does not say so "will not be considered for queueing", whatever its job says.
+        # StartJobRun: without it a run "will not be considered for queueing", whatever the job's setting.
         queuing=bool(request.get("JobRunQueuingEnabled")),
         described={key: request.get(key) or defined[key] for key in DESCRIBED},
     )

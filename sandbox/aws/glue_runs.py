@@ -1,4 +1,4 @@
-"""Glue job runs: queues them, runs their scripts in processes of their own, and remembers what became of them."""
+"""Glue job runs: queues them, runs each script in a process of its own, and stores the results."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 QUEUED = frozenset({"WAITING"})
 ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
-DEFAULT_TIMEOUT_MINUTES = 480  # Glue's own, since version 5.0
+DEFAULT_TIMEOUT_MINUTES = 480  # Glue's own default since version 5.0
 MESSAGE_LIMIT = 2000
 LAUNCHER = Path(__file__).with_name("run_script.py")
 
@@ -31,11 +31,11 @@ JAVA_STACK_OR_LOG_LINE = re.compile(r"^\s+at |^\s*\.\.\. \d+ more|^\d\d/\d\d/\d\
 
 
 class CannotFetchError(Exception):
-    """A script or library of a job is not where the job's definition says."""
+    """A script or library of a job does not exist at the address in the job's definition."""
 
 
 class ConcurrentRunsExceededError(Exception):
-    """The job runs as often as it may already, and the run does not ask for queuing."""
+    """The job already has as many runs as allowed, and the new run does not ask for queuing."""
 
 
 class RunFinishedError(Exception):
@@ -53,7 +53,7 @@ class Job:
     role: str = ""
     max_concurrent_runs: int = 1
     queuing: bool = False
-    described: dict[str, Any] = field(default_factory=dict)  # worker type, capacity …: returned as they came
+    described: dict[str, Any] = field(default_factory=dict)  # worker type, capacity …: returned unchanged
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class GlueRuns:
     """The job runs of this account, kept below `directory`, one folder each.
 
     Args:
-        directory: Where runs are kept.
+        directory: The folder that stores the runs.
         fetch: Returns the bytes of an `s3://` URL, or raises `CannotFetchError`.
-        environment: Given a run and a folder for what it forgets afterwards, the environment of its script, but for
-            PYTHONPATH.
+        environment: Returns the environment of a run's script without PYTHONPATH, given the run and a folder for
+            temporary files.
         seconds_per_minute: The length of the minutes in which timeouts are given.
-        queue_minutes: How long a run may wait before it is EXPIRED.
+        queue_minutes: The time that a run may wait before it is EXPIRED.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class GlueRuns:
         self._seconds_per_minute = seconds_per_minute
         self._queue_minutes = queue_minutes
         self._lock = threading.RLock()
-        self._runs: dict[str, Run] = {}  # in the order in which they were started
+        self._runs: dict[str, Run] = {}  # in the order of their start
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
@@ -128,7 +128,7 @@ class GlueRuns:
             return run if run and run.job.name == job_name else None
 
     def of_job(self, job_name: str) -> list[Run]:
-        """The job's runs, the latest first."""
+        """Returns the job's runs, the latest first."""
         with self._lock:
             return [run for run in reversed(self._runs.values()) if run.job.name == job_name]
 
@@ -197,7 +197,7 @@ class GlueRuns:
         script = self._download(run.job.script_location, folder)
         libraries = [url for url in run.arguments.get("--extra-py-files", "").split(",") if url.strip()]
         paths = [self._download(url.strip(), folder / "libraries") for url in libraries]
-        # An archive is importable itself, a single module through its folder.
+        # Python imports from an archive itself, but needs the folder of a single module.
         entries = dict.fromkeys(str(path.parent if path.suffix == ".py" else path) for path in paths)
         scratch = folder / "scratch"
         scratch.mkdir()
@@ -269,17 +269,17 @@ def _ended(run: Run, state: str, message: str | None, at: datetime) -> Run:
 
 
 def argv(run: Run) -> list[str]:
-    """The run's arguments, with those that Glue adds, as the script finds them in `sys.argv[1:]`."""
+    """Returns the script's `sys.argv[1:]`: the run's arguments, and those that Glue adds."""
     added = {"--JOB_NAME": run.job.name, "--JOB_ID": f"j_{run.id[3:]}", "--JOB_RUN_ID": run.id}
     return [part for name, value in (run.arguments | added).items() for part in (name, value)]
 
 
 def failure(status: int, stderr: str) -> str:
-    """Glue's error message for a failed script: its last Python exception, else how the process ended.
+    """Returns Glue's error message for a failed script: its last Python exception, or else the way the process ended.
 
     Args:
         status: The exit status, 128 + n for signal n.
-        stderr: Everything the script wrote to standard error.
+        stderr: All that the script wrote to standard error.
     """
     lines = stderr.splitlines()
     tracebacks = [number for number, line in enumerate(lines) if line == "Traceback (most recent call last):"]

@@ -1,9 +1,9 @@
-"""S3 objects on disk, so that they outlive the server.
+"""Stores S3 objects on disk, so that they outlive the server.
 
-Below `<root>/<bucket>/`, a key has one record, `<sha256 of the key>.json`, and one value file per version. The record
-is replaced by rename, after the values that it names were written and before those that it no longer names are removed:
-a crash leaves the old state or the new one, and at most values that no record names, which the next start removes.
-Names are hashes because keys may be longer than file names may, and hold any character.
+Below `<root>/<bucket>/`, a key has one record, `<sha256 of the key>.json`, and one value file per version. To change a
+key, the store writes the new values, then replaces the record by a rename, then removes the values that the record no
+longer names. So a crash leaves the old state or the new one, and perhaps values that no record names, which the next
+start removes. File names are hashes because keys may be longer than file names, and hold any character.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class StoredVersion:
 
 
 class StoredValue(io.RawIOBase):
-    """The bytes of a stored version; no file is open between two reads, so that keys cost no file descriptors."""
+    """The bytes of a stored version; it opens the file for each read, so that keys use no file descriptors."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class ObjectStore:
         root.mkdir(parents=True, exist_ok=True)
 
     def buckets(self) -> dict[str, dict[str, Any]]:
-        """Attributes of each stored bucket, by name."""
+        """Returns the attributes of each stored bucket, by name."""
         return {path.parent.name: json.loads(path.read_bytes()) for path in sorted(self._root.glob("*/bucket.json"))}
 
     def save_bucket(self, bucket: str, attributes: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ class ObjectStore:
         return StoredValue(path)
 
     def save(self, bucket: str, key: str, versions: list[StoredVersion]) -> None:
-        """Makes these the key's versions, oldest first; none removes the key."""
+        """Replaces the key's versions by these, oldest first; an empty list removes the key."""
         record = self._root / bucket / "objects" / f"{_digest(key)}.json"
         before = _read_record(record)[1] if record.exists() else []
         if versions:
@@ -100,7 +100,7 @@ class ObjectStore:
                 record.with_name(version.value_file).unlink(missing_ok=True)
 
     def load(self, bucket: str) -> Iterator[tuple[str, list[StoredVersion]]]:
-        """Every key with its versions, oldest first. Removes what a crash left half-written."""
+        """Yields every key with its versions, oldest first. Removes the files that a crash left half-written."""
         folder = self._root / bucket / "objects"
         names = {entry.name for entry in os.scandir(folder)}
         records = {name for name in names if name.endswith(".json")}

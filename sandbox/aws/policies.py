@@ -1,4 +1,4 @@
-"""Judges requests by IAM policies. moto's own reading knows neither conditions nor most services' resources."""
+"""Evaluates IAM policies. moto's own evaluation supports neither conditions nor most services' resources."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Decision(Enum):
-    """Allowed, refused in so many words, or not spoken of, which is refused too."""
+    """Allowed, explicitly denied, or implicitly denied because no statement applies."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -19,14 +19,14 @@ class Decision(Enum):
 def decide(
     documents: Iterable[str], action: str, resource: str, context: Mapping[str, str], *, principal_is: str | None = None
 ) -> Decision:
-    """Judges by policy documents (JSON) together: one denial outweighs all that allow.
+    """Evaluates policy documents (JSON) together: one denial outweighs all statements that allow.
 
     Args:
         documents: identity-based policies, or one resource-based policy.
         action: such as `s3:GetObject`.
         resource: an ARN, or `*` for an action without resources.
         context: condition keys of the request and their values. A condition on any other key is not met.
-        principal_is: for resource-based policies, the principal in question; `*` is anybody.
+        principal_is: for resource-based policies, the principal of the request; `*` is anybody.
     """
     decision = Decision.NOT_MENTIONED
     for statement in (statement for document in documents for statement in _statements(document)):

@@ -10,11 +10,11 @@ from sandbox.aws.authorization import access_key_id, database_user
 from sandbox.aws.redshift_serverless import LIFETIME_SECONDS
 from sandbox.redshift.temporary_passwords import temporary_password
 
-CLUSTER = "sandbox"  # the provisioned cluster and the Serverless workgroup, which are one warehouse
+CLUSTER = "sandbox"  # the name of the provisioned cluster and of the Serverless workgroup, which are the same warehouse
 
 
 def install(secret: str) -> None:
-    """Lets moto hand out the passwords that the warehouse with this secret takes."""
+    """Makes moto issue the passwords that the warehouse with this secret accepts."""
 
     def credentials(response: RedshiftResponse, user: str) -> ActionResult:
         cluster = response._get_param("ClusterIdentifier")

@@ -1,6 +1,6 @@
-"""Redshift Serverless and its Data API, as far as a deployment and dbt ask them; moto has none of it.
+"""The calls of Redshift Serverless and its Data API that a deployment and dbt use; moto has neither API.
 
-There is one workgroup and one namespace, which is the sandbox's warehouse, whatever they are called.
+There is one workgroup and one namespace: the sandbox's warehouse, whatever their names.
 """
 
 import json
@@ -19,10 +19,10 @@ from sandbox.aws.credentials import ACCOUNT_ID, REGION
 from sandbox.redshift.temporary_passwords import temporary_password
 
 SERVERLESS = "redshift-serverless"
-DATA = "redshiftdata"  # as moto calls it
-LIFETIME_SECONDS = 900  # of a password, unless a caller asks for another
+DATA = "redshiftdata"  # moto's name of the Data API
+LIFETIME_SECONDS = 900  # of a password, if the caller does not ask for another lifetime
 
-WORKGROUPS = {"sandbox"}  # names of the one warehouse; a stack that makes one gives it another
+WORKGROUPS = {"sandbox"}  # names of the one warehouse; a stack that creates a workgroup adds a name
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Request = dict[str, Any]
@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 
 
 class RefusedCallError(Exception):
-    """An error of the API; the first argument is its name."""
+    """An error of the API; the first argument is the error's name."""
 
 
 class Api(Protocol):
@@ -38,19 +38,19 @@ class Api(Protocol):
 
     @property
     def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
-        """By their names; each gets the request, and the user of the warehouse that the caller is."""
+        """Returns the calls by name; each gets the request, and the caller's user of the warehouse."""
 
     def needs(self, name: str, request: Request) -> Iterator[Need]:
-        """The permissions that a call needs."""
+        """Yields the permissions that a call needs."""
 
 
 def install() -> None:
-    """Makes moto's server tell these requests from others."""
+    """Makes moto's server recognise requests of this service."""
     backend_index.backend_url_patterns.append((SERVERLESS, re.compile(rf"https?://{SERVERLESS}\.")))
 
 
 def application(api: Api, authorizer: Authorizer | Everybody) -> Application:
-    """A WSGI application of the API."""
+    """Returns a WSGI application of the API."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
@@ -71,7 +71,7 @@ def _refuse(_request: Request, _caller: str) -> Answer:
 
 
 class Serverless:
-    """Logins, and the usage limits of the workgroup, which are kept and not kept to."""
+    """Logins, and the usage limits of the workgroup, which are stored but not enforced."""
 
     def __init__(self, secret: str) -> None:
         """`secret`: see `temporary_password`."""
@@ -80,7 +80,7 @@ class Serverless:
 
     @property
     def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
-        """By their names in the API."""
+        """Returns the calls by their names in the API."""
         return {
             "GetCredentials": self.get_credentials,
             "GetNamespace": lambda request, _: self.get_namespace(request),
@@ -91,7 +91,7 @@ class Serverless:
         }
 
     def needs(self, name: str, request: Request) -> Iterator[Need]:
-        """The call itself, on the workgroup or namespace that it names."""
+        """Yields the permission for the call itself, on the workgroup or namespace that it names."""
         resource = request.get("resourceArn", "*")
         for kind in ("workgroup", "namespace"):
             if f"{kind}Name" in request:
@@ -116,7 +116,7 @@ class Serverless:
 
 
 class DataApi:
-    """Runs statements on the sandbox's warehouse at once, as its user, whatever secret the request names."""
+    """Runs statements on the sandbox's warehouse immediately, as its user, whatever secret the request names."""
 
     def __init__(self, login: dict[str, Any]) -> None:
         """`login`: arguments of `redshift_connector.connect`."""
@@ -126,7 +126,7 @@ class DataApi:
 
     @property
     def calls(self) -> dict[str, Callable[[Request, str], Answer]]:
-        """By their names in the API."""
+        """Returns the calls by their names in the API."""
         return {
             "ExecuteStatement": lambda request, _: self.execute_statement(request),
             "DescribeStatement": lambda request, _: self._statements[request["Id"]],
@@ -134,7 +134,7 @@ class DataApi:
         }
 
     def needs(self, name: str, request: Request) -> Iterator[Need]:
-        """The call itself, on the workgroup if it names one, and the secret that it logs in with."""
+        """Yields the permissions for the call, on the workgroup if it names one, and for the secret of its login."""
         workgroup = request.get("WorkgroupName")
         yield Need(f"redshift-data:{name}", arn(SERVERLESS, f"workgroup/{workgroup}") if workgroup else "*", {})
         if secret := request.get("SecretArn"):
@@ -145,7 +145,7 @@ class DataApi:
         described: dict[str, Any] = {"Id": statement, "QueryString": request["Sql"], "Status": "FINISHED"}
         try:
             with redshift_connector.connect(**self._login) as connection, connection.cursor() as cursor:
-                # The one database there is has a name of its own.
+                # The only database has another name than the request's.
                 cursor.execute(request["Sql"].replace(f'"{request["Database"]}"', f'"{self._login["database"]}"'))
                 self._rows[statement] = list(cursor.fetchall()) if cursor.description else []
                 connection.commit()

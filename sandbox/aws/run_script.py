@@ -1,7 +1,7 @@
 """Runs one command and ends with it: `python run_script.py COMMAND…`.
 
-The command gets a session of its own. When standard input reaches its end, because the server asked for it or because
-the server is gone, however it died, the command's process group is ended: a JVM below it, too.
+The command gets a session of its own. When standard input ends, because the server has closed it or has died in any
+way, this program ends the command's whole process group, including a JVM that the command has started.
 """
 
 import os
@@ -14,11 +14,11 @@ GRACE_SECONDS = 5
 
 
 def main(command: list[str]) -> int:
-    """Returns the command's exit status, 128 + n when signal n ended it."""
+    """Returns the command's exit status, or 128 + n if signal n ended it."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=_end_with_standard_input, args=(process,), daemon=True).start()
     status = process.wait()
-    _signal_group(process.pid, signal.SIGKILL)  # whatever the command left behind
+    _signal_group(process.pid, signal.SIGKILL)  # ends the processes that the command left behind
     return status if status >= 0 else 128 - status
 
 
@@ -36,11 +36,11 @@ def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        return  # nobody left
+        return  # the group has no processes any more
 
 
 if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGINT):
-        # The end of standard input is what counts. Not SIG_IGN: the command would inherit it.
+        # Only the end of standard input ends the program. The handler is not SIG_IGN, which the command would inherit.
         signal.signal(number, lambda *_: None)
     sys.exit(main(sys.argv[1:]))

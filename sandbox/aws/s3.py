@@ -1,4 +1,4 @@
-"""moto's S3, one request at a time, with its objects kept in an `ObjectStore`."""
+"""moto's S3, serving one request at a time, with its objects stored in an `ObjectStore`."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart,
 from sandbox.aws.object_store import ObjectStore, StoredValue, StoredVersion
 from sandbox.aws.s3_conditions import ConditionalS3Response
 
-# Of an object that KMS encrypts. Hadoop's client repeats it when it copies, and then Java's SDK insists on TLS.
+# The header of an object that KMS encrypts. Hadoop's client sends it back in copies, and then Java's SDK requires TLS.
 KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
 
 KEPT_ATTRIBUTES = (
@@ -29,7 +29,7 @@ KEPT_ATTRIBUTES = (
 
 
 class PersistedS3Backend(S3Backend):
-    """Notes which buckets and keys a request changed; `S3` then stores them."""
+    """Records the buckets and keys that a request has changed; `S3` then stores them."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -42,7 +42,7 @@ class PersistedS3Backend(S3Backend):
         return {path: getattr(ConditionalS3Response, view.__name__) for path, view in super().url_paths.items()}
 
     def create_bucket(self, bucket_name: str, region_name: str, bucket_namespace: str | None = None) -> FakeBucket:
-        # What provisions the account anew after a restart finds its bucket there, with its objects.
+        # After a restart, provisioning creates the bucket again, and gets the restored one with its objects.
         if bucket_name in self.restored_buckets:
             self.restored_buckets.remove(bucket_name)
             return self.buckets[bucket_name]
@@ -59,7 +59,7 @@ class PersistedS3Backend(S3Backend):
         super().put_bucket_versioning(bucket_name, status)
 
     def list_objects(self, bucket: FakeBucket, *arguments: Any, **options: Any) -> Any:
-        # moto lists the common prefixes of deleted objects, too.
+        # Without this, moto would also list the common prefixes of deleted objects.
         present = {name: key for name, key in bucket.keys.items() if not isinstance(key, FakeDeleteMarker)}
         return super().list_objects(SimpleNamespace(keys=present), *arguments, **options)  # type: ignore[arg-type]
 
@@ -92,7 +92,7 @@ class PersistedS3Backend(S3Backend):
         return super().complete_multipart_upload(bucket_name, multipart_id, body)
 
     def _upload(self, bucket_name: str, multipart_id: str) -> FakeMultipart:
-        # moto answers an unknown upload (say, one that a restart of the server ended) with a KeyError, thus 500.
+        # For an unknown upload (for example after a restart of the server) moto raises KeyError, and so answers 500.
         upload = self.get_bucket(bucket_name).multiparts.get(multipart_id)
         if upload is None:
             raise NoSuchUpload(upload_id=multipart_id)
@@ -100,9 +100,9 @@ class PersistedS3Backend(S3Backend):
 
 
 class S3:
-    """moto's S3 behind one lock, so that condition, change and storing are one step, as S3 promises.
+    """moto's S3 behind one lock, so that checking a condition, changing and storing are one step, as on S3.
 
-    Reads take the lock too: moto reads values and computes ETags through one shared file position per object.
+    Reads take the lock, too, because moto reads values and computes ETags through one shared file position per object.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -110,13 +110,13 @@ class S3:
         self._lock = threading.Lock()
 
     def install(self) -> None:
-        """Makes this process's S3 the persisted one, and loads it; to be called before moto's first request."""
+        """Makes this process's S3 the persisted one, and loads it; call it before moto's first request."""
         s3_backends.backend = PersistedS3Backend
         for name, attributes in self._store.buckets().items():
             self._restore_bucket(s3_backends[attributes["account_id"]][attributes["partition"]], name, attributes)
 
     def wrap(self, application: WSGIApplication) -> WSGIApplication:
-        """The same application, one request at a time, which answers after its changes are stored."""
+        """Wraps the application, so that it serves one request at a time, and answers after storing the changes."""
 
         def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             body = _received_body(environ)
@@ -140,7 +140,7 @@ class S3:
         return serve
 
     def read(self, bucket: str, key: str, account_id: str) -> bytes:
-        """An object's bytes. Raises `S3ClientError` when bucket or key is missing."""
+        """Returns an object's bytes. Raises `S3ClientError` if bucket or key is missing."""
         with self._lock:
             found = s3_backends[account_id]["aws"].get_object(bucket, key)
             if found is None:
@@ -248,7 +248,7 @@ def _restored_key(
 
 
 def _read_from(key: FakeKey, value: StoredValue) -> None:
-    # moto then holds the object's bytes neither in memory nor in a temporary file.
+    # With this, moto holds the object's bytes neither in memory nor in a temporary file.
     accessible: Any = key
     accessible._value_buffer = value
 
@@ -262,7 +262,7 @@ def _restored_delete_marker(name: str, version: StoredVersion) -> FakeDeleteMark
 
 
 def _received_body(environ: dict[str, Any]) -> bytes | None:
-    """The request's whole body; None when the client went away in the middle of it (moto would store that much)."""
+    """Returns the request's whole body; None if the client disconnected before its end (moto would store the part)."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if length:

@@ -1,7 +1,7 @@
-"""S3's conditional calls that moto 5.2.5 ignores: copies, bulk deletes, completed uploads.
+"""Checks the S3 conditions that moto 5.2.5 ignores: on copies, bulk deletes and completed uploads.
 
-Conditions on GetObject, PutObject and DeleteObject are moto's own. A check and its act are one step because `S3` serves
-one request at a time.
+moto itself checks the conditions on GetObject, PutObject and DeleteObject. Check and change are one step, because `S3`
+serves one request at a time.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from moto.s3.responses import S3Response
 
 
 class ConditionalS3Response(S3Response):
-    """Refuses stale ETags where moto does not look at them."""
+    """Refuses stale ETags in the calls for which moto does not check them."""
 
     def copy_object(self) -> Any:
         self._require_source()
@@ -75,7 +75,7 @@ class ConditionalS3Response(S3Response):
         version_id = parse_qs(source.query).get("versionId", [None])[0]
         key = self.backend.get_object(bucket_name, key_name, version_id=version_id)
         if key is None:
-            return  # moto says which of bucket, key and version is missing
+            return  # moto reports whether bucket, key or version is missing
         if wanted and not _matches(wanted, key):
             raise PreconditionFailed("x-amz-copy-source-If-Match")
         if unwanted and _matches(unwanted, key):

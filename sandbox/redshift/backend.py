@@ -1,4 +1,4 @@
-"""The gateway's own use of a client's PostgreSQL session, and so of the client's transaction."""
+"""Runs the gateway's own statements in a client's PostgreSQL session, and so in the client's transaction."""
 
 import socket
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Backend(Channel):
         self.status = wire.IDLE
 
     def read_message(self) -> tuple[bytes, bytes]:
-        """The next message; remembers the transaction's status."""
+        """Returns the next message, and stores the transaction's status."""
         kind, body = super().read_message()
         if kind == wire.READY:
             self.status = body
@@ -45,7 +45,7 @@ class Backend(Channel):
 
         Raises:
             BackendError: PostgreSQL refuses the statement or the bytes.
-            RefusedError: the chunks cannot be made; by then PostgreSQL knows that the COPY has failed.
+            RefusedError: the chunks cannot be made; PostgreSQL has been told by then that the COPY failed.
         """
         self.send(message(wire.QUERY, wire.cstring(sql)))
         while (answer := self.read_message())[0] != wire.COPY_IN:
@@ -53,11 +53,11 @@ class Backend(Channel):
         try:
             for chunk in chunks:
                 self.send(message(wire.COPY_DATA, chunk))
-                while self.readable():  # before the end PostgreSQL has nothing to say but that the bytes are wrong
+                while self.readable():  # before the end PostgreSQL only sends a message if the bytes are wrong
                     self._raise_if_error(*self.read_message())
         except RefusedError as refusal:
             self.send(message(wire.COPY_FAIL, wire.cstring(refusal.text)))
-            with suppress(BackendError):  # PostgreSQL repeats what we have told it
+            with suppress(BackendError):  # PostgreSQL only repeats the error that we have sent it
                 self._result()
             raise
         self.send(message(wire.COPY_DONE))

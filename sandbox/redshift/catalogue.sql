@@ -1,4 +1,4 @@
--- What Redshift has and PostgreSQL lacks, made in pg_catalog by the superuser at every start.
+-- Objects of Redshift that PostgreSQL lacks. The superuser creates them in pg_catalog at every start.
 -- Statements are separated by a semicolon and an empty line.
 
 create or replace function pg_catalog.sandbox_refuse(message text, state text) returns void language plpgsql as $$
@@ -11,7 +11,7 @@ begin
     raise exception 'Value too long for character type' using errcode = '22001';
 end $$;
 
--- Functions that PostgreSQL has in another sense. They hide none of pg_catalog: the gateway adds the schema.
+-- Functions that PostgreSQL has with another meaning. They hide none of pg_catalog, since the gateway adds the schema.
 -- The average of integers is an integer.
 
 create schema if not exists pg_redshift;
@@ -29,7 +29,8 @@ create or replace aggregate pg_redshift.avg(double precision) (
     sfunc = float8_accum, stype = double precision[], initcond = '{0,0,0}', finalfunc = float8_avg
 );
 
--- The median, of array_agg()'s array: a decimal of whole numbers, and not defined for dates, whose type is in doubt.
+-- The median of an array of array_agg(): a decimal for whole numbers. It is not defined for dates, since the type of
+-- their median is not known.
 
 create or replace function pg_redshift.median("values" numeric[]) returns numeric language sql immutable return (
     select avg(value)
@@ -76,7 +77,7 @@ end $$;
 
 create or replace aggregate pg_redshift.listagg(anyelement, text) (sfunc = pg_redshift.listagg_add, stype = text);
 
--- Types. The driver reads an interval of 12 bytes, as PostgreSQL 8.0 sent it: a day had 24 hours.
+-- Types. The driver reads an interval of 12 bytes, the format of PostgreSQL 8.0, in which a day has 24 hours.
 
 create or replace function pg_redshift.interval_send(span interval) returns bytea language sql immutable strict return
     int8send((extract(day from span) * 86400000000 + extract(hour from span) * 3600000000
@@ -88,7 +89,7 @@ update pg_catalog.pg_type set typsend = 'pg_redshift.interval_send'::regproc whe
 update pg_catalog.pg_cast set castcontext = 'i'
 where castsource = 'timestamptz'::regtype and casttarget = 'timestamp'::regtype;
 
--- Casts that Redshift lacks: nobody may call their functions. errors.py tells the client.
+-- Casts that Redshift lacks: nobody may call their functions, and errors.py translates the error for the client.
 
 create or replace function pg_redshift."cannot cast type boolean to character varying"(boolean) returns text
 language sql return null;
@@ -131,7 +132,7 @@ begin
     end loop;
 end $do$;
 
--- Functions. Dateparts stand bare in Redshift; the gateway quotes them.
+-- Functions. Dateparts have no quotes in Redshift; the gateway adds them.
 
 create or replace function pg_catalog.sandbox_datepart(part text) returns text language plpgsql immutable strict as $$
 begin
@@ -155,8 +156,8 @@ begin
     end;
 end $$;
 
--- EXTRACT is a whole number but for a timestamp with a time zone, and of a second's parts it gives only the one.
--- DATE_PART, whose column is called pgdate_part, is a double.
+-- EXTRACT returns a whole number, except for a timestamp with a time zone; of a second's fraction it returns only the
+-- milliseconds or only the microseconds. DATE_PART, whose column is called pgdate_part, returns a double.
 do $do$
 declare
     kind text;
@@ -184,7 +185,7 @@ end $do$;
 create or replace function pg_redshift.date_trunc(part text, moment timestamp) returns timestamp
 language sql immutable strict return pg_catalog.date_trunc(pg_catalog.sandbox_datepart(part), moment);
 
--- A year after 29 February is 1 March, twelve months after it 28 February.
+-- 29 February plus a year is 1 March, but plus twelve months it is 28 February.
 create or replace function pg_catalog.dateadd(part text, amount bigint, moment timestamp) returns timestamp
 language plpgsql immutable strict as $$
 declare
@@ -201,7 +202,7 @@ begin
     raise exception 'dateadd: the sandbox does not know the datepart %', part using errcode = '0A000';
 end $$;
 
--- Counts the boundaries between two moments, not the time that passes.
+-- Counts the boundaries of the date part between two moments, not the elapsed time.
 create or replace function pg_catalog.datediff(part text, earlier timestamp, later timestamp) returns bigint
 language plpgsql immutable strict as $$
 declare
@@ -229,14 +230,14 @@ begin
     raise exception 'datediff: the sandbox does not know the datepart %', part using errcode = '0A000';
 end $$;
 
--- The last day of a month stays the last.
+-- The last day of a month becomes the last day of the other month.
 create or replace function pg_catalog.add_months(moment timestamp, months integer) returns timestamp
 language sql immutable strict return case
     when extract(day from moment + interval '1 day') > 1 then moment + months * interval '1 month'
     else date_trunc('month', moment) + (months + 1) * interval '1 month' - interval '1 day' + moment::time
 end;
 
--- Whole months between equal days and between last days; else a month has 31 days.
+-- Returns whole months between equal days of the month and between last days; otherwise a month counts as 31 days.
 create or replace function pg_catalog.months_between(later timestamp, earlier timestamp) returns double precision
 language sql immutable strict return pg_catalog.datediff('month', earlier, later) + case
     when extract(day from later) = extract(day from earlier) then 0
@@ -266,7 +267,7 @@ create or replace function pg_catalog.trunc(moment timestamp) returns date langu
 create or replace function pg_catalog.round(value double precision, digits integer) returns double precision
 language sql immutable strict return round(value::numeric, digits)::double precision;
 
--- Null when one of the two is; PostgreSQL's own takes a null for an empty text.
+-- Returns null if one argument is null; PostgreSQL's own function treats null as an empty text.
 create or replace function pg_catalog.concat(first text, second text) returns text
 language sql immutable strict return first || second;
 
@@ -296,7 +297,7 @@ create or replace function pg_redshift.regexp_count(whole text, pattern text, st
 returns integer language sql immutable strict
 return pg_catalog.regexp_count(whole, pattern, greatest(start, 1), pg_redshift.regexp_flags(flags));
 
--- The flag e asks for the first subexpression, if there is one.
+-- The flag e selects the first subexpression, if there is one.
 create or replace function pg_redshift.regexp_instr(
     whole text, pattern text, start integer default 1, occurrence integer default 1, ending integer default 0,
     flags text default ''
@@ -306,7 +307,7 @@ return case when occurrence between 1 and greatest(length(whole), 1) then pg_cat
     (flags ~ 'e' and cardinality(regexp_match('', pattern || '|()')) > 1)::integer
 ) else 0 end;
 
--- Empty without a match.
+-- Returns an empty text if nothing matches.
 create or replace function pg_redshift.regexp_substr(
     whole text, pattern text, start integer default 1, occurrence integer default 1, flags text default ''
 ) returns text language sql immutable strict
@@ -336,7 +337,7 @@ end $$;
 create or replace function pg_catalog.pg_last_copy_count() returns bigint language sql stable
 return coalesce(nullif(current_setting('redshift.last_copy_count', true), '')::bigint, 0);
 
--- Catalogue views and functions that dbt-redshift reads. There are no late-binding views and no external tables here.
+-- Catalogue views and functions that dbt-redshift reads. The sandbox has no late-binding views and no external tables.
 
 create or replace function pg_catalog.pg_get_late_binding_view_cols() returns setof record language sql stable as $$
     select null::name, null::name, null::name, null::varchar, null::int where false
@@ -351,7 +352,7 @@ where false;
 
 drop view if exists pg_catalog.svv_table_info;
 
--- Sizes and names are real; what PostgreSQL cannot know is null, or Redshift's default.
+-- Sizes and names are real; values that PostgreSQL does not have are null, or Redshift's default.
 create view pg_catalog.svv_table_info as
 select
     current_database()::text as "database",
@@ -382,7 +383,7 @@ drop view if exists pg_catalog.svv_relation_privileges;
 
 drop view if exists pg_catalog.svv_transactions;
 
--- Who holds or waits for which lock.
+-- The locks that sessions hold or wait for.
 create view pg_catalog.svv_transactions as
 select
     activity.usename::text as txn_owner,
@@ -397,7 +398,7 @@ select
 from pg_catalog.pg_locks as locks
 inner join pg_catalog.pg_stat_activity as activity on locks.pid = activity.pid;
 
--- A role that may log in is a user of Redshift; every other one is taken for a role, groups too.
+-- A role that may log in is a user of Redshift; every other role counts as a role, even if it is a group.
 create view pg_catalog.svv_relation_privileges as
 select
     namespace.nspname::text as namespace_name,

@@ -1,4 +1,4 @@
-"""The COPY statement: what may stand in it, and what it means."""
+"""Parses the COPY statement and its options."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _COPY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TOKEN = re.compile(rf"{NAME}|{LITERAL}|\S")
-# Options with what may follow each, perhaps after AS.
+# The options, each with a pattern of its value, which may follow AS.
 _OPTIONS = {
     "iam_role": r"default|arn:aws[\w-]*:iam::\d{12}:role/\S+",
     "format": "parquet|csv",
@@ -27,8 +27,8 @@ _NOT_FOR_PARQUET = ("ignoreheader", "timeformat", "dateformat")
 class CopyCommand:
     """`COPY table FROM 's3://…' …`; `table` is SQL text.
 
-    `automatic_formats` are those of `timeformat` and `dateformat` that are 'auto'; `role` is the ARN of the role that
-    reads S3, None for the namespace's default one.
+    `automatic_formats` holds `timeformat` and `dateformat` if they are 'auto'; `role` is the ARN of the role that reads
+    S3, None for the namespace's default role.
     """
 
     table: str
@@ -44,7 +44,8 @@ def parse_copy(text: SqlText) -> CopyCommand:
     """Reads a COPY from S3.
 
     Raises:
-        RefusedError: it is another kind of COPY, incomplete, or has an option that the sandbox does not know.
+        RefusedError: the statement is another kind of COPY, is incomplete, or has an option that the sandbox does not
+            know.
     """
     found = _COPY.match(text.code)
     if not found or not _meaning(text, found["source"]).startswith("s3://"):
@@ -89,6 +90,6 @@ def _options(words: list[str]) -> dict[str, str]:
 
 
 def _meaning(text: SqlText, token: str) -> str:
-    """The value of a literal or a quoted name, or the word itself."""
+    """Returns the value of a literal or a quoted name, or the word itself."""
     word = text.restore(token.strip())
     return word[1:-1].replace(word[0] * 2, word[0]) if word[:1] in ("'", '"') else word

@@ -1,4 +1,4 @@
-"""COPY's work: files from S3 into a table, by position, in the client's session and transaction, in small pieces."""
+"""Runs COPY: loads files from S3 into a table, by position, in the client's transaction, in small pieces."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ROWS_AT_A_TIME = 20_000
-# Redshift wants the very type; which others it might take is not known here, so they are refused.
+# Redshift requires exactly this type. Whether it accepts others is not documented, so they are refused.
 _PARQUET_TYPES: dict[str, Callable[[Any], bool]] = {
     "smallint": pa.types.is_int16,
     "integer": pa.types.is_int32,
@@ -32,7 +32,7 @@ _PARQUET_TYPES: dict[str, Callable[[Any], bool]] = {
     "timestamp without time zone": pa.types.is_timestamp,
     "character varying": pa.types.is_string,
 }
-# What CSV must look like, unless the option is 'auto'.
+# The formats that CSV values must have, unless the option is 'auto'.
 _CSV_FORMATS = {
     "date": ("dateformat", r"^\d{4}-\d\d-\d\d$"),
     "timestamp without time zone": ("timeformat", r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?$"),
@@ -52,7 +52,7 @@ def load(s3_as: Callable[[str | None], "S3Client"], backend: Backend, command: C
     """Runs the COPY, reading S3 as the command's role.
 
     Raises:
-        RefusedError: files or values that Redshift would not load.
+        RefusedError: Redshift would not load the files or their values.
         BackendError: the table does not exist, or PostgreSQL refuses a value.
     """
     columns = _columns(backend, command.table)
@@ -82,7 +82,7 @@ def _columns(backend: Backend, table: str) -> list[Column]:
 
 
 def _parquet(content: IO[bytes], columns: list[Column], _: CopyCommand) -> Iterator[Any]:
-    """Batches of a Parquet file; its columns stand for the table's by position, whatever their names."""
+    """Yields batches of a Parquet file; its columns map to the table's by position, whatever their names."""
     with pyarrow.parquet.ParquetFile(content) as parquet:
         schema = parquet.schema_arrow
         if len(schema) != len(columns):
@@ -100,7 +100,7 @@ def _parquet(content: IO[bytes], columns: list[Column], _: CopyCommand) -> Itera
 
 
 def _csv(content: IO[bytes], columns: list[Column], command: CopyCommand) -> Iterator[Any]:
-    """Batches of a CSV file; all values are text, which PostgreSQL converts."""
+    """Yields batches of a CSV file; all values are text, which PostgreSQL converts."""
     for _ in range(command.header_lines):
         content.readline()
     if not content.read(1):
@@ -118,7 +118,7 @@ def _csv(content: IO[bytes], columns: list[Column], command: CopyCommand) -> Ite
 
 
 def _csv_values(column: Column, values: Any, command: CopyCommand) -> Any:
-    """A column's values: empty means empty text in a varchar column, and null in any other."""
+    """Returns a column's values: an empty field is empty text in a varchar column, and null in any other."""
     if column.type == "character varying":
         return values
     values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
@@ -144,7 +144,7 @@ def _check_widths(batch: Any, columns: list[Column]) -> None:
 
 
 def _encoded(batch: Any) -> bytes:
-    """The rows as PostgreSQL's CSV."""
+    """Returns the rows as CSV for PostgreSQL."""
     out = io.BytesIO()
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pyarrow.csv.write_csv(pa.Table.from_batches([batch]), out, options)

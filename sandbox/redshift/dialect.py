@@ -1,7 +1,7 @@
 """Translates Redshift's SQL to PostgreSQL's, and refuses statements that it cannot translate exactly.
 
-Edits are made on masked text, never inside literals, quoted names or comments. What is neither known to work alike on
-both nor handled here is refused; what PostgreSQL accepts and Redshift does not is listed in not_in_redshift.toml.
+It edits masked text, never literals, quoted names or comments. It refuses constructs that it cannot translate, unless
+they are known to work alike on both. not_in_redshift.toml lists those that PostgreSQL accepts and Redshift does not.
 """
 
 import re
@@ -16,10 +16,10 @@ from sandbox.redshift.sql_text import LITERAL, NAME, QUALIFIED_NAME, SqlText, ar
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement as the client sent it, and what PostgreSQL runs for it.
+    """A statement as the client sent it, and the statement that PostgreSQL runs instead.
 
-    For a COPY that is an empty statement, so that prepared statements and portals work as usual. `commits`: it ends the
-    transaction that it is in.
+    For a COPY PostgreSQL runs an empty statement, so that prepared statements and portals work as usual. `commits`
+    means that the statement ends its transaction.
     """
 
     original: str
@@ -54,7 +54,7 @@ _STATEMENTS = _pattern(
     r"$",
 )
 _GRANT = _pattern(r"(?:grant|revoke)\b")
-# PostgreSQL has roles alone, which it names without telling what they are.
+# PostgreSQL has only roles, and its statements name them without the word role or group.
 _GRANTEE = _pattern(r"(\b(?:to|from)\s+|,\s*)(?:role|group)\s+")
 _REMOVE_DUPLICATES = _pattern(r"merge\b.*\bremove\s+duplicates$")
 
@@ -70,14 +70,14 @@ _TABLE_EDITS = [
         (r"\b(?:distkey|sortkey)\b", ""),
         (r"\bbackup\s+(?:yes|no)\b", ""),
         (r"\bencode\s+\w+", ""),
-        # Keys are informational: nothing of them is enforced but a primary key's NOT NULL.
+        # Keys are informational: Redshift enforces only the NOT NULL of a primary key.
         (rf",\s*{_CONSTRAINT}unique\s*\([^)]*\)", ""),
         (rf",\s*{_CONSTRAINT}foreign\s+key\s*\([^)]*\)\s*references\s+{QUALIFIED_NAME}\s*(?:\([^)]*\))?", ""),
         (rf"(,\s*{_CONSTRAINT})primary\s+key\s*\(([^)]*)\)", r"\1check ((\2) is not null)"),
         (rf"{_CONSTRAINT}\bunique\b", ""),
         (rf"{_CONSTRAINT}\breferences\s+{QUALIFIED_NAME}\s*(?:\([^)]*\))?", ""),
         (r"\bprimary\s+key\b", "not null"),
-        # The sizes that Redshift gives to types without one.
+        # The default sizes of Redshift's types.
         (r"(?<=[\w\x02])(\s+)(?:varchar|character\s+varying|nvarchar|text)\b(?!\s*\()", r"\1varchar(256)"),
         (r"(?<=[\w\x02])(\s+)(?:numeric|decimal)\b(?!\s*\()", r"\1numeric(18,0)"),
         # n in varchar(n) counts bytes.
@@ -101,7 +101,7 @@ _EDITS = [
         (r"(?<![\w.\x02])date_part\s*\(", "pg_redshift.pgdate_part("),
         (r"\bextract\s*\(\s*([a-z_]+)\s+from\b", r"pg_redshift.date_part('\1',"),
         (rf"\bextract\s*\(\s*({LITERAL})\s+from\b", r"pg_redshift.date_part(\1,"),
-        # What PostgreSQL has too, and means in another way.
+        # Functions that PostgreSQL has, too, but with another meaning.
         (r"(?<![\w.\x02])(avg|date_trunc|regexp_(?:count|instr|substr)|split_part)\s*\(", r"pg_redshift.\1("),
         (r"\bwith\s+no\s+schema\s+binding$", ""),
         (r"\bpassword\s+disable$", "password null"),
@@ -113,7 +113,7 @@ _EDITS = [
 _QUALIFY = _pattern(r"(?<!\bas )\bqualify\b(?=\s*[\w(\x01])")
 _AFTER_QUALIFY = _pattern(r"\b(?:order\s+by|limit|offset|union|intersect|except|minus)\b", "$")
 _SELECT, _FROM = _pattern(r"\bselect\b(?:\s+distinct\b)?"), _pattern(r"\bfrom\b")
-# A column of a SELECT list with the name that it gives itself.
+# A column of a SELECT list, and the name that it gets.
 _NAMED = _pattern(rf"(?:(?P<expression>.*)\bas\s+|(?:{NAME}\s*\.\s*)*)(?P<name>(?!\d){NAME})$")
 _TOP = _pattern(r"(\bselect\s+)top\s+(\d+)\b")
 
@@ -143,7 +143,7 @@ def _listagg(given: list[str], clause: str) -> str:
     return f"pg_redshift.listagg({given[0]}, {delimiter} {clause[clause.find('(') + 1 : -1]})"
 
 
-# Functions that are other expressions on PostgreSQL, made of their arguments and the OVER or WITHIN GROUP behind them.
+# Functions that become other expressions on PostgreSQL, made from their arguments and the OVER or WITHIN GROUP clause.
 _CALLS: dict[str, Callable[[list[str], str], str]] = {
     "decode": _decode,
     "json_extract_path_text": _json_extract_path_text,
@@ -157,7 +157,7 @@ _CLAUSE = _pattern(r"\s*(?:over|within\s+group)\s*\(")
 
 
 def translate(sql: str) -> Statement:
-    """The statement for PostgreSQL; a refused one becomes a statement that fails with the reason."""
+    """Translates a statement for PostgreSQL; a refused one becomes a statement that fails with the reason."""
     try:
         text = mask(sql)
         if text.code[:4].lower() == "copy":
@@ -169,16 +169,16 @@ def translate(sql: str) -> Statement:
 
 
 def refusal_statement(refusal: RefusedError) -> str:
-    """A statement that fails with the refusal's text."""
+    """Returns a statement that fails with the refusal's text."""
     return f"select pg_catalog.sandbox_refuse({literal(refusal.text)}, {literal(refusal.sqlstate)})"
 
 
 def refuse_what_is_not_redshifts(text: SqlText) -> None:
-    """Judges one statement, but for a COPY.
+    """Checks one statement, except a COPY.
 
     Raises:
-        RefusedError: the sandbox does not know its kind, or Redshift does not have one of its constructs; then the text
-            tells what to write instead, and where Amazon says so.
+        RefusedError: the sandbox does not know the kind of statement, or Redshift lacks one of its constructs; then the
+            text gives the replacement and the page of Amazon's documentation.
     """
     if not _STATEMENTS.match(text.code) or _REMOVE_DUPLICATES.match(text.code):
         raise RefusedError(
@@ -207,7 +207,7 @@ def _edited(text: SqlText) -> str:
 
 
 def _with_other_calls(code: str) -> str:
-    for call in reversed(list(_CALL.finditer(code))):  # first those that stand in others' arguments
+    for call in reversed(list(_CALL.finditer(code))):  # inner calls, in the arguments of others, come first
         end = closing(code, call.end())
         given, clause = arguments(code[call.end() : end]), _CLAUSE.match(code, end + 1)
         after = closing(code, clause.end()) + 1 if clause else end + 1
@@ -216,7 +216,7 @@ def _with_other_calls(code: str) -> str:
 
 
 def _with_qualify(code: str) -> str:
-    """QUALIFY as the WHERE of a SELECT around its own, if all columns have names; any other stays, and is refused."""
+    """Turns QUALIFY into the WHERE of an outer SELECT, if all columns have names; any other stays, and is refused."""
     while qualify := _QUALIFY.search(code):
         start, flat = around(code, qualify.start())
         place = qualify.start() - start
@@ -228,7 +228,7 @@ def _with_qualify(code: str) -> str:
         end = start + (after.start() if after else len(flat))
         columns, condition = code[start + select.end() : start + source.start()], code[qualify.end() : end]
         named = [found for column in arguments(columns) if (found := _NAMED.match(column))]
-        # An alias may be a column of the tables, too: which of the two Redshift means is not documented.
+        # An alias may also be a column of the tables, and which of the two Redshift takes is not documented.
         aliases = {column["name"].lower() for column in named if column["expression"]}
         if len(named) < len(arguments(columns)) or aliases & set(re.findall(NAME, condition.lower())):
             return code
@@ -240,7 +240,7 @@ def _with_qualify(code: str) -> str:
 
 
 def _with_limits(code: str) -> str:
-    """TOP as LIMIT, which stands at the end of its SELECT."""
+    """Turns TOP into LIMIT at the end of its SELECT."""
     while top := _TOP.search(code):
         end = closing(code, top.end())
         code = f"{code[: top.start()]}{top[1]}{code[top.end() : end]} limit {top[2]}{code[end:]}"
@@ -248,7 +248,7 @@ def _with_limits(code: str) -> str:
 
 
 def _definition_and_rest(code: str) -> tuple[str, str]:
-    """The definition of a table's columns, and the rest: the query of a CREATE TABLE AS, or any other statement."""
+    """Splits a statement into the definition of a table's columns, and the rest: a query, or any other statement."""
     if _CREATE_TABLE.match(code) and (query := _QUERY_OF_TABLE.search(code)):
         return code[: query.start()], code[query.start() :]
     return (code, "") if _CREATE_TABLE.match(code) or _ALTER_TABLE.match(code) else ("", code)

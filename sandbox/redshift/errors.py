@@ -1,17 +1,17 @@
-"""Errors as the gateway raises them, and PostgreSQL's errors in Redshift's words."""
+"""The gateway's errors, and PostgreSQL's errors with Redshift's messages."""
 
 SYNTAX_ERROR, NOT_SUPPORTED, BAD_DATA = "42601", "0A000", "XX000"
 _NOT_NULL_VIOLATION, _CARDINALITY_VIOLATION = "23502", "21000"
-# A function that nobody may call stands for a cast that Redshift has not; its name is the error's text.
+# A function that nobody may call replaces a cast that Redshift lacks; the function's name is the error's text.
 _NO_CAST, _CANNOT_COERCE = "permission denied for function cannot cast", "42846"
-# What PostgreSQL says of syntax, columns, functions and types that it has not, beside the place in the statement (P).
+# PostgreSQL's codes for syntax, columns, types and functions that do not exist; such errors have a position (P).
 _NOT_KNOWN = (SYNTAX_ERROR, "42703", "42704", "42883")
 
 
 class RefusedError(Exception):
-    """The gateway does not do this, as Redshift would not, or because the sandbox does not know it.
+    """The gateway refuses a statement, because Redshift would, or because the sandbox does not know it.
 
-    It is raised again inside the client's own session, so that its transaction is aborted.
+    The error is raised again inside the client's own session, so that its transaction is aborted.
     """
 
     def __init__(self, text: str, sqlstate: str = BAD_DATA) -> None:
@@ -25,7 +25,7 @@ class WarehouseError(Exception):
 
 
 def in_redshifts_words(fields: dict[str, str]) -> dict[str, str]:
-    """An error's fields, with the message that Redshift has for it where people or dbt look at it."""
+    """Returns an error's fields, with Redshift's message for the errors that people or dbt read."""
     if fields.get("C") == _NOT_NULL_VIOLATION and "c" in fields:
         return fields | {"M": f"Cannot insert a NULL value into column {fields['c']}"}
     if fields.get("C") == _CARDINALITY_VIOLATION and fields.get("M", "").startswith("MERGE"):

@@ -1,4 +1,4 @@
-"""The listener: a thread for every client."""
+"""The listener, which starts a thread for every client."""
 
 import socket
 import socketserver
@@ -19,7 +19,7 @@ from sandbox.redshift.wire import Channel, DisconnectedError
 
 
 class Gateway(socketserver.ThreadingTCPServer):
-    """Speaks Redshift on 127.0.0.1, and PostgreSQL to the server behind, to which `connect` opens connections."""
+    """Speaks Redshift's protocol on 127.0.0.1, and PostgreSQL's to the server to which `connect` opens connections."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -35,7 +35,7 @@ class Gateway(socketserver.ThreadingTCPServer):
         tls: SSLContext,
         secret: str,
     ) -> None:
-        """Takes the port (0: a free one) at once and refuses connections until `server_activate`.
+        """Binds the port (0: a free one) now, and refuses connections until `server_activate`.
 
         `secret` is the password of PostgreSQL's user.
 
@@ -56,7 +56,7 @@ class Gateway(socketserver.ThreadingTCPServer):
                 if code == wire.SSL_REQUEST and not isinstance(request, SSLSocket):
                     client.send(b"S")
                     request = self._tls.wrap_socket(request, server_side=True)
-                    client = Channel(request)  # without what came too early to be encrypted
+                    client = Channel(request)  # drops bytes that arrived before encryption began
                 else:
                     client.send(b"N")
                 code, body = client.read_startup()
@@ -69,9 +69,9 @@ class Gateway(socketserver.ThreadingTCPServer):
                     login = log_in(client, backend, body, self._secret, encrypted=encrypted)
                     Session(login, client, backend, self._copy, self._log).run()
         except (DisconnectedError, OSError):
-            return  # closing PostgreSQL's side is all there is to do: it rolls back and ends the session
+            return  # closing the connection to PostgreSQL is enough: it rolls back and ends the session
         finally:
-            request.close()  # the server closes only what it was given, not what TLS has made of it
+            request.close()  # the server closes only the socket that it accepted, not the TLS socket
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Reports a fault of the gateway itself; the client sees its connection end."""

@@ -1,4 +1,4 @@
-"""How a client gets its session: with a password that PostgreSQL checks, or with one that AWS has handed out."""
+"""Logs a client in: with a password that PostgreSQL checks, or with a temporary one that AWS has issued."""
 
 import hashlib
 import struct
@@ -10,7 +10,8 @@ from sandbox.redshift.postgres import USER
 from sandbox.redshift.temporary_passwords import IDENTITIES, complaint
 from sandbox.redshift.wire import Channel, DisconnectedError, cstring, message
 
-# What Redshift reports. No server_protocol_version is announced: versions 1 and 2 have encodings of Redshift's own.
+# The version that Redshift reports. The gateway announces no server_protocol_version, since versions 1 and 2 have
+# encodings of Redshift's own.
 SERVER_VERSION = b"8.0.2"
 _STARTUP_PARAMETERS = ("user", "database", "application_name", "client_encoding", "options")
 _CLEARTEXT_PASSWORD, _MD5_PASSWORD = 3, 5
@@ -18,7 +19,7 @@ _CLEARTEXT_PASSWORD, _MD5_PASSWORD = 3, 5
 
 @dataclass(frozen=True)
 class Login:
-    """A session's number, and its user, as he called himself."""
+    """A session's number, and the user name that the client gave."""
 
     number: int
     user: str
@@ -28,7 +29,7 @@ def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, 
     """Logs the client in; `secret` is the password of PostgreSQL's user.
 
     Raises:
-        DisconnectedError: the client was refused, or one of the two went away.
+        DisconnectedError: the client was refused, or the client or PostgreSQL disconnected.
     """
     words = startup_body.rstrip(b"\0").decode(errors="replace").split("\0")
     asked = dict(zip(words[::2], words[1::2], strict=False))
@@ -69,6 +70,6 @@ def _check_identity(client: Channel, user: str, secret: str, encrypted: bool) ->
 
 
 def _answer(secret: str, salt: bytes) -> str:
-    """The answer to PostgreSQL's question for an MD5 password."""
+    """Returns the response to PostgreSQL's request for an MD5 password."""
     inner = hashlib.md5(f"{secret}{USER}".encode(), usedforsecurity=False).hexdigest()
     return "md5" + hashlib.md5(inner.encode() + salt, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The constructs that Redshift does not take, or that PostgreSQL cannot follow, from the table beside this file."""
+"""The constructs that Redshift does not accept, or that PostgreSQL cannot emulate, from the table beside this file."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ _PARTS = {"name": QUALIFIED_NAME, "literal": LITERAL, "any": rf"(?:[^()]|{_NESTE
 
 @dataclass(frozen=True)
 class Construct:
-    """One of them; the table tells what the fields mean."""
+    """One construct; the head of the table explains the fields."""
 
     says: str
     pattern: str
@@ -26,7 +26,7 @@ class Construct:
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
-        """The pattern, ready to search masked SQL."""
+        """The compiled pattern, for searching masked SQL."""
         pattern = re.sub(r"\{(name|literal|any|arg)\}", lambda part: _PARTS[part[1]], self.pattern)
         return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The PostgreSQL server behind the gateway: made at first start, reached by a Unix socket in its data directory."""
+"""The PostgreSQL server behind the gateway: initialised at the first start, with a Unix socket in its data folder."""
 
 import os
 import pwd
@@ -17,28 +17,28 @@ from sandbox.redshift.errors import WarehouseError
 from sandbox.redshift.sql_text import literal
 
 DATABASE, USER = "dev", "sandbox"
-_PORT = 5432  # no TCP port, but part of the socket's name
+_PORT = 5432  # only part of the socket's name; the server has no TCP port
 _SECONDS_TO_START, _SECONDS_TO_STOP = 60, 30
 _SETTINGS = {
     "port": str(_PORT),
     "listen_addresses": "",
-    "unix_socket_directories": ".",  # below the data directory, which is also short enough for a socket's name
+    "unix_socket_directories": ".",  # relative to the data directory, and so short enough for a socket's name
     "max_connections": "60",
     "shared_buffers": "64MB",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
-    "fsync": "off",  # outlives every process, but not the machine
+    "fsync": "off",  # data survive the death of any process, but not a crash of the machine
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "256MB",
-    "client_connection_check_interval": "500ms",  # a running statement ends when its client is gone
+    "client_connection_check_interval": "500ms",  # ends a running statement whose client has disconnected
     "log_timezone": "UTC",
-    "log_min_error_statement": "panic",  # statements.jsonl has them, and one of ours holds the password
+    "log_min_error_statement": "panic",  # statements.jsonl has them, and one of the gateway's holds the password
 }
 _ROLE_SETTINGS = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
-    "default_transaction_isolation": "repeatable read",  # Redshift's transactions, too, see one snapshot
+    "default_transaction_isolation": "repeatable read",  # as on Redshift, where a transaction sees one snapshot
 }
 _CATALOGUE = Path(__file__).with_name("catalogue.sql")
 
@@ -54,17 +54,17 @@ class Postgres:
         self._directory = -1
 
     def start(self, password: str, search_path: list[str]) -> None:
-        """Starts the server, having ended one that a killed gateway has left on this data directory.
+        """Ends a server that a killed gateway has left on this data directory, and starts a new one.
 
         Raises:
-            WarehouseError: it does not start.
+            WarehouseError: the server does not start.
         """
         self._end_leftovers()
         self._log.write_bytes(b"")
         self._access_rules.write_text(f"local {DATABASE} {USER} md5\n")
         if not self._data.exists():
             self._initialise()
-        for stale in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock"):  # their process ids may be others' by now
+        for stale in ("postmaster.pid", f".s.PGSQL.{_PORT}.lock"):  # their process ids may be reused by now
             (self._data / stale).unlink(missing_ok=True)
         self._run_alone(self._data, DATABASE, _definitions(password, search_path))
         with self._log.open("ab") as log:
@@ -76,27 +76,27 @@ class Postgres:
                 stdout=log,
                 stderr=log,
                 cwd=self._data,
-                start_new_session=True,  # Ctrl-C is for the gateway, which then stops the server
+                start_new_session=True,  # Ctrl-C must reach only the gateway, which then stops the server
             )
         self._directory = os.open(self._data, os.O_RDONLY | os.O_DIRECTORY)
         self._wait_until_ready(self._process)
 
     def connect(self) -> socket.socket:
-        """A new connection.
+        """Opens a new connection.
 
         Raises:
             OSError: the server is down.
         """
         connection = socket.socket(socket.AF_UNIX)
-        # By way of the open directory, since a socket's name has at most 107 characters.
+        # The address goes through the open directory, since a socket's name has at most 107 characters.
         connection.connect(f"/proc/self/fd/{self._directory}/.s.PGSQL.{_PORT}")
         return connection
 
     def check(self) -> None:
-        """Does nothing while the server runs.
+        """Checks that the server is running.
 
         Raises:
-            WarehouseError: it has stopped by itself.
+            WarehouseError: the server has stopped by itself.
         """
         if self._process and self._process.poll() is not None:
             raise WarehouseError(f"PostgreSQL has stopped by itself; {self._last_words()}")
@@ -116,7 +116,7 @@ class Postgres:
             self._directory = -1
 
     def _initialise(self) -> None:
-        """Makes the data directory beside its place, so that an interrupted start leaves no half of it."""
+        """Makes the data directory under another name and then renames it, in case the start is interrupted."""
         new = self._data.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -127,7 +127,7 @@ class Postgres:
             [
                 *_as_another_user(),
                 *(str(_programs() / "initdb"), "-D", str(new), "-U", "rdsdb", "--auth=reject", "--no-sync"),
-                # Code-point order as on Redshift, with upper() and ilike for all letters.
+                # Sorting by code points as on Redshift, but upper() and ilike for all letters.
                 *("--encoding=UTF8", "--locale=C", "--lc-ctype=C.UTF-8"),
             ]
         )
@@ -135,7 +135,7 @@ class Postgres:
         new.rename(self._data)
 
     def _run_alone(self, data: Path, database: str, statements: list[str]) -> None:
-        """Runs statements as superuser on a server that is down; nobody can log in as superuser while it is up."""
+        """Runs statements as superuser while the server is down; nobody can log in as superuser while it is up."""
         settings = {
             "exit_on_error": "on",
             "allow_system_table_mods": "on",
@@ -158,7 +158,7 @@ class Postgres:
         return [*_as_another_user(), str(_programs() / "postgres"), *arguments]
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Waits as pg_ctl does, for the status in the eighth line of postmaster.pid."""
+        """Waits, as pg_ctl does, for the status in the eighth line of postmaster.pid."""
         status = self._data / "postmaster.pid"
         deadline = time.monotonic() + _SECONDS_TO_START
         while time.monotonic() < deadline and process.poll() is None:
@@ -173,7 +173,7 @@ class Postgres:
         return f"{self._log} ends with:\n{self._log.read_text()[-2000:]}"
 
     def _end_leftovers(self) -> None:
-        """Ends the servers whose working directory is our data directory; theirs always is."""
+        """Ends the servers on our data directory, which is always their working directory."""
         processes = {
             process.pid: process
             for process in psutil.process_iter(["name", "cwd", "ppid"])
@@ -212,9 +212,9 @@ def _programs() -> Path:
 
 
 def _as_another_user() -> list[str]:
-    """The command that starts a program as `nobody` when we are root, whom PostgreSQL refuses; empty otherwise.
+    """Returns the command that starts a program as `nobody` if we are root, which PostgreSQL refuses; empty otherwise.
 
-    `nobody` may keep passing through directories that only root can enter, such as /root.
+    `nobody` keeps root's right to pass through directories that only root can enter, such as /root.
 
     Raises:
         WarehouseError: this machine does not allow it.
@@ -225,7 +225,7 @@ def _as_another_user() -> list[str]:
     capability = "+dac_override"
     command = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     command += [f"--inh-caps={capability}", f"--ambient-caps={capability}"]
-    # initdb asks access(2), which for a user like `nobody` counts no capability unless the kernel leaves them alone.
+    # initdb calls access(2), which ignores the capabilities of a user like `nobody` unless the kernel keeps them.
     command += ["--securebits=+no_setuid_fixup", f"--bounding-set=-all,{capability}"]
     problem = "there is no `setpriv` (it belongs to util-linux)"
     if shutil.which("setpriv"):

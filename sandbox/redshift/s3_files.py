@@ -1,4 +1,4 @@
-"""The S3 objects that a COPY names, by prefix or by manifest."""
+"""Finds the S3 objects that a COPY names, by prefix or by manifest."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class S3File:
-    """One object to load; `content_length` is what the manifest says about its size in bytes."""
+    """One object to load; `content_length` is its size in bytes according to the manifest."""
 
     url: str
     content_length: int | None = None
@@ -31,10 +31,10 @@ class _Place(TypedDict):
 
 
 def files_of(s3: "S3Client", command: CopyCommand) -> list[S3File]:
-    """The objects that the command loads, in order.
+    """Returns the objects that the command loads, in order.
 
     Raises:
-        RefusedError: there are none, or the manifest is missing, wrong, or names a mandatory object that is missing.
+        RefusedError: no object exists, or the manifest is missing or invalid, or a mandatory object in it is missing.
     """
     files = _in_manifest(s3, command) if command.manifest else _below_prefix(s3, command.source)
     if not files:
@@ -44,10 +44,10 @@ def files_of(s3: "S3Client", command: CopyCommand) -> list[S3File]:
 
 @contextmanager
 def local_copy(s3: "S3Client", file: S3File) -> Iterator[IO[bytes]]:
-    """The object's bytes in a temporary file.
+    """Yields the object's bytes in a temporary file.
 
     Raises:
-        RefusedError: it cannot be read, or its size is not the one in the manifest.
+        RefusedError: the object cannot be read, or its size differs from the manifest's.
     """
     with tempfile.TemporaryFile() as local:
         with _s3_errors(file.url):

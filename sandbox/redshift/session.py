@@ -1,4 +1,4 @@
-"""One client's session: statements are translated, sent to the PostgreSQL session behind, and their answers relayed."""
+"""Serves one client's session: translates statements, sends them to a PostgreSQL session, and relays the answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _KNOWN_MESSAGES = (wire.PARSE, wire.BIND, wire.DESCRIBE, wire.EXECUTE, wire.CLOS
 
 @dataclass
 class Batch:
-    """The messages that a client sends before it waits, and the statements that they prepare and run."""
+    """The messages that a client sends before it waits for an answer, and the statements that they prepare and run."""
 
     messages: list[bytes] = field(default_factory=list)
     prepared: list[Statement] = field(default_factory=list)
@@ -29,14 +29,14 @@ class Batch:
 
 @dataclass
 class Answer:
-    """A tag for each statement of a batch that succeeded, the error that ended it, and the messages still to send."""
+    """The tags of a batch's successful statements, the error that ended the batch, and the messages still to send."""
 
     tags: list[str] = field(default_factory=list)
     error: dict[str, str] | None = None
     unsent: list[bytes] = field(default_factory=list)
 
     def add(self, kind: bytes, body: bytes) -> None:
-        """Takes in one message."""
+        """Adds one message."""
         if kind in (wire.COMPLETE, wire.EMPTY):
             self.tags.append(body[:-1].decode())
         elif kind == wire.ERROR:
@@ -64,13 +64,13 @@ class Session:
         """Serves the client until it leaves.
 
         Raises:
-            DisconnectedError: the client or PostgreSQL went away.
+            DisconnectedError: the client or PostgreSQL disconnected.
         """
         while batch := self._next_batch():
             self._serve(batch)
 
     def _next_batch(self) -> Batch | None:
-        """The messages up to the point where the client waits for an answer; None when it says goodbye."""
+        """Returns the messages until the client waits for an answer; None if it ends the session."""
         batch = Batch()
         while True:
             kind, body = self._client.read_message()
@@ -86,7 +86,7 @@ class Session:
                 return batch
 
     def _translated(self, kind: bytes, body: bytes, batch: Batch) -> bytes:
-        """The message's body for PostgreSQL; takes down which statements are prepared, bound and run."""
+        """Returns the message's body for PostgreSQL; records the statements that are prepared, bound and run."""
         if kind == wire.PARSE:
             name, sql, parameters = body.split(b"\0", 2)
             statement = self._statements[name] = translate(sql.decode())
@@ -111,7 +111,7 @@ class Session:
             self._copy_first(batch.executed)
             self._backend.send(*batch.messages)
             self._relay(batch, answer)
-        except BackendError as error:  # of the COPY: nothing of the batch was sent
+        except BackendError as error:  # the COPY failed, and no message of the batch was sent
             answer.add(wire.ERROR, error.body)
             answer.add(wire.READY, self._backend.status)
         finally:
@@ -119,13 +119,13 @@ class Session:
                 (batch.executed or (batch.prepared if answer.error else []))[: len(answer.tags) + 1], answer.tags
             ):
                 self._log.write(self._login, statement.original, started, tag, None if tag else answer.error)
-            self._client.send(*answer.unsent)  # after the log, in which the client may look
+            self._client.send(*answer.unsent)  # after writing the log, which the client may read next
 
     def _copy_first(self, executed: list[Statement]) -> None:
-        """Runs the batch's COPY, in whose place PostgreSQL then gets an empty statement.
+        """Runs the batch's COPY; PostgreSQL then gets an empty statement in its place.
 
         Raises:
-            BackendError: it failed; PostgreSQL has aborted the transaction.
+            BackendError: the COPY failed; PostgreSQL has aborted the transaction.
         """
         try:
             if command := _only_copy(executed):
@@ -136,7 +136,7 @@ class Session:
             raise BackendError(wire.error(refusal.sqlstate, refusal.text)) from refusal
 
     def _relay(self, batch: Batch, answer: Answer) -> None:
-        """Passes PostgreSQL's messages on, all but the last ones, which stay in the answer."""
+        """Relays PostgreSQL's messages, except the last ones, which stay in the answer."""
         while True:
             kind, body = self._backend.read_message()
             if kind == wire.EMPTY and batch.executed and batch.executed[0].copy:

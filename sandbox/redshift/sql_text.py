@@ -1,4 +1,4 @@
-"""SQL with its literals, quoted names and comments out of the way, so that what is left can be searched and edited."""
+"""Masks the literals, quoted names and comments of SQL, so that the rest can be searched and edited."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _UNDOCUMENTED_ESCAPE = re.compile(r"(?:[^\\]|\\[^xuU])*\\[xuU]", re.DOTALL)
 
 @dataclass(frozen=True)
 class SqlText:
-    """One statement: `code` has placeholders for literals and quoted names, a single blank for comments and space."""
+    """One statement: `code` has placeholders for literals and quoted names, and one blank for comments and spaces."""
 
     code: str
     masked: tuple[str, ...]
@@ -38,7 +38,7 @@ def mask(sql: str) -> SqlText:
     """Masks one statement; a closing semicolon is dropped.
 
     Raises:
-        RefusedError: there are several statements.
+        RefusedError: the text holds several statements.
     """
     statements = mask_all(sql)
     if len(statements) > 1:
@@ -47,17 +47,17 @@ def mask(sql: str) -> SqlText:
 
 
 def mask_all(sql: str) -> list[SqlText]:
-    """Masks statements that semicolons part.
+    """Masks statements that are separated by semicolons.
 
     Raises:
-        RefusedError: there are characters that the placeholders are made of, or escapes of unknown meaning.
+        RefusedError: the text holds characters of which placeholders are made, or escapes of unknown meaning.
     """
     masked: list[str] = []
 
     def out_of_the_way(found: re.Match[str]) -> str:
         if found["comment"]:
             return " "
-        if found[0][0] == '"':  # Redshift folds quoted names to lower case, too: their ASCII letters, that is.
+        if found[0][0] == '"':  # Redshift folds the ASCII letters of quoted names to lower case, too.
             masked.append(found[0].encode().lower().decode())
             return f"\x01{len(masked) - 1}\x02"
         masked.append(found[0] if found["tag"] else _with_escapes(found[0]))
@@ -70,14 +70,14 @@ def mask_all(sql: str) -> list[SqlText]:
 
 
 def _with_escapes(text: str) -> str:
-    """A literal for PostgreSQL, whose ordinary ones take backslashes as they are."""
+    """Returns a literal for PostgreSQL, where backslashes in ordinary literals are not escapes."""
     if _UNDOCUMENTED_ESCAPE.match(text):
         raise RefusedError(f"what the backslash means in {text} is not documented: write \\\\ for one", NOT_SUPPORTED)
     return f"E{text}" if "\\" in text and text[0] == "'" else text
 
 
 def closing(code: str, start: int) -> int:
-    """Where the parenthesis closes that is open at `start`; the end of the code when none is."""
+    """Returns the position of the parenthesis that closes the one open at `start`; the end of the code if none does."""
     depth = 1
     for place in range(start, len(code)):
         depth += {"(": 1, ")": -1}.get(code[place], 0)
@@ -87,7 +87,7 @@ def closing(code: str, start: int) -> int:
 
 
 def around(code: str, place: int) -> tuple[int, str]:
-    """Where the parentheses around a place begin, and what they hold, blank where there are more within."""
+    """Returns the start of the parentheses around a place, and their content, with blanks for inner parentheses."""
     start, depth = place, 0
     while start and depth >= 0:
         start -= 1
@@ -102,7 +102,7 @@ def around(code: str, place: int) -> tuple[int, str]:
 
 
 def arguments(code: str) -> list[str]:
-    """The parts between the commas that are outside of parentheses."""
+    """Splits the code at the commas outside of parentheses."""
     found, depth = [""], 0
     for part in re.split(r"([(),])", code):
         depth += {"(": 1, ")": -1}.get(part, 0)
@@ -114,5 +114,5 @@ def arguments(code: str) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """`text` as a string literal."""
+    """Returns `text` as a string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The record of what clients really sent, in JSON lines: the rewritten SQL cannot show what Redshift would see."""
+"""Logs the statements that clients sent, in JSON lines; the translated SQL would not show what Redshift would get."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ LONGEST_LOG = 64 * 1024 * 1024
 
 
 class StatementLog:
-    """One line per statement: who sent what, when, and how it ended.
+    """A log with one line per statement: its sender, text, time and outcome.
 
     Keys: time, session, user, sql, seconds, outcome (the tag, null after an error), error, sqlstate.
     """

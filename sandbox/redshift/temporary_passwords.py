@@ -1,24 +1,24 @@
-"""Passwords that AWS hands out to its identities for some minutes: GetClusterCredentials and its like.
+"""The passwords that AWS issues to its identities for some minutes, by GetClusterCredentials and similar calls.
 
-A password holds its own proof, its end and a signature by the warehouse's secret, so that the AWS endpoint, which makes
-it, and the gateway, which takes it, need to share nothing else.
+A password holds its expiry and a signature with the warehouse's secret. So the AWS endpoint, which makes the password,
+and the gateway, which checks it, share nothing but this secret.
 """
 
 import hmac
 from datetime import UTC, datetime
 
-# As Redshift names them: a user of the database, one made at login, and one that stands for an IAM role.
+# Redshift's prefixes for a user of the database, for a user created at login, and for the user of an IAM role.
 IDENTITIES = ("IAM:", "IAMA:", "IAMR:")
 
 
 def temporary_password(user: str, end: datetime, secret: str) -> str:
-    """The password of a user whose name starts with one of IDENTITIES, good until `end`."""
+    """Returns the password, valid until `end`, of a user whose name starts with one of IDENTITIES."""
     seconds = str(int(end.timestamp()))
     return f"{seconds}.{_signature(user, seconds, secret)}"
 
 
 def complaint(user: str, password: str, secret: str) -> str:
-    """Why Redshift would not take the password; empty when it would."""
+    """Returns the reason why Redshift would refuse the password; empty if it would accept it."""
     seconds, _, signature = password.partition(".")
     if not hmac.compare_digest(signature.encode(), _signature(user, seconds, secret).encode()):
         return f'password authentication failed for user "{user}"'

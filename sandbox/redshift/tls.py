@@ -1,4 +1,4 @@
-"""A certificate for the gateway, from an authority that exists for nothing else."""
+"""Makes a certificate for the gateway, signed by an authority of its own."""
 
 import ssl
 from pathlib import Path
@@ -7,7 +7,7 @@ import trustme
 
 
 def server_context(authority_file: Path) -> ssl.SSLContext:
-    """TLS for 127.0.0.1 and localhost; writes the certificate of the authority, whose key is forgotten."""
+    """Returns a TLS context for 127.0.0.1 and localhost; writes the authority's certificate, and keeps no key of it."""
     authority = trustme.CA(organization_name="Music Streams sandbox")
     authority.cert_pem.write_to_path(str(authority_file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""The sandbox's warehouse: PostgreSQL and the gateway before it, as one thing to start and stop."""
+"""The sandbox's warehouse: starts and stops PostgreSQL and the gateway in front of it together."""
 
 import fcntl
 import threading
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Warehouse:
-    """A Redshift for one machine: on 127.0.0.1, user `sandbox`, database `dev`, its data below `home`.
+    """A Redshift for one machine: on 127.0.0.1, with user `sandbox`, database `dev`, and its data below `home`.
 
     COPY reads S3 with boto3, configured by the environment (AWS_ENDPOINT_URL, …), as the role that the COPY names.
-    Clients that ask for TLS get it; with SSL_CERT_FILE=`certificate_authority` they can verify who serves them.
+    Clients may use TLS; with SSL_CERT_FILE=`certificate_authority` they can verify the server.
     """
 
     def __init__(self, home: Path, port: int, password: str, schema_prefix: str = "") -> None:
-        """`port` 0 means a free one; `schema_prefix` says which reporting and staging schemas need no qualification."""
+        """`port` 0 means a free one; reporting and staging schemas with `schema_prefix` are on the search path."""
         self.home = home.resolve()
         self.port = port
         self._password = password
@@ -43,16 +43,16 @@ class Warehouse:
 
     @property
     def statements(self) -> Path:
-        """The JSON lines that tell every statement since the last start, see `StatementLog`."""
+        """The file of JSON lines with every statement since the last start, see `StatementLog`."""
         return self.home / "statements.jsonl"
 
     @property
     def certificate_authority(self) -> Path:
-        """The authority that signed the certificate, made anew at every start."""
+        """The certificate of the authority that signed the server's, new at every start."""
         return self.home / "ca.pem"
 
     def start(self) -> Self:
-        """Returns when a login has succeeded.
+        """Starts the warehouse, and returns once a login has succeeded.
 
         Raises:
             WarehouseError: the port or `home` is in use, or PostgreSQL cannot run here.
@@ -84,7 +84,7 @@ class Warehouse:
         return self
 
     def connect(self) -> Connection:
-        """A session of the user `sandbox`."""
+        """Opens a session of the user `sandbox`."""
         return redshift_connector.connect(
             host="127.0.0.1",
             port=self.port,
@@ -92,11 +92,11 @@ class Warehouse:
             user=USER,
             password=self._password,
             ssl=False,
-            application_name="sandbox",  # else the client inspects its whole stack for the caller's name
+            application_name="sandbox",  # otherwise the driver searches the whole call stack for the caller's name
         )
 
     def check(self) -> None:
-        """Does nothing while all is well.
+        """Checks that the warehouse is running.
 
         Raises:
             WarehouseError: PostgreSQL has stopped by itself.
@@ -108,18 +108,18 @@ class Warehouse:
         self._started.close()
 
     def __enter__(self) -> Self:
-        """Starts."""
+        """Starts the warehouse."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stops."""
+        """Stops the warehouse."""
         self.stop()
 
 
 def _s3_as(role: str | None) -> "S3Client":
-    """S3 as the role; as whoever started the warehouse when there is none."""
+    """Returns a client of S3 that works as the role; without a role, as the user who started the warehouse."""
     if role is None:
         return boto3.client("s3")
     session = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="copy")["Credentials"]

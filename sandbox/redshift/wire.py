@@ -17,36 +17,36 @@ IDLE, IN_TRANSACTION, FAILED = b"I", b"T", b"E"
 
 
 class DisconnectedError(Exception):
-    """One of the two ends is gone, or speaks no protocol that we know."""
+    """The client or PostgreSQL has disconnected, or uses an unknown protocol."""
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
-    """One framed message."""
+    """Frames one message."""
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
 def cstring(text: str) -> bytes:
-    """A null-terminated string."""
+    """Encodes a null-terminated string."""
     return text.encode() + b"\0"
 
 
 def error_fields(body: bytes) -> dict[str, str]:
-    """The fields of an ErrorResponse: C is the SQLSTATE, M the message."""
+    """Decodes the fields of an ErrorResponse: C is the SQLSTATE, M the message."""
     return {part[:1].decode(): part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
 
 
 def error_body(fields: dict[str, str]) -> bytes:
-    """The reverse of `error_fields`."""
+    """Encodes the fields of an ErrorResponse, the reverse of `error_fields`."""
     return b"".join(cstring(kind + text) for kind, text in fields.items()) + b"\0"
 
 
 def error(sqlstate: str, text: str, severity: str = "ERROR") -> bytes:
-    """The body of an ErrorResponse of our own."""
+    """Encodes an ErrorResponse of the gateway's own."""
     return error_body({"S": severity, "V": severity, "C": sqlstate, "M": text})
 
 
 def row_values(body: bytes) -> list[str | None]:
-    """The values of a DataRow in text format."""
+    """Decodes the values of a DataRow in text format."""
     (count,), position = struct.unpack_from("!h", body), 2
     values: list[str | None] = []
     for _ in range(count):
@@ -58,16 +58,16 @@ def row_values(body: bytes) -> list[str | None]:
 
 
 def startup(parameters: dict[str, str]) -> bytes:
-    """A StartupMessage."""
+    """Encodes a StartupMessage."""
     body = struct.pack("!i", STARTUP_VERSION) + b"".join(cstring(k) + cstring(v) for k, v in parameters.items()) + b"\0"
     return struct.pack("!i", len(body) + 4) + body
 
 
 class Channel:
-    """One end of a conversation: a socket, and what was received from it but not read yet."""
+    """One end of a connection: a socket, and the bytes received from it but not read yet."""
 
     def __init__(self, connection: socket.socket, abandoned_with: socket.socket | None = None) -> None:
-        """Waiting on this channel ends with `DisconnectedError` when the peer of `abandoned_with` hangs up."""
+        """A wait on this channel raises `DisconnectedError` if the peer of `abandoned_with` disconnects."""
         self._socket = connection
         self._received = bytearray()
         self._poll = select.poll()
@@ -80,14 +80,14 @@ class Channel:
         self._socket.sendall(b"".join(messages))
 
     def readable(self, wait: bool = False) -> bool:
-        """Whether something has arrived; with `wait`, returns only when it has."""
+        """Returns whether bytes have arrived; with `wait`, returns only once they have."""
         events = self._poll.poll(None if wait else 0)
         if any(descriptor != self._socket.fileno() for descriptor, _ in events):
             raise DisconnectedError("the client hung up")
         return bool(events or self._received)
 
     def read(self, length: int) -> bytes:
-        """Exactly `length` bytes."""
+        """Reads exactly `length` bytes."""
         while len(self._received) < length:
             self.readable(wait=True)
             chunk = self._socket.recv(1 << 16)
@@ -99,7 +99,7 @@ class Channel:
         return taken
 
     def read_message(self) -> tuple[bytes, bytes]:
-        """The next message: its kind and its body."""
+        """Reads the next message: its kind and its body."""
         header = self.read(5)
         (length,) = struct.unpack("!i", header[1:])
         if length < 4:
@@ -107,7 +107,7 @@ class Channel:
         return header[:1], self.read(length - 4)
 
     def read_startup(self) -> tuple[int, bytes]:
-        """The first packet of a connection: its code, and what follows the code."""
+        """Reads the first packet of a connection: its code, and the bytes after the code."""
         length, code = struct.unpack("!ii", self.read(8))
         if not 8 <= length <= LONGEST_STARTUP:
             raise DisconnectedError(f"a start-up packet of length {length}")

@@ -1,6 +1,6 @@
 with
 
--- each day counts, also in hours without plays
+-- every day counts, even in hours without plays
 days as (
 
     select

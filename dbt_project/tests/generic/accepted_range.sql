@@ -1,4 +1,4 @@
-{#- As dbt_utils has it: no value lies outside of `min_value` to `max_value`, or on them unless `inclusive`. Nulls pass. -#}
+{#- As in dbt_utils: all values lie between `min_value` and `max_value`, these included if `inclusive`. Nulls pass. -#}
 {% test accepted_range(model, column_name, min_value=none, max_value=none, inclusive=true) %}
 
 {%- set or_equal = '=' if inclusive else '' %}

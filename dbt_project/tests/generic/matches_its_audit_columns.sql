@@ -1,9 +1,9 @@
-{#- Per date as many rows and plays, and as many dates, as every loaded row says that the Glue job has written. -#}
+{#- The rows and plays of each date, and the number of dates, equal the Glue job's counts in every loaded row. -#}
 {% test matches_its_audit_columns(model) %}
 
 with
 
--- a date whose rows disagree stands here twice, and so makes a date too many
+-- if the rows of a date have different counts, the date has several rows here, and so the number of dates is too large
 loaded as (
 
     select

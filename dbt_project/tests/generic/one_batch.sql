@@ -1,4 +1,4 @@
-{#- All rows belong to one batch; to the batch of this run, when it has one. -#}
+{#- All rows belong to one batch, and if this run has a batch, to that one. -#}
 {% test one_batch(model) %}
 
 with

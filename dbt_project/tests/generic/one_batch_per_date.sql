@@ -1,4 +1,4 @@
-{#- The rows of each date come from one computation: the date was replaced as a whole. -#}
+{#- All rows of a date come from one computation, so the date was replaced as a whole. -#}
 {% test one_batch_per_date(model) %}
 
 with

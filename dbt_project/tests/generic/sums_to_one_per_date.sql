@@ -1,4 +1,4 @@
-{#- The shares of each date add up to 1, but for rounding. -#}
+{#- The shares of each date add up to 1, except for rounding. -#}
 {% test sums_to_one_per_date(model, column, tolerance=0.000001) %}
 
 select

@@ -1,4 +1,4 @@
-{#- As dbt_utils has it: no two rows agree in all of the columns. -#}
+{#- As in dbt_utils: no two rows have the same values in all of the columns. -#}
 {% test unique_combination_of_columns(model, combination_of_columns) %}
 
 {%- set columns = combination_of_columns | join(', ') %}

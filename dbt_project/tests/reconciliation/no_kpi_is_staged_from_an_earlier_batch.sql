@@ -18,5 +18,5 @@ select distinct
     mart,
     batch_id
 from staged
--- a later batch has computed the pending dates of this one, so its staging is as good
+-- staging of a later batch is allowed, since that batch has also computed the pending dates of this one
 where batch_id < '{{ batch_id() }}'

@@ -44,7 +44,7 @@ plays_of_genre as (
         listen_date,
         track_genre,
         cast(sum(plays) as bigint) as listen_count,
-        -- Summed as decimals: the same events give the same bits in whatever order and parts they come.
+        -- Summed as decimals, so that the same events give the same bits, whatever their order and their parts.
         cast(sum(duration_ms * plays) as double) as milliseconds,
         sum(plays) filter (where duration_ms is not null) as timed_plays
     from plays_of_track

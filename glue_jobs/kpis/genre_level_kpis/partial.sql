@@ -1,5 +1,5 @@
--- What the events of a part of a date contribute to the KPIs of its genres: plays by track, and listeners by genre.
--- Takes `events` (user_id, track_id, listen_time) and `songs`.
+-- Computes the partial rows of a part of a date for the KPIs of its genres: plays by track, and listeners by genre.
+-- Reads `events` (user_id, track_id, listen_time) and `songs`.
 with plays_of_track as (
 
     select

@@ -1,5 +1,5 @@
--- What the events of a part of a date contribute to the KPIs of its hours: listeners, and plays by age band, artist and
--- track; `kind` says which of these a row is. Takes `events` (user_id, track_id, listen_time), `songs` and `users`.
+-- Computes the partial rows of a part of a date for the KPIs of its hours: listeners, and plays by age band, artist and
+-- track; the column `kind` names the type of row. Reads `events` (user_id, track_id, listen_time), `songs` and `users`.
 with plays as (
 
     select
@@ -59,7 +59,7 @@ band_of_user as (
 
 ),
 
--- Every artist of a list is credited, a repeated one once.
+-- A play counts for every artist in the track's list, once each.
 artists_of_track as (
 
     select
