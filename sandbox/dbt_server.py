@@ -1,7 +1,7 @@
-"""Run dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER [FIRST …]` forks a process for each command.
+"""Run dbt without its seconds of imports: `python -m sandbox.dbt_server FOLDER [FIRST …]` forks for each command.
 
-A run of the DAG starts seven dbt commands. `FOLDER/dbt` is the program to start instead of dbt's own (dbt_client.py). The
-server itself runs the command FIRST before it serves, so that no fork has to load again what FIRST has loaded.
+A run of the DAG starts seven dbt commands. `FOLDER/dbt` is the program to start instead of dbt's own (dbt_client.py).
+The server itself runs the command FIRST before it serves, so that no fork has to load again what FIRST has loaded.
 """
 
 import gc
