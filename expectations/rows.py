@@ -25,7 +25,7 @@ from contract.datasets import USER_STREAMS, Dataset
 from expectations.report import MAX_EXAMPLE_LENGTH, LandedFile
 from expectations.scan import FileFacts, Lines, Numbers, blocks, decompressed, with_newlines
 
-MAX_ROWS = 500_000  # of all files of a dataset
+MAX_ROWS = 200_000  # of all files of a dataset
 MAX_TEXTS = 500_000  # distinct texts in a frame; the limit bounds its memory if few texts repeat
 _FEW_ROWS = 100
 _ROWS_THAT_SHOW_THE_FORM = 10_000
