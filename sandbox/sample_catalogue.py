@@ -37,9 +37,8 @@ _OTHER_SCRIPTS = _WORDS["other_scripts"]
 _ODD_AGES = ["", "-1", "0", "130", "131", "999", "5", "101"]
 _ALPHABET = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 
-_FIRST_SIGN_UP = date(
-    2023, 6, 26
-)  # two years around the first sample day: half of the events precede their user's sign-up
+# Two years around the first sample day: half of the events precede their user's sign-up.
+_FIRST_SIGN_UP = date(2023, 6, 26)
 _SIGN_UP_DAYS = 730
 
 
