@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 AIRFLOW_TEMPLATE = REPOSITORY / "infra" / "templates" / "airflow.yaml"
-IMPORT_TIMEOUT = 120  # seconds, core.dagbag_import_timeout
 HEAVY = {
     *("altair", "dbt", "expectations", "glue_jobs", "great_expectations", "pandas", "pyspark", "redshift_connector"),
     *("report", "sandbox", "vl_convert"),
@@ -264,51 +263,16 @@ def test_params_take_what_they_describe_and_nothing_else(dag: "DAG") -> None:
                 dag.params.get_param(name).resolve(value)
 
 
-def test_three_imports_at_once_on_one_core_take_less_than_half_of_airflows_limit(
-    dag_environment: dict[str, str],
-) -> None:
-    program = """
-import os, time
-os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
-import tests.unit.dags.airflow_home
-from airflow.dag_processing.dagbag import DagBag
-began = time.monotonic()
-bag = DagBag("dags", include_examples=False)
-print(time.monotonic() - began, len(bag.dags), bag.import_errors)
-"""
-    environment = os.environ | dag_environment | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", program], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(3)
-    ]
-    told = [process.communicate()[0].splitlines()[-1].split(" ", 2) for process in started]
-
-    seconds = max(float(taken) for taken, _, _ in told)
-    print(f"three imports of the DAG at once on one core took {seconds:.1f} s")
-    assert [rest for _, *rest in told] == [["1", "{}"]] * 3
-    assert seconds < IMPORT_TIMEOUT / 2
-
-
 def test_airflow_waits_as_long_for_the_dag_on_mwaa_as_in_the_sandbox(tmp_path: Path) -> None:
     of_sandbox = airflow.variables(Home(tmp_path), Ports(1, 2, 3))
 
     for section, name in (("core", "dagbag_import_timeout"), ("dag_processor", "dag_file_processor_timeout")):
         (on_mwaa,) = re.findall(rf'"{section}.{name}": "(\d+)"', AIRFLOW_TEMPLATE.read_text())
         assert of_sandbox[f"AIRFLOW__{section.upper()}__{name.upper()}"] == on_mwaa
-    assert of_sandbox["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] == str(IMPORT_TIMEOUT)
 
 
-def test_parsing_is_quick_and_imports_nothing_heavy(dag_environment: dict[str, str]) -> None:
-    program = f"""
-import json, sys, time
-import airflow.sdk, cosmos, airflow.providers.amazon.aws.operators.glue
-from cosmos import DbtTaskGroup, DbtTestLocalOperator
-started = time.perf_counter()
-import {DAG_ID}
-print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
-"""
+def test_parsing_imports_nothing_heavy(dag_environment: dict[str, str]) -> None:
+    program = f"import json, sys, {DAG_ID}; print(json.dumps(sorted(sys.modules)))"
     parsed = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **dag_environment, "PYTHONPATH": str(REPOSITORY / "dags")},
@@ -316,11 +280,8 @@ print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
         capture_output=True,
         text=True,
     )
-    seconds, modules = json.loads(parsed.stdout.splitlines()[-1])
-    print(f"parsing the DAG took {seconds:.2f} s beyond Airflow's, the provider's and Cosmos' imports")
-    packages = {module.partition(".")[0] for module in modules}
+    packages = {module.partition(".")[0] for module in json.loads(parsed.stdout.splitlines()[-1])}
     assert packages & HEAVY == set()
-    assert seconds < 20, "a machine under load is no reason to fail, running dbt while parsing is"
 
 
 def test_the_picture_in_the_readme_has_the_tasks_and_groups_of_the_dag(dag: "DAG") -> None:
