@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract import variables
 from infra import bundle
 
 # A sandbox's, or a developer's: nothing of it may get into the bundle.
@@ -236,6 +237,10 @@ def test_what_is_no_name_of_a_variable_is_refused(name: str) -> None:
 
 
 def test_every_variable_of_the_script_is_one_that_something_reads() -> None:
-    readers = [*(bundle.REPOSITORY / "dags").rglob("*.py"), *(bundle.REPOSITORY / "dbt_project").rglob("*.sql")]
-    text = "".join(path.read_text() for path in [*readers, bundle.REPOSITORY / "profiles.yml.example"])
-    assert not {name for name in bundle.VARIABLES if name not in text}
+    of_dbt = [*(bundle.REPOSITORY / "dbt_project").rglob("*.sql"), bundle.REPOSITORY / "profiles.yml.example"]
+    by_name = "".join(path.read_text() for path in of_dbt)
+    by_constant = "".join(path.read_text() for path in (bundle.REPOSITORY / "dags").rglob("*.py"))
+    constants = {value.name: name for name, value in vars(variables).items() if isinstance(value, variables.Variable)}
+    assert not {
+        name for name in bundle.VARIABLES if name not in by_name and f"variables.{constants[name]}." not in by_constant
+    }
