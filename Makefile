@@ -73,7 +73,7 @@ test: ## Run the tests of every day, one whole run of the pipeline among them (s
 	@$(PYTEST_IN_PARALLEL) $(TESTS)
 
 test-all: TESTS ?= $(OTHER_TESTS)
-test-all: ## Run all that `make test` leaves out: crashes, races, MWAA, deployments, dialect (a quarter of an hour)
+test-all: ## Run all that `make test` leaves out: crashes, races, MWAA, deployments, dialect (half an hour)
 	@sh sandbox/setup.sh
 	@$(PYTEST_IN_PARALLEL) $(TESTS)
 
