@@ -24,6 +24,7 @@ TRIGGERER = "airflow-triggerer"
 REQUEST_SECONDS = 30
 LOOK_SECONDS = 10  # the timeout of requests that callers repeat
 TRIES_ON_LOCKED_DATABASE = 5
+FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,13 @@ class Client:
         skipped, and skipped tasks would make the run succeed.
         """
         run = f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}"
-        for task in self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]:
-            if not task["downstream_task_ids"]:
-                self.call("PATCH", f"{run}/taskInstances/{task['task_id']}", json={"new_state": "failed"})
+        tasks = self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]
+        last = {task["task_id"] for task in tasks if not task["downstream_task_ids"]}
+        for task in self.tasks(run_id):
+            if task.task_id in last and task.state not in FINISHED_TASK:
+                answer = self._answer("PATCH", f"{run}/taskInstances/{task.task_id}", json={"new_state": "failed"})
+                if answer.status_code != requests.codes.conflict:  # it has failed by itself meanwhile
+                    self._content(answer)
         self.call("PATCH", run, json={"state": "failed"})
 
     def tasks(self, run_id: str) -> list[TaskState]:

@@ -172,4 +172,5 @@ if __name__ == "__main__":
     name_connections()
     if len(sys.argv) > 2:
         run_dbt([NAME, *sys.argv[2:]])  # should it fail, the commands to come will say why
+        importlib.import_module("dbt.deprecations").reset_deprecations()  # each fork warns of them anew
     serve(Path(sys.argv[1]), run_dbt)

@@ -29,12 +29,12 @@ class Failure:
 def diagnose(home: Home, run_id: str, tasks: Sequence[TaskState]) -> list[Failure]:
     """Return the failed tasks; the first is the likely cause."""
     failed = [task for task in tasks if task.state == "failed"]
-    failed.sort(key=lambda task: (task.task_id in REPORTING_TASKS, task.ended or NEVER))
-    return [
-        Failure(task.task_id, error_in(log), log)
-        for task in failed
-        for log in [task_log(home, run_id, task.task_id, task.try_number)]
-    ]
+    logs = {task.task_id: task_log(home, run_id, task.task_id, task.try_number) for task in failed}
+    # `make cancel` fails the last tasks before they begin, so a task without a log is no cause either.
+    failed.sort(
+        key=lambda task: (task.task_id in REPORTING_TASKS, not logs[task.task_id].exists(), task.ended or NEVER)
+    )
+    return [Failure(task.task_id, error_in(logs[task.task_id]), logs[task.task_id]) for task in failed]
 
 
 def task_log(home: Home, run_id: str, task_id: str, try_number: int) -> Path:

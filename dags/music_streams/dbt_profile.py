@@ -10,7 +10,7 @@ from cosmos import ProfileConfig
 class ProfileOfTask(ProfileConfig):  # type: ignore[misc]  # Cosmos has no types
     """A target of profiles.yml whose IAM role is exchanged for a password once per task.
 
-    Otherwise dbt-redshift, which opens a connection for each node, would ask AWS for a password 80 times in a run.
+    Otherwise dbt-redshift, which opens a connection for each node, would ask AWS for a password for each one.
     """
 
     @contextmanager

@@ -3,8 +3,8 @@
     (COPY maps Parquet by position, so the contract's columns must have the order of the file's.)
 
     The table is emptied and filled in one transaction: readers see the old rows until the COMMIT, views on the table
-    are kept, and a COPY that fails changes nothing. The table is dropped and made again only if its columns differ from
-    the contract's.
+    are kept, and a COPY that fails changes nothing. The table is dropped and made again only if its columns or
+    constraints differ from the contract's.
 -#}
 {% materialization s3_copy, adapter='redshift' %}
 

@@ -13,7 +13,7 @@ from contract import layout
 from contract.datasets import USER_STREAMS
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from contract.rejections import REJECT_REASONS
-from contract.variables import VARIABLES
+from contract.variables import REDSHIFT_PORT, VARIABLES
 from glue_jobs.compute_kpis import with_audit_columns
 from glue_jobs.kernel import text_of
 from glue_jobs.kpis import columns_of
@@ -126,6 +126,8 @@ def test_dbt_reads_and_the_start_up_script_sets_only_variables_that_are_declared
     exported = set(re.findall(r"^export ((?:MUSIC_STREAMS|DBT_PROFILES|REDSHIFT)_\w+)=", script, re.MULTILINE))
     assert read - {"AIRFLOW_CTX_DAG_RUN_ID"} <= DECLARED  # which Airflow sets for its tasks
     assert "MUSIC_STREAMS_BUCKET" in read
+    (port,) = re.findall(r"env_var\('REDSHIFT_PORT', '(\d+)'", (REPOSITORY / "profiles.yml.example").read_text())
+    assert port == REDSHIFT_PORT.default
     assert exported <= DECLARED
     assert "DBT_PROFILES_DIR" in exported
 

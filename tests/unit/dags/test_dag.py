@@ -271,8 +271,15 @@ def test_airflow_waits_as_long_for_the_dag_on_mwaa_as_in_the_sandbox(tmp_path: P
         assert of_sandbox[f"AIRFLOW__{section.upper()}__{name.upper()}"] == on_mwaa
 
 
-def test_parsing_imports_nothing_heavy(dag_environment: dict[str, str]) -> None:
-    program = f"import json, sys, {DAG_ID}; print(json.dumps(sorted(sys.modules)))"
+def test_parsing_imports_nothing_heavy_and_starts_no_dbt(dag_environment: dict[str, str]) -> None:
+    program = f"""
+import json, sys
+started = []
+STARTS = {{"subprocess.Popen", "os.exec", "os.fork", "os.posix_spawn", "os.system"}}
+sys.addaudithook(lambda event, arguments: started.append(repr(arguments[:2])) if event in STARTS else None)
+import {DAG_ID}
+print(json.dumps([sorted(sys.modules), started]))
+"""
     parsed = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, **dag_environment, "PYTHONPATH": str(REPOSITORY / "dags")},
@@ -280,8 +287,9 @@ def test_parsing_imports_nothing_heavy(dag_environment: dict[str, str]) -> None:
         capture_output=True,
         text=True,
     )
-    packages = {module.partition(".")[0] for module in json.loads(parsed.stdout.splitlines()[-1])}
-    assert packages & HEAVY == set()
+    modules, started = json.loads(parsed.stdout.splitlines()[-1])
+    assert {module.partition(".")[0] for module in modules} & HEAVY == set()
+    assert not [program for program in started if "dbt" in program]
 
 
 def test_the_picture_in_the_readme_has_the_tasks_and_groups_of_the_dag(dag: "DAG") -> None:

@@ -11,6 +11,7 @@ from expectations.report import MAX_EXAMPLE_LENGTH, MAX_EXAMPLES, Ignored, Lande
 from expectations.validation import validate_files
 from tests.integration.glue_jobs.malformed_input import FILES, ROWS, SONG_ROWS, USER_ROWS, Case, cases
 from tests.unit.expectations.landed import (
+    BATCH_TIME,
     SONGS,
     STREAM,
     USERS,
@@ -324,3 +325,17 @@ def test_every_stream_that_is_opened_is_closed() -> None:
 def test_a_batch_time_without_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         validate_files([], batch_time=datetime(2024, 6, 26))  # noqa: DTZ001
+
+
+def test_a_key_is_found_again_in_whatever_piece_of_the_file_it_comes_back() -> None:
+    rows = [f"u{number},A,30,NL,2024-01-01\n" for number in range(200)]
+    again = [0, 1, 63, 120, 198]
+    users = "".join(["user_id,user_name,user_age,user_country,created_at\n", *rows, *(rows[at] for at in again)])
+    files = [stream(STREAM), landed("songs", "songs.csv", SONGS), landed("users", "users.csv", users.encode(), 40)]
+
+    report = validate_files(files, batch_time=BATCH_TIME)
+
+    (repeated,) = file_report(report, "users.csv").errors
+    assert repeated.unexpected_count == len(again)
+    assert repeated.examples == tuple(f"u{at}" for at in again)
+    assert f"'u0' (line {len(rows) + 2})" in repeated.message

@@ -1,10 +1,14 @@
 """The client of Airflow's REST API, against a server that answers as it is told."""
 
+import io
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
+import requests
 
 from sandbox.airflow_api import Client
 from sandbox.home import SandboxError, Secrets
@@ -47,6 +51,46 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Client:
     return Client(f"http://127.0.0.1:{server.server_port}", Secrets.generate())
+
+
+class Airflow(Client):
+    """A client whose Airflow has a DAG of four tasks, of which two are last, and notes what is failed."""
+
+    def __init__(self, states: Mapping[str, str | None], conflicts: Sequence[str] = ()) -> None:
+        super().__init__("http://nowhere", Secrets.generate())
+        self.states, self.conflicts, self.failed = states, conflicts, list[str]()
+
+    def _request(self, method: str, path: str, _: dict[str, Any]) -> requests.Response:
+        answer = requests.Response()
+        answer.status_code, content = 200, dict[str, Any]()
+        name = path.rpartition("/")[2]
+        if method == "PATCH":
+            self.failed.append(name)
+            answer.status_code = 409 if name in self.conflicts else 200
+        elif path.endswith("/tasks"):
+            downstream = {"load": ["archive"], "archive": ["docs"], "docs": [], "freshness": []}
+            content = {"tasks": [{"task_id": task, "downstream_task_ids": after} for task, after in downstream.items()]}
+        else:
+            times = dict.fromkeys(("start_date", "end_date"))
+            content = {
+                "task_instances": [
+                    {"task_id": task, "state": state, "try_number": 1, **times} for task, state in self.states.items()
+                ]
+            }
+        answer.raw = io.BytesIO(json.dumps(content).encode())
+        return answer
+
+
+def test_the_last_tasks_that_have_not_ended_fail_before_the_run() -> None:
+    airflow = Airflow({"load": "running", "archive": None, "docs": None, "freshness": "failed"})
+    airflow.fail("a-run")
+    assert airflow.failed == ["docs", "a-run"]
+
+
+def test_a_last_task_that_fails_by_itself_meanwhile_keeps_no_run_from_being_given_up() -> None:
+    airflow = Airflow({"load": "success", "archive": "success", "docs": "running", "freshness": None}, ["docs"])
+    airflow.fail("a-run")
+    assert airflow.failed == ["docs", "freshness", "a-run"]
 
 
 def test_a_call_that_met_a_locked_database_is_made_again(server: Server, client: Client) -> None:

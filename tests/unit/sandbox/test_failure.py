@@ -40,6 +40,14 @@ def test_the_task_that_failed_first_is_to_blame_and_never_the_messenger(tmp_path
     assert [failure.task_id for failure in diagnose(Home(tmp_path), RUN, tasks)] == ["first", "second", "end_dag"]
 
 
+def test_a_task_that_left_a_log_is_to_blame_before_one_that_was_given_up_unstarted(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    write_log(task_log(home, RUN, "running", 2), failed_with("KeyError", "'x'"))
+    tasks = [task("never_began", "failed", 1), task("running", "failed", 2)]
+
+    assert [failure.task_id for failure in diagnose(home, RUN, tasks)] == ["running", "never_began"]
+
+
 def test_a_failure_tells_the_tasks_own_error_and_the_log_of_its_last_try(tmp_path: Path) -> None:
     home = Home(tmp_path)
     log = write_log(
