@@ -24,7 +24,8 @@ TRIGGERER = "airflow-triggerer"
 REQUEST_SECONDS = 30
 LOOK_SECONDS = 10  # the timeout of requests that callers repeat
 TRIES_ON_LOCKED_DATABASE = 5
-FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+ACTIVE_TASK = frozenset({"running", "deferred", "up_for_reschedule", "up_for_retry", "restarting"})
+UNFINISHED_TASK = ACTIVE_TASK | {"scheduled", "queued"}  # a task that the run has not reached has no state
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Client:
         tasks = self.call("GET", f"/api/v2/dags/{DAG_ID}/tasks")["tasks"]
         last = {task["task_id"] for task in tasks if not task["downstream_task_ids"]}
         for task in self.tasks(run_id):
-            if task.task_id in last and task.state not in FINISHED_TASK:
+            if task.task_id in last and (task.state is None or task.state in UNFINISHED_TASK):
                 answer = self._answer("PATCH", f"{run}/taskInstances/{task.task_id}", json={"new_state": "failed"})
                 if answer.status_code != requests.codes.conflict:  # it has failed by itself meanwhile
                     self._content(answer)

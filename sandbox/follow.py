@@ -7,15 +7,13 @@ from typing import Any
 
 import requests
 
-from sandbox.airflow_api import Client, TaskState
+from sandbox.airflow_api import UNFINISHED_TASK, Client, TaskState
 from sandbox.home import SandboxError
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 
 FINISHED_RUN = frozenset({"success", "failed"})
-ACTIVE_TASK = frozenset({"running", "deferred", "up_for_reschedule", "up_for_retry", "restarting"})
-UNFINISHED_TASK = ACTIVE_TASK | {"scheduled", "queued"}
 
 
 @dataclass(frozen=True)

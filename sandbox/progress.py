@@ -10,8 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from sandbox.airflow_api import TaskState
-from sandbox.follow import ACTIVE_TASK
+from sandbox.airflow_api import ACTIVE_TASK, TaskState
 
 SYMBOLS = {"success": ("✔", "green"), "failed": ("✘", "bold red"), "up_for_retry": ("↻", "yellow")}
 WAITING = {"deferred": "waiting", "up_for_reschedule": "waiting", "up_for_retry": "tried again soon"}
