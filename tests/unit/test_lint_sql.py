@@ -44,6 +44,13 @@ def test_a_sent_statement_is_complained_about(target: Path) -> None:
     assert f"in what was sent: {BAD}" in complaint
 
 
+def test_a_fixture_that_two_unit_tests_wrote_at_once_is_left_out(target: Path) -> None:
+    fixture = target / "compiled/music_streams/models/_marts.yml/hourly_kpis.sql"
+    fixture.parent.mkdir(parents=True)
+    fixture.write_text('\n-- Fixture for hourly_kpis\nselect cast(1 as bigint) as "listen_count"nt) as "listen_count"')
+    assert complaints_about(target) == []
+
+
 @pytest.mark.parametrize("missing", ["compiled", "statements"])
 def test_nothing_to_look_at_is_a_complaint(target: Path, missing: str) -> None:
     if missing == "statements":
