@@ -24,30 +24,39 @@ from glue_jobs.arguments import parse_arguments
 from glue_jobs.distribution import Distributed, decode, on_spark
 from glue_jobs.events import buckets_for
 from glue_jobs.kernel import connection
-from glue_jobs.kpis import PartOfDate, ReferenceTables, columns_of, combine_parts, compute_part
+from glue_jobs.kpis import PartOfDate, ReferenceTables, columns_of, combine_parts, compute_parts
 
 ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
 # The columns behind the KPIs that describe the row's date and batch.
 AUDIT_COLUMNS = ("rows_of_date", "plays_of_date", "dates_of_batch", "batch_id", "computed_at")
 
+# Another of Spark's Python workers costs a CPU second to start, about as much as these events cost to compute.
+EVENTS_PER_TASK = 250_000
 
-def parts_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[PartOfDate]:
-    """Return the tasks of the first stage: each date that has events, in parts of about equal size."""
+
+def tasks_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[list[PartOfDate]]:
+    """Return the tasks of the first stage: large dates are cut into parts, small dates share a task."""
     files_of = defaultdict[str, list[CuratedFile]](list)
     for file in files:
         files_of[file.listen_date].append(file)
-    return [
-        part
-        for date in dates
-        if date in files_of
-        for part in PartOfDate.of(date, buckets_for(sum(file.rows for file in files_of[date])), files_of[date])
-    ]
+    tasks: list[list[PartOfDate]] = []
+    room = 0
+    for date in dates:
+        if events := sum(file.rows for file in files_of[date]):
+            parts = PartOfDate.of(date, buckets_for(events), files_of[date])
+            if events <= room and len(parts) == 1:
+                tasks[-1] += parts
+            else:
+                tasks += [[part] for part in parts]
+                room = EVENTS_PER_TASK
+            room -= events
+    return tasks
 
 
-def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distributed: Distributed) -> pa.Table:
-    """Return the KPI rows of all parts, sorted by their key."""
+def compute(table: KpiTable, bucket: Bucket, tasks: Sequence[list[PartOfDate]], distributed: Distributed) -> pa.Table:
+    """Return the KPI rows of all tasks, sorted by their key."""
     rows = [columns_of(table).empty_table()]
-    if parts:
+    if tasks:
         with distributed(table.glue_job) as distribution, connection() as (database, folder):
             reference_tables.songs(database, bucket, layout.REFERENCE_SONGS, folder / "songs.parquet")
             reference_tables.users(database, bucket, layout.REFERENCE_USERS, folder / "users.parquet")
@@ -55,7 +64,7 @@ def compute(table: KpiTable, bucket: Bucket, parts: Sequence[PartOfDate], distri
                 distribution.share(folder / "songs.parquet"), distribution.share(folder / "users.parquet")
             )
             blocks = distribution.run(
-                parts, partial(compute_part, table, bucket, reference), partial(combine_parts, table)
+                tasks, partial(compute_parts, table, bucket, reference), partial(combine_parts, table)
             )
         rows += map(decode, blocks)
     return pa.concat_tables(rows).sort_by([(column, "ascending") for column in table.key])
@@ -124,8 +133,8 @@ def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
     dates = committed_batch(bucket, arguments["batch_id"])["dates"]
     # The time is taken before the store is listed, so that a later computation has read at least the same events.
     computed_at = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    parts = parts_of(dates, committed_files(bucket, dates))
-    rows = compute(table, bucket, parts, distributed)
+    tasks = tasks_of(dates, committed_files(bucket, dates))
+    rows = compute(table, bucket, tasks, distributed)
     write(
         table,
         rows,

@@ -25,7 +25,7 @@ _INPUTS = {
 
 @dataclass(frozen=True)
 class PartOfDate:
-    """A task of the first kernel: part `bucket` of `buckets` of a date, and the date's files that may hold it."""
+    """Part `bucket` of `buckets` of a date, and the date's files that may hold it: a unit of the first kernel's work."""
 
     listen_date: str
     bucket: int
@@ -48,8 +48,15 @@ class ReferenceTables:
     users: SharedFile
 
 
-def compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, part: PartOfDate) -> Iterator[Record]:
-    """The first kernel: yield KPI rows if the part is a whole date, otherwise partial rows keyed by `combined_by`."""
+def compute_parts(
+    table: KpiTable, bucket: Bucket, reference: ReferenceTables, parts: Sequence[PartOfDate]
+) -> Iterator[Record]:
+    """The first kernel: yield KPI rows for each whole date, and for other parts partial rows keyed by `combined_by`."""
+    for part in parts:
+        yield from _compute_part(table, bucket, reference, part)
+
+
+def _compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, part: PartOfDate) -> Iterator[Record]:
     with connection() as (database, folder):
         select_events(database, bucket, folder, part.files, name="events", part=(part.bucket, part.buckets))
         database.execute(f"create temp view songs as from read_parquet('{reference.songs()}')")

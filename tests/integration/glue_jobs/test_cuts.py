@@ -6,6 +6,7 @@ import json
 import random
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from contract import layout
 from contract.bucket import Bucket
 from contract.kpi_tables import KPI_TABLES
-from glue_jobs import events, kernel, stream_lines
+from glue_jobs import compute_kpis, events, kernel, stream_lines
 from glue_jobs.compute_kpis import AUDIT_COLUMNS
 from glue_jobs.stream_lines import PinnedFile, plan, rows
+from sandbox.aws.endpoint import AwsEndpoint
 from tests.pipeline import Pipeline
 
 BATCH, NEXT = "20240626T000000Z-00000001", "20240627T000000Z-00000002"
@@ -111,37 +113,55 @@ def bits_of_kpis(lake: Pipeline, batch_id: str) -> dict[str, list[str]]:
     return bits
 
 
+CONTENTS = {"a": day(150, 1), "b": day(90, 2), "c": day(60, 3)}
+
+
+@dataclass(frozen=True)
+class Uncut:
+    """What becomes of CONTENTS when each date is one part, and each file one piece."""
+
+    bits: dict[str, list[str]]
+    events: list[tuple[str, str, str]]
+
+
+@pytest.fixture(scope="module")
+def uncut(aws: AwsEndpoint) -> Uncut:
+    """The rows and events of a batch that is not cut, all in one task."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in aws.environment().items():
+            environment.setenv(name, value)
+        lake = Pipeline.with_songs_and_users(f"uncut-{uuid.uuid4()}")
+        for name, content in CONTENTS.items():
+            lake.land(f"{name}.csv", content)
+        lake.ingest(BATCH)
+        return Uncut(events=sorted(lake.events(lake.curate(BATCH))), bits=bits_of_kpis(lake, BATCH))
+
+
+@pytest.mark.usefixtures("aws_in_environment")
 @pytest.mark.parametrize(
     ("files", "bucket_events", "piece_bytes"),
     [
-        pytest.param(["a", "b", "c"], 40, 1_000, id="small parts of small pieces"),
-        pytest.param(["c", "a", "b"], 40, 5_000, id="small parts in another order"),
+        pytest.param(["a", "b", "c"], 100, 1_000, id="small parts of small pieces"),
+        pytest.param(["c", "a", "b"], 100, 5_000, id="small parts in another order"),
         pytest.param(["b", "c", "a"], 4_000_000, 1_000, id="one part of small pieces"),
     ],
 )
 def test_the_bits_of_a_kpi_do_not_depend_on_how_the_work_was_cut(
-    aws_in_environment: None, monkeypatch: pytest.MonkeyPatch, files: list[str], bucket_events: int, piece_bytes: int
+    uncut: Uncut, monkeypatch: pytest.MonkeyPatch, files: list[str], bucket_events: int, piece_bytes: int
 ) -> None:
-    contents = {"a": day(150, 1), "b": day(90, 2), "c": day(60, 3)}
-    whole = Pipeline.with_songs_and_users(f"whole-{uuid.uuid4()}")
     cut = Pipeline.with_songs_and_users(f"cut-{uuid.uuid4()}")
     for number, name in enumerate(files):
-        cut.land(f"{number}.csv", contents[name])
-    for name, content in contents.items():
-        whole.land(f"{name}.csv", content)
-    whole.ingest(BATCH)
-    whole.curate(BATCH)
-
+        cut.land(f"{number}.csv", CONTENTS[name])
     cut.ingest(BATCH)
-    with monkeypatch.context() as patch:
-        patch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
-        patch.setattr(stream_lines, "PIECE_BYTES", piece_bytes)
-        record = cut.curate(BATCH)
-        assert {file["buckets"] for file in record["curated_files"]} == {
-            events.buckets_for(len(b"".join(contents.values())) // 45)
-        }
-        assert bits_of_kpis(cut, BATCH) == bits_of_kpis(whole, BATCH)
-    assert sorted(cut.events(record)) == sorted(whole.events(whole.record(layout.BatchFolder(BATCH).curation_record)))
+    monkeypatch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
+    monkeypatch.setattr(compute_kpis, "EVENTS_PER_TASK", bucket_events)
+    monkeypatch.setattr(stream_lines, "PIECE_BYTES", piece_bytes)
+    record = cut.curate(BATCH)
+    assert {file["buckets"] for file in record["curated_files"]} == {
+        events.buckets_for(len(b"".join(CONTENTS.values())) // 45)
+    }
+    assert bits_of_kpis(cut, BATCH) == uncut.bits
+    assert sorted(cut.events(record)) == uncut.events
 
 
 def test_batches_that_were_cut_into_different_parts_are_one_store(
@@ -155,7 +175,7 @@ def test_batches_that_were_cut_into_different_parts_are_one_store(
         lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/{batch}.csv")
     assert record["rows_duplicate"] >= 300 - record["rows_rejected"]
     of_one_part = bits_of_kpis(lake, NEXT)
-    for bucket_events in (40, 100):
+    for bucket_events in (50, 100):
         monkeypatch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
         assert bits_of_kpis(lake, NEXT) == of_one_part
 
