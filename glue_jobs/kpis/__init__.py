@@ -25,7 +25,7 @@ _INPUTS = {
 
 @dataclass(frozen=True)
 class PartOfDate:
-    """Part `bucket` of `buckets` of a date, and the date's files that may hold it: a unit of the first kernel's work."""
+    """Part `bucket` of `buckets` of a date, and the files of the date that may hold some of its events."""
 
     listen_date: str
     bucket: int
