@@ -57,7 +57,7 @@ def variables(home: Home, ports: Ports) -> dict[str, str]:
         "API__SECRET_KEY": secrets.airflow_secret_key,
         "API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 30,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 30,  # after it, a task whose process was killed is retried

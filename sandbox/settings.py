@@ -39,7 +39,7 @@ AIRFLOW_ROLE = f"music-streams-{STAGE.name}-airflow"
 WORKGROUP = f"music-streams-{STAGE.name}"
 COPY_ROLE = f"music-streams-{STAGE.name}-copy"
 ALERT_TOPIC = f"music-streams-{STAGE.name}-alerts"
-GLUE_POLL_SECONDS = 0.5
+GLUE_POLL_SECONDS = 1
 RETRY_SECONDS = 10
 
 VIRTUAL_ENVIRONMENT = REPOSITORY / ".venv"
