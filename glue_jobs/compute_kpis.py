@@ -31,7 +31,7 @@ ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
 AUDIT_COLUMNS = ("rows_of_date", "plays_of_date", "dates_of_batch", "batch_id", "computed_at")
 
 # Another of Spark's Python workers costs a CPU second to start, about as much as these events cost to compute.
-EVENTS_PER_TASK = 250_000
+EVENTS_PER_TASK = 500_000
 
 
 def tasks_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[list[PartOfDate]]:
