@@ -69,9 +69,10 @@ def ingest_batch(
     bucket.s3.delete_object(Bucket=bucket.name, Key=folder.verdict)  # it would be an earlier attempt's
     batch_time = datetime.now(UTC)
     with ThreadPoolExecutor(1) as pool:
-        # Importing Great Expectations takes seconds, in which S3 copies the files. `_validate` raises what fails here.
-        pool.submit(import_module, "expectations.validation")
+        # Importing Great Expectations takes seconds, in which S3 copies the files.
+        importing = pool.submit(import_module, "expectations.validation")
         pins, uncopied = _pin(bucket, batch_id, landed)
+        importing.result()
     report = _validate(bucket, pins, uncopied, landed.left, batch_time)
     refused = {file.name: file for file in report.files if not file.passed}
     refused_streams = [file for file in refused.values() if file.dataset == "user_streams"]

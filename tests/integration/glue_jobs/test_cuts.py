@@ -141,7 +141,7 @@ def uncut(aws: AwsEndpoint) -> Uncut:
 @pytest.mark.parametrize(
     ("files", "bucket_events", "piece_bytes"),
     [
-        pytest.param(["a", "b", "c"], 100, 1_000, id="small parts of small pieces"),
+        pytest.param(["a", "b", "c"], 40, 1_000, id="small parts of small pieces"),
         pytest.param(["c", "a", "b"], 100, 5_000, id="small parts in another order"),
         pytest.param(["b", "c", "a"], 4_000_000, 1_000, id="one part of small pieces"),
     ],
@@ -175,7 +175,7 @@ def test_batches_that_were_cut_into_different_parts_are_one_store(
         lake.s3.delete_object(Bucket=lake.bucket.name, Key=f"{layout.USER_STREAMS}/{batch}.csv")
     assert record["rows_duplicate"] >= 300 - record["rows_rejected"]
     of_one_part = bits_of_kpis(lake, NEXT)
-    for bucket_events in (50, 100):
+    for bucket_events in (40, 100):
         monkeypatch.setattr(events, "EVENTS_PER_BUCKET", bucket_events)
         assert bits_of_kpis(lake, NEXT) == of_one_part
 
