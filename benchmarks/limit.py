@@ -17,7 +17,6 @@ from benchmarks import contestants
 from benchmarks.chart import chart
 from benchmarks.comparison import differences
 from benchmarks.figures import Figures, Round, sentences, table_of
-from sandbox.aws import spark_classes
 from sandbox.sample_events import FIRST_DAY, write_sample_day
 
 SHOWN_DIFFERENCES = 10
@@ -42,8 +41,6 @@ class Settings:
 
 def main(settings: Settings) -> int:
     """Measure, print the figures, and return the exit status."""
-    with console.status("Archiving the classes of Spark, unless that is done"):
-        spark_classes.prepare()
     load = os.getloadavg()[0]
     console.print(f"{os.cpu_count()} cores; the load of the minute before was {load:.1f}")
     all_figures, all_the_same = [], True

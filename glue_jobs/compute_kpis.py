@@ -21,7 +21,7 @@ from contract.kpi_tables import KpiTable, kpi_table
 from contract.records import CuratedFile, committed_batch, committed_files
 from glue_jobs import reference_tables
 from glue_jobs.arguments import parse_arguments
-from glue_jobs.distribution import Distributed, decode, on_spark
+from glue_jobs.distribution import Distributed, decode, in_driver_or_on_spark
 from glue_jobs.events import buckets_for
 from glue_jobs.kernel import connection
 from glue_jobs.kpis import PartOfDate, ReferenceTables, columns_of, combine_parts, compute_parts
@@ -57,7 +57,7 @@ def compute(table: KpiTable, bucket: Bucket, tasks: Sequence[list[PartOfDate]], 
     """Return the KPI rows of all tasks, sorted by their key."""
     rows = [columns_of(table).empty_table()]
     if tasks:
-        with distributed(table.glue_job) as distribution, connection() as (database, folder):
+        with distributed(table.glue_job, len(tasks)) as distribution, connection() as (database, folder):
             reference_tables.songs(database, bucket, layout.REFERENCE_SONGS, folder / "songs.parquet")
             reference_tables.users(database, bucket, layout.REFERENCE_USERS, folder / "users.parquet")
             reference = ReferenceTables(
@@ -121,7 +121,7 @@ def write(
     print(f"batch {batch_id}: {len(dates)} dates computed, {len(rows)} rows in {bucket.url(key)}")
 
 
-def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
+def main(argv: Sequence[str], distributed: Distributed = in_driver_or_on_spark) -> None:
     """Compute a KPI table for every date that the batch affects, from all committed events of those dates.
 
     Raises:

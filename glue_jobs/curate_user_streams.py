@@ -21,7 +21,7 @@ from contract.rejections import latest_listen_time, rate_that_allows
 from glue_jobs import stream_lines
 from glue_jobs.arguments import parse_arguments
 from glue_jobs.curation import Attempt, PiecesOfTask, Tally, judge, keep_new_events
-from glue_jobs.distribution import Distributed, on_spark
+from glue_jobs.distribution import Distributed, in_driver_or_on_spark
 from glue_jobs.events import BYTES_PER_EVENT, buckets_for
 from glue_jobs.stream_lines import PinnedFile
 
@@ -155,7 +155,7 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
     ]
     results: list[bytes] = []
     if tasks:
-        with distributed(CURATION_JOB) as distribution:
+        with distributed(CURATION_JOB, len(tasks)) as distribution:
             results = distribution.run(tasks, partial(judge, attempt), partial(keep_new_events, attempt))
     found = [json.loads(result) for result in results]
     tallies = [Tally(*tally) for result in found for tally in result.get("tallies", [])]
@@ -207,7 +207,7 @@ def commit(job: Job, distributed: Distributed) -> None:
         print(f"batch {job.batch_id} was committed by another attempt meanwhile: what this one wrote does not count")
 
 
-def main(argv: Sequence[str], distributed: Distributed = on_spark) -> None:
+def main(argv: Sequence[str], distributed: Distributed = in_driver_or_on_spark) -> None:
     """Run the job.
 
     Raises:

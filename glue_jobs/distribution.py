@@ -1,13 +1,11 @@
-"""Run kernels on Spark, which plans, schedules, retries and shuffles, but never reads a row.
+"""Run the kernels of a job: in the driver if there is one task, otherwise on Spark.
 
 A job has two stages. The first kernel turns each task into records; the second gets all records of one key together. A
-record is a key and some bytes, megabytes at most, so the JVM handles only a few thousand of them, however many events
+record is a key and some bytes, megabytes at most, so a shuffle moves only a few thousand of them, however many events
 they hold. Records without a key are results: they pass the second stage unchanged.
-
-The stages are those of an RDD. A DataFrame would carry the same bytes, but would plan, compile and sort them as rows of
-SQL, which costs a small job half of its CPU time.
 """
 
+import itertools
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
-from py4j.protocol import Py4JJavaError
-from pyspark import SparkConf, SparkContext, SparkFiles
 
 Task = TypeVar("Task")
 Record = tuple[str, bytes]
@@ -29,13 +25,6 @@ SharedFile = Callable[[], str]
 
 RESULT = ""
 """The key of a record that is a result."""
-
-_PARTITIONS_PER_CORE = 4
-"""Some keys are larger than others: with more partitions than cores the small ones fill the gaps."""
-
-
-class KernelError(Exception):
-    """A kernel has failed on one of Spark's workers; the message is that of the kernel's own error."""
 
 
 class Distribution(Protocol):
@@ -48,46 +37,47 @@ class Distribution(Protocol):
         """Run the first kernel for each task, and the second for each key of its records; return the results.
 
         Raises:
-            KernelError: a kernel has failed in every try.
+            Exception: a kernel has failed. If Spark ran it, the error is a `spark_distribution.KernelError`.
         """
 
 
-Distributed = Callable[[str], AbstractContextManager[Distribution]]
-"""Opens the distribution of the job with the given name."""
+Distributed = Callable[[str, int], AbstractContextManager[Distribution]]
+"""Opens the distribution of a job, given the job's name and its number of tasks."""
 
 
-class SparkDistribution:
-    """Runs kernels on the workers of a Spark context."""
-
-    def __init__(self, spark: SparkContext) -> None:
-        self._spark = spark
+class InDriver:
+    """Runs kernels one after another in the driver, the process that runs the job's script."""
 
     def share(self, file: Path) -> SharedFile:
-        """Have Spark copy the file to each executor once."""
-        self._spark.addFile(str(file))
-        return partial(SparkFiles.get, file.name)
+        """Return the file where it is."""
+        return partial(str, file)
 
     def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
-        """See `Distribution.run`. It uses one Spark action, since a second one would run the kernels again."""
-        if not tasks:
-            return []
-        records = (
-            self._spark.parallelize(tasks, len(tasks))
-            .flatMap(task_kernel)
-            .partitionBy(min(len(tasks), _PARTITIONS_PER_CORE * self._spark.defaultParallelism))
-            .mapPartitions(partial(run_keys, kernel=key_kernel))
-        )
-        try:
-            return [content for _, content in records.collect()]
-        except Py4JJavaError as error:
-            raise KernelError(_last_words(str(error))) from error
+        """See `Distribution.run`."""
+        records = itertools.chain.from_iterable(map(task_kernel, tasks))
+        return [content for _, content in run_keys(records, key_kernel)]
 
 
 @contextmanager
-def on_spark(job_name: str) -> Iterator[Distribution]:
-    """Start Spark, and run kernels on its workers."""
-    with SparkContext.getOrCreate(SparkConf().setAppName(job_name)) as spark:
-        yield SparkDistribution(spark)
+def in_driver(_job_name: str, _tasks: int) -> Iterator[Distribution]:
+    """Run all tasks in the driver."""
+    yield InDriver()
+
+
+@contextmanager
+def in_driver_or_on_spark(job_name: str, tasks: int) -> Iterator[Distribution]:
+    """Run several tasks on Spark, and a single one in the driver.
+
+    Spark would not run a single task faster, and starting Spark takes longer than a small task.
+    """
+    if tasks == 1:
+        with in_driver(job_name, tasks) as distribution:
+            yield distribution
+    else:
+        from glue_jobs.spark_distribution import on_spark  # noqa: PLC0415  only several tasks need PySpark
+
+        with on_spark(job_name) as distribution:
+            yield distribution
 
 
 def run_keys(records: Iterable[Record], kernel: KeyKernel) -> Iterator[Record]:
@@ -109,13 +99,6 @@ def _contents(file: Path) -> Iterator[bytes]:
     with file.open("rb") as waiting:
         while waiting.peek(1):
             yield pickle.load(waiting)  # noqa: S301 - written above
-
-
-def _last_words(trace: str) -> str:
-    """Extract the kernel's own error from Spark's: the last line of Python's traceback, before Java's stack trace."""
-    python = trace.partition("\n\nDriver stacktrace")[0].partition("\n\n\tat ")[0].rstrip()
-    lines = [line for line in python.split("\n") if line.strip() and not line.startswith((" ", "\t"))]
-    return lines[-1] if lines else trace
 
 
 def encode(table: Any) -> bytes:

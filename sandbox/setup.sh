@@ -62,6 +62,4 @@ fi
 echo "Installing into .venv what uv.lock lists (about 1.5 GB, some minutes the first time)"
 # Compile now: a run starts dozens of processes, and if PYTHONDONTWRITEBYTECODE is set, each would compile again.
 "$uv" sync --frozen --compile-bytecode
-echo "Archiving Spark's classes, so that each job starts faster (once, half a minute)"
-.venv/bin/python -m sandbox.aws.spark_classes
 printf '%s' "$wanted" >$stamp

