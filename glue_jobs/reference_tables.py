@@ -82,8 +82,8 @@ def read_csv(bucket: Bucket, key: str, columns: Sequence[str]) -> Iterator[pa.Ta
         )
         for batch in reader:
             yield _as_table(columns, [batch[name] if name else pa.nulls(len(batch), pa.string()) for name in chosen])
-    rows = [fields_of(record)[0] for record in misshapen if not is_blank(record)]
-    yield _as_table(columns, [_field_of_each(rows, names.index(name) if name else None) for name in chosen])
+    if rows := [fields_of(record)[0] for record in misshapen if not is_blank(record)]:
+        yield _as_table(columns, [_field_of_each(rows, names.index(name) if name else None) for name in chosen])
 
 
 def _header(bucket: Bucket, key: str) -> list[str]:

@@ -1,5 +1,5 @@
 -- One row per track from `landed_rows`, the columns of songs.csv as text.
-with typed_songs as (
+with typed_songs as materialized (
 
     select
         trim(track_id, e' \t\r\n\f\x0b') as track_id,
@@ -10,6 +10,44 @@ with typed_songs as (
         case when trim(track_genre, e' \t\r\n\f\x0b') <> '' then fit(track_genre, 256) end as track_genre
     from landed_rows
 
+),
+
+repeated_tracks as (
+
+    select track_id
+    from typed_songs
+    group by track_id
+    having count(*) > 1
+
+),
+
+-- The other columns break ties, so that the choice never depends on the order of the rows.
+first_of_repeated_songs as (
+
+    select typed_songs.*
+    from typed_songs
+    semi join repeated_tracks using (track_id)
+    qualify row_number() over (
+        partition by track_id
+        order by
+            id asc nulls last,
+            track_name asc nulls first,
+            artists asc nulls first,
+            duration_ms asc nulls first,
+            track_genre asc nulls first
+    ) = 1
+
+),
+
+-- Few tracks repeat, and to sort the others takes longer than all the rest.
+songs as (
+
+    select typed_songs.*
+    from typed_songs
+    anti join repeated_tracks using (track_id)
+    union all
+    select * from first_of_repeated_songs
+
 )
 
 -- Redshift ignores trailing spaces in comparisons, so genres that differ only in them would be two rows of one key.
@@ -19,15 +57,5 @@ select
     artists,
     cast(duration_ms as decimal(20, 3)) as duration_ms,
     rtrim(coalesce(track_genre, 'unknown'), ' ') as track_genre
-from typed_songs
+from songs
 where track_id <> ''
--- The other columns break ties, so that the choice never depends on the order of the rows.
-qualify row_number() over (
-    partition by track_id
-    order by
-        id asc nulls last,
-        track_name asc nulls first,
-        artists asc nulls first,
-        duration_ms asc nulls first,
-        track_genre asc nulls first
-) = 1

@@ -1,4 +1,4 @@
-"""The two kernels of the KPI jobs: compute partial rows of a part of a date, and combine them into KPI rows.
+"""The two kernels of the KPI jobs: compute partial rows of some events, and combine them into KPI rows.
 
 Each KPI table has a folder with `partial.sql` and `final.sql`, and an entry in `contract.kpi_tables`.
 """
@@ -12,7 +12,7 @@ from contract.bucket import Bucket
 from contract.kpi_tables import KpiTable
 from contract.records import CuratedFile
 from glue_jobs.distribution import RESULT, Record, SharedFile, decode, encode
-from glue_jobs.events import overlapping, select_events
+from glue_jobs.events import select_events
 from glue_jobs.kernel import connection, text_of
 
 # The inputs of partial.sql: the columns of the event store, and of the tables that `reference_tables` makes.
@@ -24,20 +24,12 @@ _INPUTS = {
 
 
 @dataclass(frozen=True)
-class PartOfDate:
-    """Part `bucket` of `buckets` of a date, and the files of the date that may hold some of its events."""
+class EventsOfTask:
+    """The events of whole dates, or of part `bucket` of `buckets` of one date, and the files that may hold them."""
 
-    listen_date: str
-    bucket: int
-    buckets: int
-    files: tuple[CuratedFile, ...]
-
-    @classmethod
-    def of(cls, listen_date: str, buckets: int, files: Sequence[CuratedFile]) -> "list[PartOfDate]":
-        """Return the parts of a date."""
-        return [
-            cls(listen_date, bucket, buckets, tuple(overlapping(files, bucket, buckets))) for bucket in range(buckets)
-        ]
+    files: Sequence[CuratedFile]
+    bucket: int = 0
+    buckets: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,21 +40,16 @@ class ReferenceTables:
     users: SharedFile
 
 
-def compute_parts(
-    table: KpiTable, bucket: Bucket, reference: ReferenceTables, parts: Sequence[PartOfDate]
+def compute_partials(
+    table: KpiTable, bucket: Bucket, reference: ReferenceTables, task: EventsOfTask
 ) -> Iterator[Record]:
-    """The first kernel: yield KPI rows for each whole date, and for other parts partial rows keyed by `combined_by`."""
-    for part in parts:
-        yield from _compute_part(table, bucket, reference, part)
-
-
-def _compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, part: PartOfDate) -> Iterator[Record]:
+    """The first kernel: yield the KPI rows of whole dates, or the partial rows of a part, keyed by `combined_by`."""
     with connection() as (database, folder):
-        select_events(database, bucket, folder, part.files, name="events", part=(part.bucket, part.buckets))
+        select_events(database, bucket, folder, task.files, name="events", part=(task.bucket, task.buckets))
         database.execute(f"create temp view songs as from read_parquet('{reference.songs()}')")
         database.execute(f"create temp view users as from read_parquet('{reference.users()}')")
         database.execute(f"create temp table partials as {_sql(table, 'partial')}")
-        if part.buckets == 1:
+        if task.buckets == 1:
             yield RESULT, encode(database.sql(_sql(table, "final")).to_arrow_table())
             return
         combined_by = ", ".join(table.combined_by)
@@ -72,7 +59,7 @@ def _compute_part(table: KpiTable, bucket: Bucket, reference: ReferenceTables, p
             yield "/".join(map(str, values)), encode(rows)
 
 
-def combine_parts(table: KpiTable, _: str, blocks: Iterator[bytes]) -> Iterator[Record]:
+def combine_partials(table: KpiTable, _: str, blocks: Iterator[bytes]) -> Iterator[Record]:
     """The second kernel: compute KPI rows from all partial rows with the same key."""
     with connection() as (database, _folder):
         for number, block in enumerate(blocks):

@@ -1,4 +1,5 @@
--- Computes the partial rows of a part of a date for the KPIs of its genres: plays by track, and listeners by genre.
+-- Computes partial rows for the KPIs of genres, of a part of a date or of whole dates: plays by track, and listeners by
+-- genre.
 -- Reads `events` (user_id, track_id, listen_time) and `songs`.
 with plays_of_track as (
 

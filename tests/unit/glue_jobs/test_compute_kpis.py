@@ -5,20 +5,31 @@ from glue_jobs.compute_kpis import EVENTS_PER_TASK, tasks_of
 from glue_jobs.events import EVENTS_PER_BUCKET
 
 
-def parts(*rows: int) -> list[list[tuple[str, int, int]]]:
-    """The tasks for dates with so many events each."""
+def parts(*rows: int) -> list[tuple[str, int, int]]:
+    """The tasks for dates with so many events each: their dates, their part and the number of parts."""
     dates = [f"2024-06-{number:02}" for number in range(1, len(rows) + 1)]
     files = [CuratedFile(f"{date}.parquet", date, count) for date, count in zip(dates, rows, strict=True) if count]
-    return [[(part.listen_date[-2:], part.bucket, part.buckets) for part in task] for task in tasks_of(dates, files)]
+    return [
+        (" ".join(file.listen_date[-2:] for file in task.files), task.bucket, task.buckets)
+        for task in tasks_of(dates, files)
+    ]
 
 
 def test_small_dates_share_a_task() -> None:
-    assert parts(EVENTS_PER_TASK // 2, EVENTS_PER_TASK // 2, 1) == [[("01", 0, 1), ("02", 0, 1)], [("03", 0, 1)]]
+    assert parts(EVENTS_PER_TASK // 2, EVENTS_PER_TASK // 2, 1) == [("01 02", 0, 1), ("03", 0, 1)]
+
+
+def test_a_date_that_is_more_than_a_task_shares_none() -> None:
+    assert parts(EVENTS_PER_TASK + 1, 0, 1) == [("01", 0, 1), ("03", 0, 1)]
 
 
 def test_each_part_of_a_large_date_is_a_task_of_its_own() -> None:
-    assert parts(1, EVENTS_PER_BUCKET + 1, 1) == [[("01", 0, 1)], [("02", 0, 2)], [("02", 1, 2)], [("03", 0, 1)]]
+    assert parts(1, EVENTS_PER_BUCKET + 1, 1) == [("02", 0, 2), ("02", 1, 2), ("01 03", 0, 1)]
+
+
+def test_a_batch_without_events_has_no_task() -> None:
+    assert parts(0, 0) == []
 
 
 def test_a_date_without_events_is_no_task() -> None:
-    assert parts(0, 5, 0) == [[("02", 0, 1)]]
+    assert parts(0, 5, 0) == [("02", 0, 1)]
