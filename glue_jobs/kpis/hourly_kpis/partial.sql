@@ -1,5 +1,6 @@
 -- Computes partial rows for the KPIs of hours, of a part of a date or of whole dates: listeners, and plays by age band,
--- artist and track; the column `kind` names the type of row. Reads `events` (user_id, track_id, listen_time), `songs` and `users`.
+-- artist and track; the column `kind` names the type of row.
+-- Reads `events` (user_id, track_id, listen_time), `songs` and `users`.
 with plays as (
 
     select
