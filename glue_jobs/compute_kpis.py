@@ -20,10 +20,11 @@ from contract.kpi_tables import KpiTable, kpi_table
 from contract.records import CuratedFile, committed_batch, committed_files
 from glue_jobs import reference_tables
 from glue_jobs.arguments import parse_arguments
-from glue_jobs.distribution import Distributed, decode, in_driver_or_on_spark
+from glue_jobs.distribution import Distributed, in_driver_or_on_spark
 from glue_jobs.events import buckets_for, overlapping
 from glue_jobs.kernel import connection, text_of
 from glue_jobs.kpis import EventsOfTask, ReferenceTables, columns_of, combine_partials, compute_partials
+from glue_jobs.stages import decode
 
 ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
 # The columns behind the KPIs that describe the row's date and batch, which audit_columns.sql adds.

@@ -15,9 +15,9 @@ from contract import layout
 from contract.bucket import Bucket
 from contract.csv_format import BLANKS
 from contract.records import CuratedFile, committed_files
-from glue_jobs.distribution import RESULT, Record, decode, encode
 from glue_jobs.events import overlapping, select_events
 from glue_jobs.kernel import connection, text_of
+from glue_jobs.stages import RESULT, Record, decode, encode
 from glue_jobs.stream_lines import Piece, rows
 
 ROWS_OF_BLOCK = 50_000  # about a megabyte, as records should be

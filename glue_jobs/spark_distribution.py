@@ -12,7 +12,7 @@ from pathlib import Path
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext, SparkFiles
 
-from glue_jobs.distribution import Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
+from glue_jobs.stages import Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
 
 _PARTITIONS_PER_CORE = 4
 """Some keys are larger than others: with more partitions than cores the small ones fill the gaps."""

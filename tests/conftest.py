@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from glue_jobs.distribution import Distribution
 from glue_jobs.spark_distribution import on_spark
+from glue_jobs.stages import Distribution
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.aws.spark_settings import java_home, spark_environment, write_spark_conf
 from tests import workers

@@ -24,7 +24,8 @@ from contract.bucket import Bucket
 from contract.jobs import curation_arguments, kpi_arguments
 from contract.kpi_tables import KPI_TABLES, KpiTable
 from glue_jobs import compute_kpis, curate_user_streams
-from glue_jobs.distribution import Distributed, Distribution, in_driver
+from glue_jobs.distribution import Distributed, in_driver
+from glue_jobs.stages import Distribution
 from sandbox import event_queries
 
 SONGS = (

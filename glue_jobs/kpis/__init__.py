@@ -11,9 +11,9 @@ import pyarrow as pa
 from contract.bucket import Bucket
 from contract.kpi_tables import KpiTable
 from contract.records import CuratedFile
-from glue_jobs.distribution import RESULT, Record, SharedFile, decode, encode
 from glue_jobs.events import select_events
 from glue_jobs.kernel import connection, text_of
+from glue_jobs.stages import RESULT, Record, SharedFile, decode, encode
 
 # The inputs of partial.sql: the columns of the event store, and of the tables that `reference_tables` makes.
 _INPUTS = {

@@ -12,8 +12,8 @@ import pytest
 from contract import layout
 from contract.kpi_tables import KPI_TABLES, kpi_table
 from contract.records import committed_files
-from glue_jobs.distribution import Distribution
 from glue_jobs.spark_distribution import KernelError
+from glue_jobs.stages import Distribution
 from sandbox.home import SandboxError
 from sandbox.sample_catalogue import Catalogue
 from sandbox.sample_events import write_sample_day
