@@ -17,12 +17,13 @@ export AIRFLOW__COSMOS__ENABLE_TELEMETRY=False
 export AIRFLOW__COSMOS__ENABLE_DAG_VERSIONING=False
 
 # The registry may be slow, or fail for a moment, so pip is retried. MWAA gives the script 300 seconds, so the last try
-# must start early enough. pip's cache keeps the packages that an earlier try has fetched.
+# must start early enough. pip's cache keeps the packages that an earlier try has fetched. Compiling all modules would
+# take a third of pip's time: dbt's first command compiles those that it imports.
 install_patiently() {
     local python="$1" list="$2" began=$SECONDS try
     for try in 1 2 3 4; do
         if PIP_USER=0 timeout $((began + 240 - SECONDS)) "$python" -m pip install --quiet --no-input \
-            --disable-pip-version-check --timeout 20 --retries 2 \
+            --disable-pip-version-check --no-compile --timeout 20 --retries 2 \
             --require-hashes --only-binary :all: --no-deps --requirement "$list"; then
             return
         fi
