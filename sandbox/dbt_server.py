@@ -165,7 +165,8 @@ def parse(command: Sequence[str]) -> Any:
     from dbt.contracts.graph.manifest import Manifest  # noqa: PLC0415
     from dbt_common.clients.jinja import template_cache  # noqa: PLC0415
 
-    parsed = dbtRunner().invoke(list(command))
+    # dbt's static parser waits for threads that a fork lacks, if the process has used it before the fork.
+    parsed = dbtRunner().invoke([*command, "--no-static-parser"])
     if isinstance(parsed.result, Manifest):
         for macro in parsed.result.macros.values():
             template_cache.get_node_template(macro)

@@ -24,7 +24,7 @@ small:
   outputs:
     deaf: {{type: redshift, host: 127.0.0.1, port: {}, user: u, password: p, dbname: d, schema: s}}
 """
-LIST = ("ls", "--quiet", "--output", "json", "--output-keys", "alias")
+LIST = ("ls", "--quiet", "--output", "json", "--output-keys", "alias", "--select", "one")
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,12 @@ def project(tmp_path: Path, deaf_warehouse: int) -> Path:
 
 
 def small_project(folder: Path, port: int) -> Path:
-    """A project of one model, which the environment names."""
+    """A project of a model that the environment names, and one that dbt's static parser understands."""
     (folder / "models").mkdir()
     (folder / "dbt_project.yml").write_text(PROJECT)
     (folder / "profiles.yml").write_text(PROFILE.format(port))
     (folder / "models" / "one.sql").write_text("{{ config(alias=env_var('ALIAS')) }} select 1 as one")
+    (folder / "models" / "two.sql").write_text("{{ config(tags=['a', 'b']) }} select * from {{ ref('one') }}")
     return folder
 
 
