@@ -155,7 +155,8 @@ def curate(job: Job, manifest: Mapping[str, Any], distributed: Distributed) -> d
     ]
     results: list[bytes] = []
     if tasks:
-        with distributed(CURATION_JOB, len(tasks)) as distribution:
+        # A large gzip file is one task, but its events become a task of the second stage for each bucket.
+        with distributed(CURATION_JOB, max(len(tasks), attempt.buckets)) as distribution:
             results = distribution.run(tasks, partial(judge, attempt), partial(keep_new_events, attempt))
     found = [json.loads(result) for result in results]
     tallies = [Tally(*tally) for result in found for tally in result.get("tallies", [])]

@@ -9,7 +9,7 @@ from pathlib import Path
 from glue_jobs.stages import Distribution, KeyKernel, SharedFile, Task, TaskKernel, run_keys
 
 Distributed = Callable[[str, int], AbstractContextManager[Distribution]]
-"""Opens the distribution of a job, given the job's name and its number of tasks."""
+"""Opens the distribution of a job, given the job's name and the number of tasks in its larger stage."""
 
 
 class InDriver:
@@ -38,6 +38,7 @@ def in_driver_or_on_spark(job_name: str, tasks: int) -> Iterator[Distribution]:
     Spark would not run a single task faster, and starting Spark takes longer than a small task.
     """
     if tasks == 1:
+        print(f"{job_name} has one task, which runs in the driver, without Spark")
         with in_driver(job_name, tasks) as distribution:
             yield distribution
     else:

@@ -1,9 +1,11 @@
 """The three jobs on real S3 calls: what they commit, what they leave alone, and that the numbers are exact."""
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 from contract import layout
 from contract.kpi_tables import KPI_TABLES, kpi_table
 from contract.records import committed_files
+from glue_jobs import events
+from glue_jobs.distribution import in_driver
 from glue_jobs.spark_distribution import KernelError
 from glue_jobs.stages import Distribution
 from sandbox.home import SandboxError
@@ -307,6 +311,23 @@ def test_on_spark_s_workers_the_tables_are_the_same(lake: Pipeline, spark: Distr
     record = on_workers.curate(FIRST, max_reject_rate=0.5)
     assert (record["rows_accepted"], record["rows_duplicate"], record["rows_rejected"]) == (3, 1, 1)
     assert without_time(on_workers.compute_all(FIRST)) == without_time(lake.compute_all(FIRST))
+
+
+def test_a_file_that_cannot_be_cut_is_shared_out_once_its_events_are_many(
+    lake: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def asking(job_name: str, tasks: int) -> AbstractContextManager[Distribution]:
+        asked.append(tasks)
+        return in_driver(job_name, tasks)
+
+    lake.land("a.csv.gz", gzip.compress(stream("u1,t1,2024-06-25 10:00:00", "u2,t1,2024-06-25 10:00:00")))
+    lake.ingest(FIRST)
+    monkeypatch.setattr(events, "EVENTS_PER_BUCKET", 1)
+    Pipeline(lake.bucket.name, asking).curate(FIRST)
+    (tasks,) = asked
+    assert tasks > 1
 
 
 def without_time(tables: Mapping[str, str]) -> dict[str, list[str]]:

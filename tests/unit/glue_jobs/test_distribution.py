@@ -21,4 +21,4 @@ with in_driver_or_on_spark("job", 1) as distribution:
 
 def test_a_single_task_runs_in_the_driver_without_spark() -> None:
     run = subprocess.run([sys.executable, "-c", SINGLE_TASK], check=True, capture_output=True, text=True)
-    assert run.stdout == "[b'a result', b'2\\x0c'] False\n"
+    assert run.stdout == ("job has one task, which runs in the driver, without Spark\n[b'a result', b'2\\x0c'] False\n")
