@@ -42,7 +42,7 @@ class SparkDistribution:
         records = (
             self._spark.parallelize(tasks, len(tasks))
             .flatMap(task_kernel)
-            .partitionBy(min(len(tasks), _PARTITIONS_PER_CORE * self._spark.defaultParallelism))
+            .partitionBy(_PARTITIONS_PER_CORE * self._spark.defaultParallelism)
             .mapPartitions(partial(run_keys, kernel=key_kernel))
         )
         try:
