@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from pathlib import Path
@@ -332,6 +332,21 @@ def test_a_file_that_cannot_be_cut_is_shared_out_once_its_events_are_many(
 
 def without_time(tables: Mapping[str, str]) -> dict[str, list[str]]:
     return {name: [line.rpartition(",")[0] for line in table.splitlines()] for name, table in tables.items()}
+
+
+def test_the_records_of_one_task_are_shared_out_on_spark(spark: Distribution) -> None:
+    def keys(task: int) -> Iterator[tuple[str, bytes]]:
+        yield from ((str(number), b"") for number in range(20))
+
+    def partition(_key: str, contents: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+        from pyspark import TaskContext  # noqa: PLC0415 - it runs on a worker
+
+        list(contents)
+        context = TaskContext.get()
+        assert context is not None
+        yield "", bytes([context.partitionId()])
+
+    assert len(set(spark.run([0], keys, partition))) > 1
 
 
 def test_an_error_on_spark_s_workers_is_told_by_its_own_message(lake: Pipeline, spark: Distribution) -> None:
