@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 BYTE_ORDER_MARK = "\ufeff"
 BLANKS = " \t\r\n\f\v"
-FORBIDDEN = "\0\uffff"  # databases refuse the first; some parsers take the second for the end of the text
+NUL, NONCHARACTER = "\0", "\uffff"
+FORBIDDEN = NUL + NONCHARACTER  # databases refuse the first; some parsers take the second for the end of the text
 LINE_ENDS = "\r\n"
+_BLANKS_AND_COMMAS = f"{BLANKS},"
 
 MAX_LINE_LENGTH = 1024**2  # characters
 MAX_COLUMNS = 1000
@@ -25,12 +27,12 @@ csv.field_size_limit(sys.maxsize)  # MAX_LINE_LENGTH is the limit
 
 def is_blank(record: str) -> bool:
     """Return whether a record is blank: it holds nothing but ASCII blanks and commas."""
-    return not record.strip(f"{BLANKS},")
+    return not record.strip(_BLANKS_AND_COMMAS)
 
 
 def is_forbidden(text: str) -> bool:
     """Return whether the text holds a character that the warehouse or a parser refuses."""
-    return any(character in text for character in FORBIDDEN)
+    return NUL in text or NONCHARACTER in text
 
 
 def fields_of(record: str) -> tuple[list[str], bool]:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 
+from contract.csv_format import BYTE_ORDER_MARK, is_forbidden
 from contract.datasets import USER_STREAMS
 
 REPEATED_HEADER = "repeated header"
@@ -30,6 +32,25 @@ REJECT_REASONS = (
     NOT_A_TIMESTAMP,
     IN_THE_FUTURE,
 )
+
+
+def fault_of(record: str, fields: Sequence[str], *, is_well_quoted: bool, header: str, width: int) -> str | None:
+    """Return the reason for which a record is no row of a file, whatever its fields hold; None if it is a row.
+
+    Args:
+        record: The record's text.
+        fields: The record's fields, as `csv_format.fields_of` returns them.
+        is_well_quoted: What `fields_of` says of the quotes.
+        header: The file's first line without a byte order mark.
+        width: The number of the file's columns.
+    """
+    if record.removeprefix(BYTE_ORDER_MARK) == header:
+        return REPEATED_HEADER
+    if not is_well_quoted:
+        return MISPLACED_QUOTE
+    if is_forbidden(record):
+        return FORBIDDEN_CHARACTER
+    return WRONG_NUMBER_OF_FIELDS if len(fields) != width else None
 
 
 def latest_listen_time(batch_time: dt.datetime) -> dt.datetime:

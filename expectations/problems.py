@@ -52,7 +52,7 @@ def problems_of_rows(name: str, rows: Rows, result: ExpectationSuiteValidationRe
     for part in _unmet(result):
         column = _configuration(part).kwargs.get("column", "listen_time").partition("::")[0].rpartition(".")[2]
         at = [rows.position(index) for index in part.result.get("partial_unexpected_index_list", [])]
-        examples = [rows.example(row, column) for row in at[:MAX_EXAMPLES]]
+        examples = [(rows.columns[column][row], rows.files[row], rows.lines[row]) for row in at[:MAX_EXAMPLES]]
         values = [
             (value, f"line {line:,}" if file == name else f"{file} line {line:,}") for value, file, line in examples
         ]

@@ -56,7 +56,7 @@ _ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
     ),
     ("misquoted_header", _NULL, None, "is not CSV: its first line has a misplaced quote", _AS_CSV),
     ("width", {"max_value": MAX_COLUMNS}, None, f"has {{width:,}} columns, more than {MAX_COLUMNS:,}", _AS_CSV),
-    ("longest_line", {"max_value": MAX_LINE_LENGTH}, None, _OVERLONG, _AS_CSV),
+    ("overlong_line", _NULL, None, _OVERLONG, _AS_CSV),
     ("missing_columns", _NULL, None, "{missing_shown} missing (has: {columns_shown}){hint}", ""),
     ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _FIX),
     ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),

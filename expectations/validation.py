@@ -59,13 +59,13 @@ def validate_files(
     facts = _scan(files, unread)
     whole = [(file, facts[file.name]) for file in files if file.name in facts and facts[file.name].has_rows_to_read]
     streams = stream_rows([(file, of_file) for file, of_file in whole if file.dataset == USER_STREAMS.name])
-    rows, found = {USER_STREAMS.name: streams}, dict[str, Mapping[str, str | None]]()
+    rows, found = {USER_STREAMS.name: streams}, dict[str, Mapping[str, str]]()
     with tempfile.TemporaryDirectory() as folder:
         run = _Run(Path(folder))
         for file, of_file in whole:
             if file.dataset in _SUITES:
                 dataset, suite = _DATASETS[file.dataset], _SUITES[file.dataset]
-                wanted = {*streams.texts[dataset.unbroken[0]].distinct}
+                wanted = {*streams.columns[dataset.unbroken[0]]}
                 rows[file.name], found[file.dataset] = read_table(file, of_file, dataset, COLUMNS[file.dataset], wanted)
                 run.add(suite(of_file.columns), rows[file.name].frame({}))
         if streams.count:

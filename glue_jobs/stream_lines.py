@@ -19,9 +19,9 @@ import pyarrow.compute
 import pyarrow.csv
 
 from contract.bucket import Bucket
-from contract.csv_format import BLANKS, BYTE_ORDER_MARK, FORBIDDEN, fields_of, is_blank, is_forbidden, split_records
+from contract.csv_format import BLANKS, BYTE_ORDER_MARK, FORBIDDEN, fields_of, is_blank, split_records
 from contract.datasets import USER_STREAMS
-from contract.rejections import FORBIDDEN_CHARACTER, MISPLACED_QUOTE, REPEATED_HEADER, WRONG_NUMBER_OF_FIELDS
+from contract.rejections import fault_of
 
 PIECE_BYTES = 32 * 1024**2
 TAIL_BYTES = 64 * 1024  # read per step to find the end of a line that continues after its piece
@@ -299,20 +299,11 @@ def _as_rows(file: PinnedFile, table: pa.Table) -> pa.Table:
 
 def _odd_rows(file: PinnedFile, records: Iterable[str]) -> pa.Table:
     """Return the rows of any records, each with its fault if it has one."""
-    headers = {file.header, BYTE_ORDER_MARK + file.header}
     positions = [file.columns.index(name) for name in USER_STREAMS.needed]
     split = _Split()
     for some in _in_batches((record for record in records if not is_blank(record)), ROWS_AT_ONCE):
-        for record, (fields, well_quoted) in zip(some, _fields_of_each(some), strict=True):
-            fault = None
-            if record in headers:
-                fault = REPEATED_HEADER
-            elif not well_quoted:
-                fault = MISPLACED_QUOTE
-            elif is_forbidden(record):
-                fault = FORBIDDEN_CHARACTER
-            elif len(fields) != len(file.columns):
-                fault = WRONG_NUMBER_OF_FIELDS
+        for record, (fields, is_well_quoted) in zip(some, _fields_of_each(some), strict=True):
+            fault = fault_of(record, fields, is_well_quoted=is_well_quoted, header=file.header, width=len(file.columns))
             trimmed: list[str | None] = (
                 [None, None, None] if fault else [fields[position].strip(BLANKS) for position in positions]
             )

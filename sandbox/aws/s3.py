@@ -58,10 +58,11 @@ class PersistedS3Backend(S3Backend):
         self.changed_buckets.add(bucket_name)
         super().put_bucket_versioning(bucket_name, status)
 
-    def list_objects(self, bucket: FakeBucket, *arguments: Any, **options: Any) -> Any:
-        # Without this, moto would also list the common prefixes of deleted objects.
-        present = {name: key for name, key in bucket.keys.items() if not isinstance(key, FakeDeleteMarker)}
-        return super().list_objects(SimpleNamespace(keys=present), *arguments, **options)  # type: ignore[arg-type]
+    def list_objects(self, bucket: FakeBucket, prefix: str | None, *arguments: Any, **options: Any) -> Any:
+        # moto would look up every key of the bucket, and would also list the common prefixes of deleted objects.
+        found = {name: bucket.keys[name] for name in bucket.keys if name.startswith(prefix or "")}
+        present = {name: key for name, key in found.items() if not isinstance(key, FakeDeleteMarker)}
+        return super().list_objects(SimpleNamespace(keys=present), prefix, *arguments, **options)  # type: ignore[arg-type]
 
     def put_object(self, bucket_name: str, key_name: str, *arguments: Any, **options: Any) -> FakeKey:
         self.changed_keys.add((bucket_name, key_name))

@@ -141,7 +141,7 @@ def test_a_file_without_a_line_end_is_given_up_in_bounded_memory(name: str) -> N
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert facts.longest_line == MAX_LINE_LENGTH + 1
+    assert facts.overlong_line == MAX_LINE_LENGTH + 1
     assert not facts.has_rows_to_read
     assert peak < 60_000_000
 

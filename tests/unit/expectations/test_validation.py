@@ -241,6 +241,18 @@ def test_of_too_many_rows_the_same_share_is_looked_at_from_every_file(monkeypatc
     assert [file.rows for file in report.files[2:]] == [20, 40]
 
 
+def test_long_rows_fill_the_memory_sooner_and_some_rows_of_every_file_are_looked_at_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rows_module, "MAX_CHARACTERS", 1000)
+    good, odd = [f"1,{'x' * 100},{TIME}"] * 50, ["1,track-1,7/1/2024 17:43"] * 500
+
+    report = validate(stream(stream_of(*good), "user_streams/a.csv"), stream(stream_of(*odd), "user_streams/b.csv"))
+
+    assert (report.stream_rows.judged, report.stream_rows.landed) == (9, 50)
+    assert [file.name for file in report.refused] == ["user_streams/b.csv"]
+
+
 def test_keys_are_unique_in_the_whole_table_however_few_of_its_rows_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
