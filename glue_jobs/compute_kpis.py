@@ -30,16 +30,18 @@ ARGUMENTS = ("bucket", "batch_id", "kpi_table", "JOB_RUN_ID")
 # The columns behind the KPIs that describe the row's date and batch, which audit_columns.sql adds.
 AUDIT_COLUMNS = ("rows_of_date", "plays_of_date", "dates_of_batch", "batch_id", "computed_at")
 
-# Another task costs a CPU second to start, about as much as these events cost to compute.
+# Tasks of this size use many cores well: another one costs a CPU second to start, about as much as these events cost.
 EVENTS_PER_TASK = 500_000
 
 
 def tasks_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[EventsOfTask]:
-    """Return the tasks of the first stage: large dates are cut into parts, small dates share a task."""
+    """Return the tasks of the first stage: one, if it need not be cut; else large dates are cut, small dates share."""
     files_of = defaultdict[str, list[CuratedFile]](list)
     for file in files:
         files_of[file.listen_date].append(file)
     parts, whole_dates = list[EventsOfTask](), list[list[CuratedFile]]()
+    events_of_all = sum(file.rows for file in files)
+    events_per_task = EVENTS_PER_TASK if buckets_for(events_of_all) > 1 else events_of_all
     room = 0
     for date in dates:
         of_date = files_of[date]
@@ -49,7 +51,7 @@ def tasks_of(dates: Iterable[str], files: Sequence[CuratedFile]) -> list[EventsO
             parts += [EventsOfTask(overlapping(of_date, bucket, buckets), bucket, buckets) for bucket in range(buckets)]
         elif events > room:
             whole_dates.append(of_date)
-            room = max(0, EVENTS_PER_TASK - events)
+            room = max(0, events_per_task - events)
         elif events:
             whole_dates[-1] += of_date
             room -= events

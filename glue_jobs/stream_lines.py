@@ -24,6 +24,7 @@ from contract.datasets import USER_STREAMS
 from contract.rejections import fault_of
 
 PIECE_BYTES = 32 * 1024**2
+UNCUT_BYTES = 64 * 1024**2  # one task reads as many bytes in less time than Spark takes to start and to read them
 TAIL_BYTES = 64 * 1024  # read per step to find the end of a line that continues after its piece
 ROWS_AT_ONCE = 1000
 RECORDS_OF_TABLE = 50_000
@@ -98,8 +99,12 @@ class Piece:
 
 
 def plan(files: Sequence[PinnedFile], piece_bytes: int) -> list[list[Piece]]:
-    """Return tasks of about `piece_bytes` each: large files are cut into pieces, small files share a task."""
+    """Return tasks of about `piece_bytes` each: large files are cut into pieces, small files share a task.
+
+    Files of at most UNCUT_BYTES together are one task of several pieces.
+    """
     tasks: list[list[Piece]] = []
+    task_bytes = piece_bytes if sum(file.size for file in files) > UNCUT_BYTES else UNCUT_BYTES
     room = 0
     for file in sorted(files, key=lambda file: (file.columns, file.number)):
         step = max(file.size, 1) if file.in_one_piece else piece_bytes
@@ -107,7 +112,7 @@ def plan(files: Sequence[PinnedFile], piece_bytes: int) -> list[list[Piece]]:
             piece = Piece(file, first, min(first + step, file.size))
             if not tasks or piece.end - piece.first > room:
                 tasks.append([])
-                room = piece_bytes
+                room = task_bytes
             tasks[-1].append(piece)
             room -= piece.end - piece.first
     return tasks

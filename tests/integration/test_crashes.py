@@ -61,9 +61,9 @@ def land_day(history: History, folder: Path, number: int) -> int:
 def land_more_than_a_task(history: History) -> None:
     """Land a file with so many bytes, though few events, that curation needs Spark."""
     comment = b"x" * (MAX_LINE_LENGTH // 2)
-    rows = [b"u%d,t%d,%s 12:00:00,%s\n" % (n, n, FIRST_DAY.isoformat().encode(), comment) for n in range(70)]
+    rows = [b"u%d,t%d,%s 12:00:00,%s\n" % (n, n, FIRST_DAY.isoformat().encode(), comment) for n in range(140)]
     content = b"user_id,track_id,listen_time,comment\n" + b"".join(rows)
-    assert len(content) > stream_lines.PIECE_BYTES
+    assert len(content) > stream_lines.UNCUT_BYTES
     history.land({"user_streams/wide.csv": content})
 
 

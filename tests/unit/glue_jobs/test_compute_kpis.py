@@ -15,12 +15,20 @@ def parts(*rows: int) -> list[tuple[str, int, int]]:
     ]
 
 
-def test_small_dates_share_a_task() -> None:
-    assert parts(EVENTS_PER_TASK // 2, EVENTS_PER_TASK // 2, 1) == [("01 02", 0, 1), ("03", 0, 1)]
+def test_dates_that_are_a_part_together_are_one_task() -> None:
+    assert parts(EVENTS_PER_BUCKET - EVENTS_PER_TASK, EVENTS_PER_TASK - 1, 1) == [("01 02 03", 0, 1)]
+
+
+def test_of_more_events_small_dates_share_a_task() -> None:
+    assert parts(EVENTS_PER_TASK // 2, EVENTS_PER_TASK // 2, 1, EVENTS_PER_BUCKET) == [
+        ("01 02", 0, 1),
+        ("03", 0, 1),
+        ("04", 0, 1),
+    ]
 
 
 def test_a_date_that_is_more_than_a_task_shares_none() -> None:
-    assert parts(EVENTS_PER_TASK + 1, 0, 1) == [("01", 0, 1), ("03", 0, 1)]
+    assert parts(EVENTS_PER_BUCKET, 0, 1) == [("01", 0, 1), ("03", 0, 1)]
 
 
 def test_each_part_of_a_large_date_is_a_task_of_its_own() -> None:

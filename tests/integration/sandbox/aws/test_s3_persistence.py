@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -64,12 +64,33 @@ class Restartable:
         return self.s3
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Restartable]:
-    server = Restartable(tmp_path)
-    server.s3.create_bucket(Bucket="lake")
+@pytest.fixture(scope="module")
+def endpoint_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
+    """One for all tests, since a start takes seconds."""
+    server = Restartable(tmp_path_factory.mktemp("aws"))
     yield server
     server.endpoint.stop()
+
+
+@pytest.fixture
+def server(endpoint_of_module: Restartable) -> Iterator[Restartable]:
+    """The endpoint with an empty bucket, its only one."""
+    endpoint_of_module.s3.create_bucket(Bucket="lake")
+    yield endpoint_of_module
+    remove_buckets(endpoint_of_module.s3)
+
+
+def remove_buckets(s3: "S3Client") -> None:
+    for bucket in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        while versions := some_versions(s3, bucket):
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": versions})
+        s3.delete_bucket(Bucket=bucket)
+
+
+def some_versions(s3: "S3Client", bucket: str) -> Any:
+    found = s3.list_object_versions(Bucket=bucket)
+    versions = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
+    return [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
 
 
 def keys(s3: "S3Client", prefix: str = "") -> list[str]:
