@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query events env airflow report docs lint stop clean deploy deploy-plan destroy
+.PHONY: help setup run cancel remove quarantine test test-all test-redshift soak benchmark query events env airflow report docs lint lint-python lint-sql lint-infra stop clean deploy deploy-plan destroy
 
 PYTHON := PYTHONPATH=.:dags .venv/bin/python
 SANDBOX := @sh sandbox/setup.sh && $(PYTHON) -m sandbox
@@ -118,12 +118,20 @@ report: ## Open the page of charts, or print its address where there is no brows
 docs: ## Generate the dbt docs and serve them until Ctrl-C
 	$(SANDBOX) docs
 
+# On two cores; the longest first.
 lint: ## Check style and types
 	@sh sandbox/setup.sh
+	@$(MAKE) --jobs 2 --output-sync=target lint-sql lint-python lint-infra
+
+lint-python:
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy $(CODE)
+
+lint-sql:
 	@$(PYTHON) -m tests.lint_sql
+
+lint-infra:
 	@$(PYTHON) -m tests.lint_infra
 
 deploy: ## Deploy a stage to the AWS account of your credentials, or bring it up to date: make deploy STAGE=dev
