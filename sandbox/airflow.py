@@ -98,6 +98,7 @@ if "scheduler" in sys.argv:
     import airflow.providers.amazon.aws.operators.glue
     import airflow.providers.standard.operators.python
     import airflow.sdk.execution_time.task_runner
+    import altair
     import cosmos
     import great_expectations
 """
