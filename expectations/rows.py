@@ -47,7 +47,7 @@ Texts = Sequence[str | None]
 
 
 @dataclass(frozen=True)
-class Batch:
+class Chunk:
     """Some rows of a file: the numbers of their first lines, and their fields by column without the blanks around."""
 
     lines: Sequence[int]
@@ -67,9 +67,9 @@ def records_of(file: LandedFile, facts: FileFacts, dataset: Dataset) -> Iterator
             number += record.count("\n") + 1
 
 
-def read_batch(
+def read_chunk(
     records: Iterator[tuple[int, str]], facts: FileFacts, dataset: Dataset, columns: Collection[str], count: int
-) -> Batch:
+) -> Chunk:
     """Read the next rows, `count` of them, or fewer if they are long or the records end.
 
     Corrupt records, which do not fit the file's columns, are noted in `facts`. Corrupt records of reference tables
@@ -92,7 +92,7 @@ def read_batch(
         for column, position in places:
             column.append(fields[position])
     stripped = {name: [*map(str.strip, column, repeat(BLANKS))] for name, column in texts.items()}
-    return Batch(lines, stripped, characters)
+    return Chunk(lines, stripped, characters)
 
 
 class Rows:
@@ -113,13 +113,13 @@ class Rows:
         """Whether the rows have reached the limit on memory."""
         return self.count >= MAX_ROWS or self._characters >= MAX_CHARACTERS
 
-    def add(self, source_file: str, batch: Batch) -> None:
+    def add(self, source_file: str, chunk: Chunk) -> None:
         """Add rows of a file."""
-        self.files += [source_file] * len(batch.lines)
-        self.lines += batch.lines
+        self.files += [source_file] * len(chunk.lines)
+        self.lines += chunk.lines
         for name, texts in self.columns.items():
-            texts += [text or None for text in batch.columns[name]]
-        self._characters += batch.characters
+            texts += [text or None for text in chunk.columns[name]]
+        self._characters += chunk.characters
 
     def frame(self, further: Mapping[str, Any]) -> pd.DataFrame:
         """Return a frame of all texts, and of `further` columns."""
@@ -179,14 +179,14 @@ def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
             room = min(room, _FEW_ROWS)
         records = records_of(file, facts, USER_STREAMS)
         while (
-            room and (batch := read_batch(records, facts, USER_STREAMS, rows.columns, min(room, _ROWS_AT_ONCE))).lines
+            room and (chunk := read_chunk(records, facts, USER_STREAMS, rows.columns, min(room, _ROWS_AT_ONCE))).lines
         ):
-            if rows.count == before and _note_times_of_another_form(batch, facts):
+            if rows.count == before and _note_times_of_another_form(chunk, facts):
                 break
-            rows.add(file.name, batch)
-            room = 0 if rows.are_full else room - len(batch.lines)
+            rows.add(file.name, chunk)
+            room = 0 if rows.are_full else room - len(chunk.lines)
         if facts.times_of_another_form:
-            facts.rows_looked_at = len(batch.lines) + facts.corrupt_records
+            facts.rows_looked_at = len(chunk.lines) + facts.corrupt_records
             rows.landed -= facts.rows or 0
         else:
             facts.rows_looked_at = rows.count - before + facts.corrupt_records
@@ -194,10 +194,10 @@ def stream_rows(files: Sequence[tuple[LandedFile, FileFacts]]) -> Rows:
     return rows
 
 
-def _note_times_of_another_form(batch: Batch, facts: FileFacts) -> bool:
+def _note_times_of_another_form(chunk: Chunk, facts: FileFacts) -> bool:
     """If most times of a file's first rows have another format than the expected one, note these times."""
-    has_form, times = re.compile(FORM_OF_TIMESTAMP).match, batch.columns["listen_time"]
-    others = [(time, line) for time, line in zip(times, batch.lines, strict=True) if time and not has_form(time)]
+    has_form, times = re.compile(FORM_OF_TIMESTAMP).match, chunk.columns["listen_time"]
+    others = [(time, line) for time, line in zip(times, chunk.lines, strict=True) if time and not has_form(time)]
     if 2 * len(others) <= len(times):
         return False
     for time, line in others:
@@ -253,10 +253,10 @@ def read_table(
     (key_column,), names = dataset.unbroken, [name for name in columns if name in facts.columns]
     rows, found, seen = Rows(names, facts.rows or 0), dict[str, str](), SeenKeys()
     records = records_of(file, facts, dataset)
-    while (batch := read_batch(records, facts, dataset, names, _ROWS_AT_ONCE)).lines:
-        keys = batch.columns[key_column]
-        created = batch.columns.get("created_at", repeat(""))
-        for key, is_repeated, line, created_at in zip(keys, seen.add(keys), batch.lines, created, strict=False):
+    while (chunk := read_chunk(records, facts, dataset, names, _ROWS_AT_ONCE)).lines:
+        keys = chunk.columns[key_column]
+        created = chunk.columns.get("created_at", repeat(""))
+        for key, is_repeated, line, created_at in zip(keys, seen.add(keys), chunk.lines, created, strict=False):
             if not key:
                 facts.note("rows_without_key", None, line)
             elif is_repeated:
@@ -264,6 +264,6 @@ def read_table(
             elif key in wanted:
                 found[key] = created_at
         if not rows.are_full:
-            rows.add(file.name, batch)
+            rows.add(file.name, chunk)
     rows.looked_at = rows.count
     return rows, found
