@@ -4,6 +4,7 @@ script, and the list of packages that MWAA's image lacks.
 The same sources give the same bytes, so a deployment uploads only files that have changed.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ STARTUP_SCRIPT = f"{ARTIFACTS}/mwaa/startup.sh"
 
 TARGET = "prod"
 PARSE_SECONDS = 300
+KEPT_MANIFEST = REPOSITORY / "target" / "deployed-manifest.json"  # so that a deployment after a plan need not parse
 
 VARIABLES = frozenset(variable.name for variable in variables.VARIABLES if variable.of_stage)
 
@@ -72,9 +75,27 @@ def build_dags(folder: Path) -> None:
     shutil.copyfile(STATIC / ".airflowignore", folder / ".airflowignore")
     shutil.copyfile(REPOSITORY / "dbt_project.yml", folder / "dbt" / "dbt_project.yml")
     shutil.copyfile(REPOSITORY / "profiles.yml.example", folder / "dbt" / "profiles.yml")
+    manifest = _manifest(folder / "dbt")
     (folder / "dbt" / "target").mkdir()
-    manifest = json.dumps(parse(folder / "dbt"), sort_keys=True)
     (folder / "dbt" / "target" / "manifest.json").write_text(manifest)
+
+
+def _manifest(project: Path) -> str:
+    """Return the project's manifest as JSON: the one that the last build has kept, if it was made of the same files."""
+    files = sorted(file for file in project.rglob("*") if file.is_file())
+    parts = [part for file in files for part in (str(file.relative_to(project)).encode(), file.read_bytes())]
+    parts += [Path(__file__).read_bytes(), *(version(name).encode() for name in ("dbt-core", "dbt-redshift"))]
+    made_of = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    if KEPT_MANIFEST.exists():
+        kept = json.loads(KEPT_MANIFEST.read_text())
+        if kept["made_of"] == made_of:
+            return str(kept["manifest"])
+    manifest = json.dumps(parse(project), sort_keys=True)
+    KEPT_MANIFEST.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=KEPT_MANIFEST.parent, delete=False) as written:
+        json.dump({"made_of": made_of, "manifest": manifest}, written)
+    Path(written.name).replace(KEPT_MANIFEST)  # atomically, since other builds may read it
+    return manifest
 
 
 def parse(project: Path) -> dict[str, Any]:
