@@ -90,17 +90,30 @@ def bundle(name: str, **arguments: str) -> dict[str, Any]:
 
 
 # Airflow imports this file in each of its processes. The scheduler forks its workers, and a worker forks each task, so
-# the modules that tasks need are imported only once.
+# what is imported and read here is imported and read only once: the modules that tasks need, boto3's descriptions of
+# services, and the list of modules by file that `inspect.stack` makes (Airflow's AWS hooks call it for each client).
+# The project's own modules are left out, because an edited one must work in the next task.
 LOCAL_SETTINGS = """\
 import sys
 
 if "scheduler" in sys.argv:
+    import inspect
+
     import airflow.providers.amazon.aws.operators.glue
     import airflow.providers.standard.operators.python
     import airflow.sdk.execution_time.task_runner
     import altair
-    import cosmos
+    import boto3
+    import cosmos.airflow.task_group
+    import cosmos.operators.local
+    import cosmos.profiles
     import great_expectations
+    import openlineage.common.provider.dbt.local
+    import redshift_connector
+
+    for service in ("s3", "glue", "redshift"):
+        boto3.client(service)
+    inspect.stack()
 """
 
 

@@ -18,6 +18,7 @@ from music_streams.settings import SettingError
 PROFILE = "music_streams"
 PRODUCTION = "prod"
 CONNECT_SECONDS = 60
+APPLICATION = "music_streams"  # for an unnamed one, the driver searches the whole call stack for the caller's name
 # The longest that AWS grants; no dbt task may take longer.
 PASSWORD_SECONDS = 3600
 
@@ -96,7 +97,7 @@ class Warehouse:
     @contextmanager
     def session(self) -> Iterator[Connection]:
         """Open a session in one read-only transaction, so that all its queries see the same state of the tables."""
-        connection = redshift_connector.connect(**self.login, timeout=CONNECT_SECONDS)
+        connection = redshift_connector.connect(**self.login, timeout=CONNECT_SECONDS, application_name=APPLICATION)
         try:
             yield connection
         finally:
