@@ -69,17 +69,13 @@ def test_the_reader_may_read_the_marts_after_each_load_and_nothing_else(
 
 
 def test_without_a_reader_what_was_granted_by_hand_stays(
-    load: Load, warehouse: Warehouse, reader: str, monkeypatch: pytest.MonkeyPatch
+    load: Load, warehouse: Warehouse, reader: str, dbt: WarmDbt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MUSIC_STREAMS_READER")
-    dbt = WarmDbt()
-    try:
-        load(dbt, FIRST)
-        warehouse.execute(f"grant select on {warehouse.reporting}.genre_level_kpis to role {reader}")
-        load(dbt, NEXT)
-        assert granted(warehouse, reader) == {("genre_level_kpis", "select")}
-    finally:
-        dbt.close()
+    load(dbt, FIRST)
+    warehouse.execute(f"grant select on {warehouse.reporting}.genre_level_kpis to role {reader}")
+    load(dbt, NEXT)
+    assert granted(warehouse, reader) == {("genre_level_kpis", "select")}
 
 
 def granted(warehouse: Warehouse, role: str) -> set[tuple[str, str]]:
