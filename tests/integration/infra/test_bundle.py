@@ -112,7 +112,12 @@ def test_dbt_parses_the_project_again_only_after_a_change(
     dags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[Path] = []
-    monkeypatch.setattr(bundle, "parse", lambda project: {"parsed": parsed.append(project)})
+
+    def parse(project: Path) -> dict[str, object]:
+        parsed.append(project)
+        return {}
+
+    monkeypatch.setattr(bundle, "parse", parse)
     bundle.build_dags(tmp_path / "same")
     assert (parsed, content(tmp_path / "same")) == ([], content(dags))
 
