@@ -4,7 +4,6 @@ script, and the list of packages that MWAA's image lacks.
 The same sources give the same bytes, so a deployment uploads only files that have changed.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -14,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from contract import variables
 from infra import requirements as lists
-from infra.glue_archive import ARTIFACTS
+from infra.glue_archive import ARTIFACTS, digest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STATIC = Path(__file__).with_name("mwaa")
@@ -32,7 +31,7 @@ STARTUP_SCRIPT = f"{ARTIFACTS}/mwaa/startup.sh"
 
 TARGET = "prod"
 PARSE_SECONDS = 300
-KEPT_MANIFEST = REPOSITORY / "target" / "deployed-manifest.json"  # so that a deployment after a plan need not parse
+MANIFESTS = REPOSITORY / ".venv" / "manifests"  # keeps them, so that a deployment after a plan need not parse
 
 VARIABLES = frozenset(variable.name for variable in variables.VARIABLES if variable.of_stage)
 
@@ -81,21 +80,18 @@ def build_dags(folder: Path) -> None:
 
 
 def _manifest(project: Path) -> str:
-    """Return the project's manifest as JSON: the one that the last build has kept, if it was made of the same files."""
-    files = sorted(file for file in project.rglob("*") if file.is_file())
-    parts = [part for file in files for part in (str(file.relative_to(project)).encode(), file.read_bytes())]
-    parts += [Path(__file__).read_bytes(), *(version(name).encode() for name in ("dbt-core", "dbt-redshift"))]
-    made_of = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-    if KEPT_MANIFEST.exists():
-        kept = json.loads(KEPT_MANIFEST.read_text())
-        if kept["made_of"] == made_of:
-            return str(kept["manifest"])
-    manifest = json.dumps(parse(project), sort_keys=True)
-    KEPT_MANIFEST.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=KEPT_MANIFEST.parent, delete=False) as written:
-        json.dump({"made_of": made_of, "manifest": manifest}, written)
-    Path(written.name).replace(KEPT_MANIFEST)  # atomically, since other builds may read it
-    return manifest
+    """Return the project's manifest as JSON; dbt parses only if the project or dbt's packages have changed."""
+    files = {file.relative_to(project).as_posix(): file.read_bytes() for file in project.rglob("*") if file.is_file()}
+    packages = sorted(f"{found.name}=={found.version}" for found in distributions() if found.name.startswith("dbt"))
+    made_by = {"/packages": "\n".join(packages).encode(), "/bundle.py": Path(__file__).read_bytes()}
+    kept = MANIFESTS / f"{digest(files | made_by)[:12]}.json"
+    if not kept.exists():
+        MANIFESTS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=MANIFESTS) as made:
+            parsed = Path(made) / kept.name
+            parsed.write_text(json.dumps(parse(project), sort_keys=True))
+            parsed.rename(kept)  # atomic, so a kept manifest is always complete
+    return kept.read_text()
 
 
 def parse(project: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def build(wheels: Mapping[str, bytes] | None, jobs: Path = JOBS, libraries: Iter
     files[ARCHIVE] = archive(sources([*libraries, jobs]))
     if wheels is not None:
         files[WHEELS] = archive(wheels)
-    return GlueRelease(_digest(files)[:12], files)
+    return GlueRelease(digest(files)[:12], files)
 
 
 def sources(packages: Iterable[Path]) -> dict[str, bytes]:
@@ -97,6 +97,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def digest(files: Mapping[str, bytes]) -> str:
+    """Return a digest of files, given by their names, which changes if a name or a file changes."""
     of_each = (f"{name} {hashlib.sha256(content).hexdigest()}\n" for name, content in sorted(files.items()))
     return hashlib.sha256("".join(of_each).encode()).hexdigest()

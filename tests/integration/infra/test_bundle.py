@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,35 +104,40 @@ def test_building_again_elsewhere_gives_the_same_bytes(
 ) -> None:
     for name, value in {**FOREIGN, "PYTHONHASHSEED": "7", "TZ": "America/St_Johns"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(bundle, "KEPT_MANIFEST", tmp_path / "kept.json")  # there is none, so dbt parses again
+    monkeypatch.setattr(bundle, "MANIFESTS", tmp_path / "kept")  # it keeps none, so dbt parses again
     bundle.build_dags(tmp_path / "again")
     assert content(tmp_path / "again") == content(dags)
 
 
-def test_dbt_parses_the_project_again_only_after_a_change(
-    dags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed: list[Path] = []
+def test_dbt_parses_the_project_again_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
 
     def parse(project: Path) -> dict[str, object]:
-        parsed.append(project)
+        parsed.append(project.parent.name)
         return {}
 
     monkeypatch.setattr(bundle, "parse", parse)
+    monkeypatch.setattr(bundle, "MANIFESTS", tmp_path / "kept")
+    bundle.build_dags(tmp_path / "first")
     bundle.build_dags(tmp_path / "same")
-    assert (parsed, content(tmp_path / "same")) == ([], content(dags))
+    assert parsed == ["first"]
+    assert content(tmp_path / "same") == content(tmp_path / "first")
 
     changed = tmp_path / "changed"
-    for kept in ("dags", "contract", "expectations", "report", "dbt_project.yml", "profiles.yml.example"):
-        (changed / kept).parent.mkdir(exist_ok=True)
-        (changed / kept).symlink_to(bundle.REPOSITORY / kept)
+    changed.mkdir()
+    for unchanged in ("dags", "contract", "expectations", "report", "dbt_project.yml", "profiles.yml.example"):
+        (changed / unchanged).symlink_to(bundle.REPOSITORY / unchanged)
     shutil.copytree(bundle.REPOSITORY / "dbt_project", changed / "dbt_project")
     with (changed / "dbt_project" / "models" / "marts" / "hourly_kpis.sql").open("a") as model:
         model.write("-- changed\n")
     monkeypatch.setattr(bundle, "REPOSITORY", changed)
-    monkeypatch.setattr(bundle, "KEPT_MANIFEST", shutil.copy(bundle.KEPT_MANIFEST, tmp_path / "kept.json"))
     bundle.build_dags(tmp_path / "other")
-    assert parsed == [tmp_path / "other" / "dbt"]
+    assert parsed == ["first", "other"]
+
+    packages = [SimpleNamespace(name="dbt-adapters", version="0.0.1")]
+    monkeypatch.setattr(bundle, "distributions", lambda: packages)
+    bundle.build_dags(tmp_path / "of other packages")
+    assert parsed == ["first", "other", "of other packages"]
 
 
 def test_nothing_in_it_tells_of_this_machine(dags: Path) -> None:
