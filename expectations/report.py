@@ -1,6 +1,6 @@
 """The input and the result of a validation: plain records that need neither pandas nor Great Expectations."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
@@ -133,12 +133,11 @@ class ValidationReport:
 
     def reported(self) -> list[tuple[str, str]]:
         """Return each problem as its kind (error or refused, warning, note) and a sentence."""
-        ordered = sorted(self.problems, key=lambda problem: SEVERITIES.index(problem.severity))
         return [
             ("refused", problem.finding)
             if self.moves_refused and problem.severity == "error"
             else (problem.severity, problem.message)
-            for problem in ordered
+            for problem in by_severity(self.problems)
         ]
 
     def summary(self) -> str:
@@ -162,6 +161,11 @@ class ValidationReport:
                 lines.append(f"{title:7} and {len(messages) - MAX_SUMMARY_LINES:,} more: see the validation's results")
         remedy = "Way out: fix the files named under ERROR and land them again, or remove stream files; then run again."
         return "\n".join(lines if self.passed else [*lines, remedy])
+
+
+def by_severity(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort problems: errors, warnings, notes."""
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
 
 
 def _count(number: int, noun: str) -> str:

@@ -24,88 +24,50 @@ _PLACES = "The run's front page, index.html beside data_docs/, names the files a
 _AS_CSV = "land it as CSV in UTF-8, or remove it, and run again"
 _WITH_ROWS = "land it with rows, or remove it, and run again"
 _FIX = "fix the file, land it and run again"
+_REWRITE = "write it so, land the file and run again"
+_PADDED_OR_CUT = "what it lacks is empty, what is too much left out"
 _REJECTED = "curation rejects such rows"
 _COUNTED = "such plays count all the same"
 _NO_AVERAGE = "they do not enter into average durations"
 _NO_AGE = "they are of no age group"
-_NO_ROW = "the record is no row of the header's columns"
+_AND_LAND_IT = "land it and run again"
 _NO_TIME = "is no date like 2024-06-25 or time like 2024-06-25 17:43:13"
+_BINARY = "is not text: its first line holds NUL characters (a binary file, or UTF-16)"
 _OVERLONG = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
 _IN_ROWS = " in {count:,} of {rows_shown}: {shown}"
+_NO_ROW = f"the record is no row of the header's columns{_IN_ROWS}"
+_OTHER_TIMES = f"listen_time is not written like 2024-06-25 17:43:13{_IN_ROWS}"
+_REPEATED_KEY = f"{{key}} is that of an earlier row{_IN_ROWS}"
 _OF_STREAMS, _OF_TABLES = Column("dataset") == USER_STREAMS.name, Column("dataset") != USER_STREAMS.name
 _OF_USERS, _OF_SONGS = Column("dataset") == USERS.name, Column("dataset") == SONGS.name
-
-# Each rule: a fact, which must be null or within limits; the files it applies to; the message if it is not met; the
-# remedy.
-_NULL: dict[str, Any] = {}
-_NONE, _SOME = {"max_value": 0}, {"min_value": 1}
-_ERRORS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
-    ("unread", _NULL, None, "{unread}", ""),
-    ("absence", _NULL, None, "{absence}", "land it and run again"),
-    ("damage", _NULL, None, "is {damage}", _AS_CSV),
-    ("other_format", _NULL, None, "is {other_format}, not CSV in UTF-8", _AS_CSV),
-    ("header_lines", _SOME, None, "is empty", _WITH_ROWS),
-    ("blank_lines_first", _NONE, None, "begins with a blank line: the first line must be the header", _AS_CSV),
-    ("bad_byte_in_header", _NULL, None, "is not UTF-8: {bad_byte_in_header} (line 1)", _AS_CSV),
-    (
-        "nul_in_header",
-        _NONE,
-        None,
-        "is not text: its first line holds NUL characters (a binary file, or UTF-16)",
-        _AS_CSV,
-    ),
-    ("misquoted_header", _NULL, None, "is not CSV: its first line has a misplaced quote", _AS_CSV),
-    ("width", {"max_value": MAX_COLUMNS}, None, f"has {{width:,}} columns, more than {MAX_COLUMNS:,}", _AS_CSV),
-    ("overlong_line", _NULL, None, _OVERLONG, _AS_CSV),
-    ("missing_columns", _NULL, None, "{missing_shown} missing (has: {columns_shown}){hint}", ""),
-    ("repeated_columns", _NULL, None, "has a header that names {repeated_shown} more than once", _FIX),
-    ("undecodable_lines", _NONE, None, f"the text is not UTF-8{_IN_ROWS}", "write it in UTF-8, land it and run again"),
-    (
-        "times_of_another_form",
-        _NONE,
-        _OF_STREAMS,
-        f"listen_time is not written like 2024-06-25 17:43:13{_IN_ROWS}",
-        "write it so, land the file and run again",
-    ),
-    ("rows", _SOME, _OF_TABLES, "holds a header and no rows", _WITH_ROWS),
-    ("misquoted_rows", _NONE, None, f"a field begins with a quote and does not end with one{_IN_ROWS}", _FIX),
-    (
-        "rows_without_key",
-        _NONE,
-        None,
-        f"{{key}} is missing{_IN_ROWS}",
-        "give each row its {key}, land it and run again",
-    ),
-    (
-        "repeated_keys",
-        _NONE,
-        _OF_USERS,
-        f"{{key}} is that of an earlier row{_IN_ROWS}",
-        "leave one of each, land it and run again",
-    ),
-)
-_WARNINGS: tuple[tuple[str, dict[str, Any], Any, str, str], ...] = (
-    (
-        "repeated_keys",
-        _NONE,
-        _OF_SONGS,
-        f"{{key}} is that of an earlier row{_IN_ROWS}",
-        "the one with the lowest id counts",
-    ),
-    ("corrupt_records", _NONE, _OF_STREAMS, f"{_NO_ROW}{_IN_ROWS}", _REJECTED),
-    ("corrupt_records", _NONE, _OF_TABLES, f"{_NO_ROW}{_IN_ROWS}", "what it lacks is empty, what is too much left out"),
-)
 
 
 def files_suite() -> gx.ExpectationSuite:
     """Return the rules that refuse a file, and the rules that only warn."""
-    expectations = []
-    for severity, rules in ((_ERROR, _ERRORS), (_WARNING, _WARNINGS)):
-        for fact, limits, condition, says, remedy in rules:
-            kind = gxe.ExpectColumnValuesToBeBetween if limits else gxe.ExpectColumnValuesToBeNull
-            expectations.append(
-                _described(kind(column=fact, row_condition=condition, **limits), severity, says, remedy)
-            )
+    expectations = [
+        _null("unread", "{unread}", ""),
+        _null("absence", "{absence}", _AND_LAND_IT),
+        _null("damage", "is {damage}", _AS_CSV),
+        _null("other_format", "is {other_format}, not CSV in UTF-8", _AS_CSV),
+        _within("header_lines", "is empty", _WITH_ROWS, min_value=1),
+        _within("blank_lines_first", "begins with a blank line: the first line must be the header", _AS_CSV),
+        _null("bad_byte_in_header", "is not UTF-8: {bad_byte_in_header} (line 1)", _AS_CSV),
+        _within("nul_in_header", _BINARY, _AS_CSV),
+        _null("misquoted_header", "is not CSV: its first line has a misplaced quote", _AS_CSV),
+        _within("width", f"has {{width:,}} columns, more than {MAX_COLUMNS:,}", _AS_CSV, max_value=MAX_COLUMNS),
+        _null("overlong_line", _OVERLONG, _AS_CSV),
+        _null("missing_columns", "{missing_shown} missing (has: {columns_shown}){hint}", ""),
+        _null("repeated_columns", "has a header that names {repeated_shown} more than once", _FIX),
+        _within("undecodable_lines", f"the text is not UTF-8{_IN_ROWS}", f"write it in UTF-8, {_AND_LAND_IT}"),
+        _within("times_of_another_form", _OTHER_TIMES, _REWRITE, of=_OF_STREAMS),
+        _within("rows", "holds a header and no rows", _WITH_ROWS, of=_OF_TABLES, min_value=1),
+        _within("misquoted_rows", f"a field begins with a quote and does not end with one{_IN_ROWS}", _FIX),
+        _within("rows_without_key", f"{{key}} is missing{_IN_ROWS}", f"give each row its {{key}}, {_AND_LAND_IT}"),
+        _within("repeated_keys", _REPEATED_KEY, f"leave one of each, {_AND_LAND_IT}", of=_OF_USERS),
+        _within("repeated_keys", _REPEATED_KEY, "the one with the lowest id counts", _WARNING, of=_OF_SONGS),
+        _within("corrupt_records", _NO_ROW, _REJECTED, _WARNING, of=_OF_STREAMS),
+        _within("corrupt_records", _NO_ROW, _PADDED_OR_CUT, _WARNING, of=_OF_TABLES),
+    ]
     return _suite("files", "A row for each landed file. Unmet critical expectations refuse the file.", expectations)
 
 
@@ -157,6 +119,17 @@ def users_suite(columns: Collection[str]) -> gx.ExpectationSuite:
         is_date = gxe.ExpectColumnValuesToMatchRegex(column="created_at", regex=DATE_OR_TIMESTAMP)
         expectations.append(_warn(is_date, f"created_at {_NO_TIME}", no_look))
     return _suite(USERS.name, "The rows of users.csv.", expectations)
+
+
+def _null(fact: str, unmet: str, remedy: str) -> gxe.Expectation:
+    return _described(gxe.ExpectColumnValuesToBeNull(column=fact), _ERROR, unmet, remedy)
+
+
+def _within(fact: str, unmet: str, remedy: str, severity: str = _ERROR, of: Any = None, **limits: int) -> Any:
+    """Expect a fact of the files `of` to be within the limits, or to be 0 if there are none."""
+    within: dict[str, Any] = {**limits} or {"max_value": 0}
+    is_within = gxe.ExpectColumnValuesToBeBetween(column=fact, row_condition=of, **within)
+    return _described(is_within, severity, unmet, remedy)
 
 
 def _suite(name: str, notes: str, expectations: Sequence[gxe.Expectation]) -> gx.ExpectationSuite:

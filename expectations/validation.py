@@ -22,6 +22,7 @@ from expectations.report import (
     RowsReport,
     UnreadFile,
     ValidationReport,
+    by_severity,
 )
 from expectations.rows import read_table, shown, stream_frame, stream_rows
 from expectations.scan import FileFacts, scan
@@ -115,12 +116,8 @@ def _report(facts: FileFacts, problems: Sequence[Problem]) -> FileReport:
         columns=facts.columns,
         line_per_record=facts.line_per_record,
         compression=facts.compression,
-        problems=tuple(sorted((problem for problem in problems if problem.file == facts.source_file), key=_severity)),
+        problems=tuple(by_severity(problem for problem in problems if problem.file == facts.source_file)),
     )
-
-
-def _severity(problem: Problem) -> str:
-    return problem.severity
 
 
 class _Run:
@@ -155,13 +152,13 @@ class _Run:
         return {result.suite_name: result for result in results}
 
     def data_docs(self) -> dict[str, bytes]:
-        """Build the site of the results; return its files without the pictures that explain the product."""
+        """Build the site of the results; return its pages and their icon, the only other file that they show."""
         site = self._folder / "site"
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
         config: Any = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": backend}
         self._context.update_data_docs_site("local_site", config)
         self._context.build_data_docs()
-        files = (path for path in site.rglob("*") if path.is_file() and path.suffix != ".gif")
+        files = (path for path in site.rglob("*") if path.suffix in {".html", ".ico"})
         return {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
 
 

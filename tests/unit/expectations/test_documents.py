@@ -1,6 +1,7 @@
 """A report as files: for programs, and for people."""
 
 import json
+import posixpath
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -92,6 +93,22 @@ def test_data_docs_are_those_of_great_expectations(report: ValidationReport) -> 
     suite = Page(found["data_docs/expectations/user_streams.html"][0]).text
     assert "curation rejects such rows" in suite
     assert "names the files and lines" in suite
+
+
+def test_the_files_beside_the_front_page_are_those_that_the_pages_lead_to(report: ValidationReport) -> None:
+    found = documents(report)
+
+    led_to = {
+        posixpath.normpath(posixpath.join(posixpath.dirname(key), link))
+        for key, (content, _) in found.items()
+        if key.endswith(".html")
+        for link in Page(content).links
+        if not link.startswith(("http", "#"))
+    }
+
+    # In the pages of results, Great Expectations names the icon's place one folder too low.
+    assert led_to - set(found) == {"data_docs/validations/static/images/favicon.ico"}
+    assert [key for key in set(found) - led_to if not key.endswith(".html")] == []
 
 
 def test_no_page_takes_a_value_for_markup(report: ValidationReport) -> None:
