@@ -63,40 +63,28 @@ def test_a_batch_loaded_twice_changes_nothing(load_genres: Any, warehouse: Wareh
     assert warehouse.plays("genre_level_kpis") == plays
 
 
-def test_more_plays_replace_a_date_even_when_they_were_computed_earlier(load_genres: Any, warehouse: Warehouse) -> None:
-    load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
-
-    assert load_genres(EARLIER, {JUNE_1: {"rock": 4, "jazz": 1}}).success
-
-    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 4, "jazz": 1}}
-    assert {row["batch_id"] for row in warehouse.mart("genre_level_kpis")} == {EARLIER.batch_id}
-
-
-def test_as_many_plays_replace_a_date_when_they_were_computed_later(load_genres: Any, warehouse: Warehouse) -> None:
-    load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
-
-    assert load_genres(LATER, {JUNE_1: {"rock": 2, "jazz": 2}}).success
-
-    assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2, "jazz": 2}}
-
-
 @pytest.mark.parametrize(
-    ("stale", "plays"),
+    ("batch", "replaced", "kept"),
     [
-        pytest.param(EARLIER, {"rock": 2, "jazz": 2}, id="as many plays, computed earlier"),
-        pytest.param(EARLIER, {"rock": 3}, id="fewer plays, computed earlier"),
-        pytest.param(LATER, {"rock": 3}, id="fewer plays, computed later"),
+        pytest.param(EARLIER, {JUNE_1}, {JUNE_2, JUNE_3}, id="computed earlier"),
+        pytest.param(LATER, {JUNE_1, JUNE_2}, {JUNE_3}, id="computed later"),
     ],
 )
-def test_a_stale_date_changes_nothing(
-    load_genres: Any, warehouse: Warehouse, stale: Batch, plays: Mapping[str, int]
+def test_a_date_is_replaced_by_more_plays_or_by_as_many_computed_later(
+    load_genres: Any, warehouse: Warehouse, batch: Batch, replaced: set[date], kept: set[date]
 ) -> None:
-    load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
+    loaded = {day: {"rock": 3, "jazz": 1} for day in (JUNE_1, JUNE_2, JUNE_3)}
+    more, as_many, fewer = {"rock": 4, "jazz": 1}, {"rock": 2, "jazz": 2}, {"rock": 3}
+    others: Genres = {JUNE_1: more, JUNE_2: as_many, JUNE_3: fewer}
+    load_genres(FIRST, loaded)
     before = warehouse.mart("genre_level_kpis")
 
-    assert load_genres(stale, {JUNE_1: plays}).success
+    assert load_genres(batch, others).success
 
-    assert warehouse.mart("genre_level_kpis") == before
+    assert warehouse.plays("genre_level_kpis") == {day: (others if day in replaced else loaded)[day] for day in loaded}
+    after = warehouse.mart("genre_level_kpis")
+    assert {row["batch_id"] for row in after if row["listen_date"] in replaced} == {batch.batch_id}
+    assert [row for row in after if row["listen_date"] in kept] == [row for row in before if row["listen_date"] in kept]
 
 
 def test_a_date_shrinks_when_told_to(load_genres: Any, warehouse: Warehouse) -> None:

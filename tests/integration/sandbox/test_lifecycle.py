@@ -178,6 +178,18 @@ def test_the_environment_can_be_evaluated_by_a_shell(started: Sandbox) -> None:
     ]
 
 
+def test_stopping_leaves_no_process_and_no_port(started: Sandbox) -> None:
+    everybody, ports = family(started), vars(started.ports)
+    assert len(everybody) > len(SERVERS)
+
+    result = make(started, "stop")
+
+    assert result.returncode == 0
+    assert [process for process in everybody if not has_ended(process)] == []
+    assert family(started) == []
+    assert all(is_free(port) for port in ports.values())
+
+
 def test_two_commands_at_once_start_one_sandbox(own: Sandbox) -> None:
     own.stop()
     environment = os.environ | {VARIABLE: str(own.home.path)}
@@ -190,18 +202,6 @@ def test_two_commands_at_once_start_one_sandbox(own: Sandbox) -> None:
     assert answers[0] == answers[1] != ""
     assert set(own.processes.running()) == {Part.AWS, Part.REDSHIFT, "idle"}
     assert sum(process.cmdline()[1:3] == ["-m", "sandbox.redshift"] for process in family(own)) == 1
-
-
-def test_stopping_leaves_no_process_and_no_port(started: Sandbox) -> None:
-    everybody, ports = family(started), vars(started.ports)
-    assert len(everybody) > len(SERVERS)
-
-    result = make(started, "stop")
-
-    assert result.returncode == 0
-    assert [process for process in everybody if not has_ended(process)] == []
-    assert family(started) == []
-    assert all(is_free(port) for port in ports.values())
 
 
 def test_cleaning_forgets_the_contents(own: Sandbox) -> None:
