@@ -30,7 +30,7 @@ _REJECTED = "curation rejects such rows"
 _COUNTED = "such plays count all the same"
 _NO_AVERAGE = "they do not enter into average durations"
 _NO_AGE = "they are of no age group"
-_AND_LAND_IT = "land it and run again"
+_LAND_IT = "land it and run again"
 _NO_TIME = "is no date like 2024-06-25 or time like 2024-06-25 17:43:13"
 _BINARY = "is not text: its first line holds NUL characters (a binary file, or UTF-16)"
 _OVERLONG = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
@@ -46,7 +46,7 @@ def files_suite() -> gx.ExpectationSuite:
     """Return the rules that refuse a file, and the rules that only warn."""
     expectations = [
         _null("unread", "{unread}", ""),
-        _null("absence", "{absence}", _AND_LAND_IT),
+        _null("absence", "{absence}", _LAND_IT),
         _null("damage", "is {damage}", _AS_CSV),
         _null("other_format", "is {other_format}, not CSV in UTF-8", _AS_CSV),
         _within("header_lines", "is empty", _WITH_ROWS, min_value=1),
@@ -58,12 +58,12 @@ def files_suite() -> gx.ExpectationSuite:
         _null("overlong_line", _OVERLONG, _AS_CSV),
         _null("missing_columns", "{missing_shown} missing (has: {columns_shown}){hint}", ""),
         _null("repeated_columns", "has a header that names {repeated_shown} more than once", _FIX),
-        _within("undecodable_lines", f"the text is not UTF-8{_IN_ROWS}", f"write it in UTF-8, {_AND_LAND_IT}"),
+        _within("undecodable_lines", f"the text is not UTF-8{_IN_ROWS}", f"write it in UTF-8, {_LAND_IT}"),
         _within("times_of_another_form", _OTHER_TIMES, _REWRITE, of=_OF_STREAMS),
         _within("rows", "holds a header and no rows", _WITH_ROWS, of=_OF_TABLES, min_value=1),
         _within("misquoted_rows", f"a field begins with a quote and does not end with one{_IN_ROWS}", _FIX),
-        _within("rows_without_key", f"{{key}} is missing{_IN_ROWS}", f"give each row its {{key}}, {_AND_LAND_IT}"),
-        _within("repeated_keys", _REPEATED_KEY, f"leave one of each, {_AND_LAND_IT}", of=_OF_USERS),
+        _within("rows_without_key", f"{{key}} is missing{_IN_ROWS}", f"give each row its {{key}}, {_LAND_IT}"),
+        _within("repeated_keys", _REPEATED_KEY, f"leave one of each, {_LAND_IT}", of=_OF_USERS),
         _within("repeated_keys", _REPEATED_KEY, "the one with the lowest id counts", _WARNING, of=_OF_SONGS),
         _within("corrupt_records", _NO_ROW, _REJECTED, _WARNING, of=_OF_STREAMS),
         _within("corrupt_records", _NO_ROW, _PADDED_OR_CUT, _WARNING, of=_OF_TABLES),
