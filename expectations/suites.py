@@ -21,16 +21,16 @@ COLUMNS = {SONGS.name: (*SONGS.needed, "popularity"), USERS.name: (*USERS.needed
 
 _ERROR, _WARNING, _NOTE = "critical", "warning", "info"
 _PLACES = "The run's front page, index.html beside data_docs/, names the files and lines."
+_LAND_IT = "land it and run again"
+_FIX = f"fix the file, {_LAND_IT}"
+_REWRITE = "write it so, land the file and run again"
 _AS_CSV = "land it as CSV in UTF-8, or remove it, and run again"
 _WITH_ROWS = "land it with rows, or remove it, and run again"
-_FIX = "fix the file, land it and run again"
-_REWRITE = "write it so, land the file and run again"
-_PADDED_OR_CUT = "what it lacks is empty, what is too much left out"
 _REJECTED = "curation rejects such rows"
+_PADDED_OR_CUT = "what it lacks is empty, what is too much left out"
 _COUNTED = "such plays count all the same"
 _NO_AVERAGE = "they do not enter into average durations"
 _NO_AGE = "they are of no age group"
-_LAND_IT = "land it and run again"
 _NO_TIME = "is no date like 2024-06-25 or time like 2024-06-25 17:43:13"
 _BINARY = "is not text: its first line holds NUL characters (a binary file, or UTF-16)"
 _OVERLONG = f"is not CSV: it has a line of more than {MAX_LINE_LENGTH:,} characters"
@@ -125,7 +125,9 @@ def _null(fact: str, unmet: str, remedy: str) -> gxe.Expectation:
     return _described(gxe.ExpectColumnValuesToBeNull(column=fact), _ERROR, unmet, remedy)
 
 
-def _within(fact: str, unmet: str, remedy: str, severity: str = _ERROR, of: Any = None, **limits: int) -> Any:
+def _within(
+    fact: str, unmet: str, remedy: str, severity: str = _ERROR, of: Any = None, **limits: int
+) -> gxe.Expectation:
     """Expect a fact of the files `of` to be within the limits, or to be 0 if there are none."""
     within: dict[str, Any] = {**limits} or {"max_value": 0}
     is_within = gxe.ExpectColumnValuesToBeBetween(column=fact, row_condition=of, **within)

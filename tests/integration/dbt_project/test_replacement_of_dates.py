@@ -87,6 +87,15 @@ def test_a_date_is_replaced_by_more_plays_or_by_as_many_computed_later(
     assert [row for row in after if row["listen_date"] in kept] == [row for row in before if row["listen_date"] in kept]
 
 
+def test_a_batch_of_stale_dates_alone_changes_nothing(load_genres: Any, warehouse: Warehouse) -> None:
+    load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}, JUNE_2: {"rock": 3, "jazz": 1}})
+    before = warehouse.mart("genre_level_kpis")
+
+    assert load_genres(EARLIER, {JUNE_1: {"rock": 2, "jazz": 2}, JUNE_2: {"rock": 3}}).success
+
+    assert warehouse.mart("genre_level_kpis") == before
+
+
 def test_a_date_shrinks_when_told_to(load_genres: Any, warehouse: Warehouse) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
 

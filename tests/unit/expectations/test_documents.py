@@ -108,6 +108,7 @@ def test_the_files_beside_the_front_page_are_those_that_the_pages_lead_to(report
 
     # In the pages of results, Great Expectations names the icon's place one folder too low.
     assert led_to - set(found) == {"data_docs/validations/static/images/favicon.ico"}
+    # The index lists the pages of results in a script.
     assert [key for key in set(found) - led_to if not key.endswith(".html")] == []
 
 
