@@ -16,7 +16,7 @@ from contract.bucket import Bucket
 from contract.csv_format import BLANKS
 from contract.records import CuratedFile, committed_files
 from glue_jobs.events import overlapping, select_events
-from glue_jobs.kernel import connection, text_of
+from glue_jobs.kernel import connection, literal, text_of
 from glue_jobs.stages import RESULT, Record, decode, encode
 from glue_jobs.stream_lines import Piece, rows
 
@@ -149,7 +149,7 @@ def keep_new_events(attempt: Attempt, key: str, blocks: Iterator[bytes]) -> Iter
                 select distinct user_id, track_id, listen_time
                 from landed
                 anti join committed using (user_id, track_id, listen_time)
-            ) to '{events}' (format parquet, compression snappy)
+            ) to {literal(events)} (format parquet, compression snappy)
             """  # noqa: S608 - a path of our own
         ).fetchone() or (0,)
         if not count:

@@ -11,6 +11,7 @@ import duckdb
 
 from contract.bucket import Bucket, in_parallel
 from contract.records import CuratedFile
+from glue_jobs.kernel import literal
 
 EVENTS_PER_BUCKET = 4_000_000
 BYTES_PER_EVENT = 45  # the least length of a line in a stream file
@@ -49,7 +50,7 @@ def select_events(
         path = folder / f"{name}-{number}.parquet"
         bucket.download(file.key, path)
         # Files that Spark wrote hold times with a zone, which is UTC.
-        select = f"select user_id, track_id, make_timestamp(epoch_us(listen_time)) from read_parquet('{path}')"  # noqa: S608
+        select = f"select user_id, track_id, make_timestamp(epoch_us(listen_time)) from read_parquet({literal(path)})"  # noqa: S608
         if part and file.buckets < part[1]:
             select += f" where md5_number_lower(user_id) % {part[1]} = {part[0]}"
         return select

@@ -43,6 +43,11 @@ def connection() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
             database.close()
 
 
+def literal(path: str | Path) -> str:
+    """Return a path as a literal of SQL; the name of a folder may contain a quote."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 @cache
 def text_of(name: str, package: str = "glue_jobs") -> str:
     """Return the text of a package's file, even if the package is in an archive."""

@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from contract.bucket import Bucket
 from contract.csv_format import BLANKS, BYTE_ORDER_MARK, fields_of, is_blank
-from glue_jobs.kernel import text_of
+from glue_jobs.kernel import literal, text_of
 
 PIECE_BYTES = 16 * 1024**2  # validation refuses files with longer records
 HEADER_BYTES = 64 * 1024  # read per step until the header's end
@@ -48,7 +48,7 @@ def _load(database: duckdb.DuckDBPyConnection, bucket: Bucket, key: str, columns
 
 
 def _prepare(database: duckdb.DuckDBPyConnection, query: str, file: Path) -> None:
-    database.execute(f"copy ({text_of(query)}) to '{file}' (format parquet, compression snappy)")
+    database.execute(f"copy ({text_of(query)}) to {literal(file)} (format parquet, compression snappy)")
     database.execute("drop table landed_rows")
 
 

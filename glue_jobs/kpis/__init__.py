@@ -12,7 +12,7 @@ from contract.bucket import Bucket
 from contract.kpi_tables import KpiTable
 from contract.records import CuratedFile
 from glue_jobs.events import select_events
-from glue_jobs.kernel import connection, text_of
+from glue_jobs.kernel import connection, literal, text_of
 from glue_jobs.stages import RESULT, Record, SharedFile, decode, encode
 
 # The inputs of partial.sql: the columns of the event store, and of the tables that `reference_tables` makes.
@@ -46,8 +46,8 @@ def compute_partials(
     """The first kernel: yield the KPI rows of whole dates, or the partial rows of a part, keyed by `combined_by`."""
     with connection() as (database, folder):
         select_events(database, bucket, folder, task.files, name="events", part=(task.bucket, task.buckets))
-        database.execute(f"create temp view songs as from read_parquet('{reference.songs()}')")
-        database.execute(f"create temp view users as from read_parquet('{reference.users()}')")
+        database.execute(f"create temp view songs as from read_parquet({literal(reference.songs())})")
+        database.execute(f"create temp view users as from read_parquet({literal(reference.users())})")
         database.execute(f"create temp table partials as {_sql(table, 'partial')}")
         if task.buckets == 1:
             yield RESULT, encode(database.sql(_sql(table, "final")).to_arrow_table())

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -90,6 +91,20 @@ def test_a_committed_batch_is_never_rewritten(lake: Pipeline) -> None:
     stored = lake.keys(layout.CURATED)
     assert lake.curate(FIRST) == committed
     assert lake.keys(layout.CURATED) == stored
+
+
+def test_jobs_work_in_a_folder_whose_name_has_a_quote(
+    lake: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "somebody's folder"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for batch_id, user in ((FIRST, "u1"), (SECOND, "u2")):
+        lake.land(f"{user}.csv", stream(f"{user},t1,2024-06-25 10:00:00"))
+        lake.ingest(batch_id)
+        lake.curate(batch_id)
+    (hour,) = csv.DictReader(io.StringIO(lake.compute_all(SECOND)["hourly_kpis"]))
+    assert hour["listen_count"] == "2"
 
 
 def test_what_a_crashed_attempt_left_does_not_exist_for_readers(lake: Pipeline) -> None:
