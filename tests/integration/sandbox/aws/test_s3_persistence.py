@@ -1,8 +1,12 @@
-"""What S3 has acknowledged is there after a crash."""
+"""What S3 has acknowledged is there after a crash.
+
+A start takes seconds, so all stories are told up to their crash on one endpoint, which is then killed once for all.
+"""
 
 import http.client
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.aws.endpoint import AwsEndpoint
+from sandbox.aws.object_store import ObjectStore
 from tests.integration.sandbox.aws.conftest import eventually
 
 if TYPE_CHECKING:
@@ -46,243 +51,286 @@ ODD_KEYS = [
 ]
 
 
-class Restartable:
-    """An endpoint that can crash and come back on the same folder."""
+class Lake:
+    """A bucket of an endpoint that can crash and come back on the same folder."""
 
-    def __init__(self, home: Path) -> None:
-        self.endpoint = AwsEndpoint(home)
-        self.start()
+    def __init__(self, endpoint: AwsEndpoint, bucket: str) -> None:
+        self.endpoint = endpoint
+        self.bucket = bucket
+        self.s3.create_bucket(Bucket=bucket)
 
-    def start(self) -> None:
-        self.endpoint.start()
-        self.s3: S3Client = self.endpoint.client("s3")
+    @property
+    def s3(self) -> "S3Client":
+        """A client of the endpoint as it runs now."""
+        client: S3Client = self.endpoint.client("s3")
+        return client
 
-    def crash(self) -> "S3Client":
-        """Kills the server without warning and starts another; a client of that one."""
-        self.endpoint.kill()
-        self.start()
-        return self.s3
+    @property
+    def objects(self) -> Path:
+        """The folder in which the endpoint keeps the bucket's objects."""
+        return self.endpoint.home / "s3" / self.bucket / "objects"
 
+    def all_keys(self) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-@pytest.fixture(scope="module")
-def endpoint_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
-    """One for all tests, since a start takes seconds."""
-    server = Restartable(tmp_path_factory.mktemp("aws"))
-    yield server
-    server.endpoint.stop()
+    def put(self, key: str, body: bytes, **attributes: Any) -> str:
+        """Write an object; returns its ETag."""
+        return self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **attributes)["ETag"]
 
-
-@pytest.fixture
-def server(endpoint_of_module: Restartable) -> Iterator[Restartable]:
-    """The endpoint with an empty bucket, its only one."""
-    endpoint_of_module.s3.create_bucket(Bucket="lake")
-    yield endpoint_of_module
-    remove_buckets(endpoint_of_module.s3)
+    def body(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
 
-def remove_buckets(s3: "S3Client") -> None:
-    for bucket in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
-        while versions := some_versions(s3, bucket):
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": versions})
-        s3.delete_bucket(Bucket=bucket)
+Story = Callable[[Lake], Iterator[None]]
+STORIES: dict[str, Story] = {}
+"""What happens to a bucket, by a sentence; wherever a story yields, the endpoint is killed and started again."""
 
 
-def some_versions(s3: "S3Client", bucket: str) -> Any:
-    found = s3.list_object_versions(Bucket=bucket)
-    versions = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
-    return [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
+def story(tell: Story) -> Story:
+    """Add a story, whose name says what holds after a crash."""
+    STORIES[tell.__name__] = tell
+    return tell
 
 
-def keys(s3: "S3Client", prefix: str = "") -> list[str]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-
-def test_an_object_survives_a_crash_with_all_that_belongs_to_it(server: Restartable) -> None:
-    put = server.s3.put_object(
-        Bucket="lake",
-        Key="a.csv",
-        Body=b"x,y\n1,2\n",
+@story
+def an_object_survives_with_all_that_belongs_to_it(lake: Lake) -> Iterator[None]:
+    etag = lake.put(
+        "a.csv",
+        b"x,y\n1,2\n",
         ContentType="text/csv",
         CacheControl="no-cache",
         ContentEncoding="identity",
         Metadata={"origin": "label 7", "Mixed_Case": "ok"},
         Tagging="team=data&tier=gold",
     )
-    before = server.s3.get_object(Bucket="lake", Key="a.csv")
+    before = lake.s3.get_object(Bucket=lake.bucket, Key="a.csv")
 
-    s3 = server.crash()
+    yield
 
-    after = s3.get_object(Bucket="lake", Key="a.csv")
+    after = lake.s3.get_object(Bucket=lake.bucket, Key="a.csv")
     assert after["Body"].read() == b"x,y\n1,2\n"
-    assert after["ETag"] == put["ETag"]
+    assert after["ETag"] == etag
     for attribute in ("ContentType", "CacheControl", "ContentEncoding", "Metadata", "LastModified", "ContentLength"):
         assert after[attribute] == before[attribute]
-    tags = s3.get_object_tagging(Bucket="lake", Key="a.csv")["TagSet"]
+    tags = lake.s3.get_object_tagging(Bucket=lake.bucket, Key="a.csv")["TagSet"]
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "data", "tier": "gold"}
 
 
-def test_the_latest_of_many_versions_survives_and_the_others_leave_no_file(server: Restartable) -> None:
+@story
+def the_latest_of_many_versions_survives_and_the_others_leave_no_file(lake: Lake) -> Iterator[None]:
     for number in range(5):
-        server.s3.put_object(Bucket="lake", Key="a", Body=str(number).encode())
-    s3 = server.crash()
-    assert s3.get_object(Bucket="lake", Key="a")["Body"].read() == b"4"
-    assert len(list((server.endpoint.home / "s3" / "lake" / "objects").iterdir())) == 2
+        lake.put("a", str(number).encode())
+    yield
+    assert lake.body("a") == b"4"
+    assert len(list(lake.objects.iterdir())) == 2
 
 
-def test_deleted_objects_stay_deleted(server: Restartable) -> None:
+@story
+def deleted_objects_stay_deleted(lake: Lake) -> Iterator[None]:
     for key in ("one", "two", "three", "stays"):
-        server.s3.put_object(Bucket="lake", Key=key, Body=b"x")
-    server.s3.delete_object(Bucket="lake", Key="one")
-    server.s3.delete_objects(Bucket="lake", Delete={"Objects": [{"Key": "two"}, {"Key": "three"}]})
-    assert keys(server.crash()) == ["stays"]
+        lake.put(key, b"x")
+    lake.s3.delete_object(Bucket=lake.bucket, Key="one")
+    lake.s3.delete_objects(Bucket=lake.bucket, Delete={"Objects": [{"Key": "two"}, {"Key": "three"}]})
+    yield
+    assert lake.all_keys() == ["stays"]
 
 
-def test_a_copy_survives_with_its_own_metadata(server: Restartable) -> None:
-    server.s3.put_object(Bucket="lake", Key="from", Body=b"x", Metadata={"a": "1"})
-    server.s3.copy_object(Bucket="lake", Key="kept", CopySource={"Bucket": "lake", "Key": "from"})
-    server.s3.copy_object(
-        Bucket="lake",
+@story
+def a_copy_survives_with_its_own_metadata(lake: Lake) -> Iterator[None]:
+    lake.put("from", b"x", Metadata={"a": "1"})
+    lake.s3.copy_object(Bucket=lake.bucket, Key="kept", CopySource={"Bucket": lake.bucket, "Key": "from"})
+    lake.s3.copy_object(
+        Bucket=lake.bucket,
         Key="replaced",
-        CopySource={"Bucket": "lake", "Key": "from"},
+        CopySource={"Bucket": lake.bucket, "Key": "from"},
         Metadata={"b": "2"},
         MetadataDirective="REPLACE",
     )
-    s3 = server.crash()
-    assert s3.head_object(Bucket="lake", Key="kept")["Metadata"] == {"a": "1"}
-    assert s3.head_object(Bucket="lake", Key="replaced")["Metadata"] == {"b": "2"}
+    yield
+    assert lake.s3.head_object(Bucket=lake.bucket, Key="kept")["Metadata"] == {"a": "1"}
+    assert lake.s3.head_object(Bucket=lake.bucket, Key="replaced")["Metadata"] == {"b": "2"}
 
 
-def test_a_multipart_object_survives_with_its_etag(server: Restartable) -> None:
+@story
+def a_multipart_object_survives_with_its_etag(lake: Lake) -> Iterator[None]:
     parts = [os.urandom(5 * MEBIBYTE), os.urandom(5 * MEBIBYTE), b"the end"]
-    s3 = server.s3
-    upload = s3.create_multipart_upload(Bucket="lake", Key="big", ContentType="text/csv")["UploadId"]
+    s3 = lake.s3
+    big: Any = {"Bucket": lake.bucket, "Key": "big"}
+    upload = s3.create_multipart_upload(**big, ContentType="text/csv")["UploadId"]
     etags = [
-        s3.upload_part(Bucket="lake", Key="big", UploadId=upload, PartNumber=number, Body=part)["ETag"]
+        s3.upload_part(**big, UploadId=upload, PartNumber=number, Body=part)["ETag"]
         for number, part in enumerate(parts, 1)
     ]
     listed: list[CompletedPartTypeDef] = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-    completed = s3.complete_multipart_upload(
-        Bucket="lake",
-        Key="big",
-        UploadId=upload,
-        MultipartUpload={"Parts": listed},
-    )
+    completed = s3.complete_multipart_upload(**big, UploadId=upload, MultipartUpload={"Parts": listed})
     assert completed["ETag"].endswith('-3"')
 
-    s3 = server.crash()
+    yield
 
-    found = s3.get_object(Bucket="lake", Key="big")
+    found = lake.s3.get_object(**big)
     assert (found["ETag"], found["ContentType"]) == (completed["ETag"], "text/csv")
     assert found["Body"].read() == b"".join(parts)
-    part = s3.get_object(Bucket="lake", Key="big", Range="bytes=5242878-5242881")["Body"].read()
+    part = lake.s3.get_object(**big, Range="bytes=5242878-5242881")["Body"].read()
     assert part == b"".join(parts)[5242878:5242882]
 
 
-def test_a_crash_ends_uploads_that_were_not_completed(server: Restartable) -> None:
-    upload = server.s3.create_multipart_upload(Bucket="lake", Key="big")["UploadId"]
-    s3 = server.crash()
+@story
+def uploads_that_were_not_completed_end(lake: Lake) -> Iterator[None]:
+    upload = lake.s3.create_multipart_upload(Bucket=lake.bucket, Key="big")["UploadId"]
+    yield
+    s3 = lake.s3
     with pytest.raises(s3.exceptions.NoSuchUpload):
-        s3.upload_part(Bucket="lake", Key="big", UploadId=upload, PartNumber=1, Body=b"x")
-    assert keys(s3) == []
+        s3.upload_part(Bucket=lake.bucket, Key="big", UploadId=upload, PartNumber=1, Body=b"x")
+    assert lake.all_keys() == []
 
 
-def test_keys_of_any_spelling_survive(server: Restartable) -> None:
+@story
+def keys_of_any_spelling_survive(lake: Lake) -> Iterator[None]:
     for key in ODD_KEYS:
-        server.s3.put_object(Bucket="lake", Key=key, Body=key.encode())
-    s3 = server.crash()
-    assert sorted(keys(s3)) == sorted(ODD_KEYS)
+        lake.put(key, key.encode())
+
+    yield
+
+    assert sorted(lake.all_keys()) == sorted(ODD_KEYS)
     for key in ODD_KEYS:
-        assert s3.get_object(Bucket="lake", Key=key)["Body"].read() == key.encode()
-        s3.copy_object(Bucket="lake", Key=f"copy/{key}"[:1024], CopySource={"Bucket": "lake", "Key": key})
-    s3.delete_objects(Bucket="lake", Delete={"Objects": [{"Key": key} for key in ODD_KEYS]})
-    assert {key for key in keys(server.crash()) if not key.startswith("copy/")} == set()
+        assert lake.body(key) == key.encode()
+        copy = f"copy/{key}"[:1024]
+        lake.s3.copy_object(Bucket=lake.bucket, Key=copy, CopySource={"Bucket": lake.bucket, "Key": key})
+    lake.s3.delete_objects(Bucket=lake.bucket, Delete={"Objects": [{"Key": key} for key in ODD_KEYS]})
+
+    yield
+
+    assert {key for key in lake.all_keys() if not key.startswith("copy/")} == set()
 
 
-def test_more_than_a_thousand_keys_are_listed_page_by_page(server: Restartable) -> None:
+@story
+def more_than_a_thousand_keys_are_listed_page_by_page(lake: Lake) -> Iterator[None]:
     expected = [f"many/{number:05}" for number in range(1203)]
-    s3 = server.s3
-    for key in expected:
-        s3.put_object(Bucket="lake", Key=key, Body=b"")
-    s3 = server.crash()
-    assert len(s3.list_objects_v2(Bucket="lake", Prefix="many/")["Contents"]) == 1000
-    assert keys(s3, "many/") == expected
+    lake.put(expected[0], b"")
+    store = ObjectStore(lake.endpoint.home / "s3")
+    ((_, (version,)),) = store.load(lake.bucket)
+    for key in expected[1:]:  # by way of the server this would take half a minute
+        value = store.write_value(lake.bucket, key, b"")
+        store.save(lake.bucket, key, [replace(version, value_file=value.path.name)])
+    yield
+    assert len(lake.s3.list_objects_v2(Bucket=lake.bucket, Prefix="many/")["Contents"]) == 1000
+    assert lake.all_keys() == expected
 
 
-def test_versions_and_delete_markers_survive(server: Restartable) -> None:
-    s3 = server.s3
-    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
-    first = s3.put_object(Bucket="lake", Key="a", Body=b"first")["VersionId"]
-    second = s3.put_object(Bucket="lake", Key="a", Body=b"second")["VersionId"]
-    s3.delete_object(Bucket="lake", Key="a")
+@story
+def versions_and_delete_markers_survive(lake: Lake) -> Iterator[None]:
+    s3 = lake.s3
+    the_object: Any = {"Bucket": lake.bucket, "Key": "a"}
+    s3.put_bucket_versioning(Bucket=lake.bucket, VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(**the_object, Body=b"first")["VersionId"]
+    second = s3.put_object(**the_object, Body=b"second")["VersionId"]
+    s3.delete_object(**the_object)
 
-    s3 = server.crash()
+    yield
 
-    assert keys(s3) == []
-    assert s3.get_object(Bucket="lake", Key="a", VersionId=first)["Body"].read() == b"first"
-    marker = s3.list_object_versions(Bucket="lake", Prefix="a")["DeleteMarkers"][0]["VersionId"]
-    s3.delete_object(Bucket="lake", Key="a", VersionId=marker)
-    s3.delete_object(Bucket="lake", Key="a", VersionId=second)
-    s3 = server.crash()
-    assert s3.get_object(Bucket="lake", Key="a")["Body"].read() == b"first"
-    assert s3.get_bucket_versioning(Bucket="lake")["Status"] == "Enabled"
+    s3 = lake.s3
+    assert lake.all_keys() == []
+    assert s3.get_object(**the_object, VersionId=first)["Body"].read() == b"first"
+    marker = s3.list_object_versions(Bucket=lake.bucket, Prefix="a")["DeleteMarkers"][0]["VersionId"]
+    s3.delete_object(**the_object, VersionId=marker)
+    s3.delete_object(**the_object, VersionId=second)
 
+    yield
 
-def test_a_bucket_that_was_deleted_does_not_come_back(server: Restartable) -> None:
-    server.s3.create_bucket(Bucket="gone")
-    server.s3.put_object(Bucket="gone", Key="a", Body=b"x")
-    server.s3.delete_object(Bucket="gone", Key="a")
-    server.s3.delete_bucket(Bucket="gone")
-    s3 = server.crash()
-    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["lake"]
-    s3.create_bucket(Bucket="gone")
-    assert "Contents" not in s3.list_objects_v2(Bucket="gone")
+    assert lake.body("a") == b"first"
+    assert lake.s3.get_bucket_versioning(Bucket=lake.bucket)["Status"] == "Enabled"
 
 
-def test_the_account_can_be_provisioned_anew_around_a_bucket_that_persisted(server: Restartable) -> None:
-    server.s3.put_object(Bucket="lake", Key="a", Body=b"x")
-    s3 = server.crash()
-    server.endpoint.client("cloudformation").create_stack(
-        StackName="music",
-        TemplateBody='{"Resources": {"Lake": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "lake"}}}}',
+@story
+def a_bucket_that_was_deleted_does_not_come_back(lake: Lake) -> Iterator[None]:
+    lake.s3.create_bucket(Bucket="gone")
+    lake.s3.put_object(Bucket="gone", Key="a", Body=b"x")
+    lake.s3.delete_object(Bucket="gone", Key="a")
+    lake.s3.delete_bucket(Bucket="gone")
+    yield
+    assert "gone" not in [bucket["Name"] for bucket in lake.s3.list_buckets()["Buckets"]]
+    lake.s3.create_bucket(Bucket="gone")
+    assert "Contents" not in lake.s3.list_objects_v2(Bucket="gone")
+
+
+@story
+def the_account_can_be_provisioned_anew_around_a_bucket_that_persisted(lake: Lake) -> Iterator[None]:
+    lake.put("a", b"x")
+    yield
+    bucket = f'{{"Type": "AWS::S3::Bucket", "Properties": {{"BucketName": "{lake.bucket}"}}}}'
+    lake.endpoint.client("cloudformation").create_stack(
+        StackName="music", TemplateBody=f'{{"Resources": {{"Lake": {bucket}}}}}'
     )
-    assert s3.get_object(Bucket="lake", Key="a")["Body"].read() == b"x"
+    assert lake.body("a") == b"x"
 
 
-def test_a_file_that_a_crash_left_half_written_is_removed(server: Restartable) -> None:
-    server.s3.put_object(Bucket="lake", Key="a", Body=b"x")
-    objects = server.endpoint.home / "s3" / "lake" / "objects"
-    (objects / "0123.abcd").write_bytes(b"value of no record")
-    (objects / "0123.json.abcd.tmp").write_bytes(b'{"key": "cut of')
-    assert keys(server.crash()) == ["a"]
-    assert len(list(objects.iterdir())) == 2
+@story
+def a_file_that_a_crash_left_half_written_is_removed(lake: Lake) -> Iterator[None]:
+    lake.put("a", b"x")
+    (lake.objects / "0123.abcd").write_bytes(b"value of no record")
+    (lake.objects / "0123.json.abcd.tmp").write_bytes(b'{"key": "cut of')
+    yield
+    assert lake.all_keys() == ["a"]
+    assert len(list(lake.objects.iterdir())) == 2
 
 
-def test_an_upload_that_breaks_off_stores_nothing(server: Restartable) -> None:
-    host = urlsplit(server.endpoint.url).netloc
-    connection = http.client.HTTPConnection(host)
-    connection.putrequest("PUT", "/lake/broken")
+@story
+def restored_objects_answer_conditions_as_before(lake: Lake) -> Iterator[None]:
+    etag = lake.put("a", b"x")
+    yield
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        lake.put("a", b"y", IfNoneMatch="*")
+    source: Any = {"Bucket": lake.bucket, "Key": "a"}
+    lake.s3.copy_object(Bucket=lake.bucket, Key="b", CopySource=source, CopySourceIfMatch=etag)
+    lake.s3.delete_object(**source, IfMatch=etag)
+    assert lake.all_keys() == ["b"]
+
+
+@story
+def times_of_objects_are_those_of_their_writing(lake: Lake) -> Iterator[None]:
+    before = datetime.now(UTC).replace(microsecond=0)
+    lake.put("a", b"x")
+    after = datetime.now(UTC)
+    yield
+    modified = lake.s3.head_object(Bucket=lake.bucket, Key="a")["LastModified"]
+    assert before <= modified <= after
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    with AwsEndpoint(tmp_path_factory.mktemp("aws")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def after_the_crash(server: AwsEndpoint) -> dict[str, Iterator[None]]:
+    """The stories, told up to their crash, which has happened."""
+    told = {name: tell(Lake(server, f"lake-{number}")) for number, (name, tell) in enumerate(STORIES.items())}
+    for rest in told.values():
+        next(rest)
+    crash(server)
+    return told
+
+
+def crash(server: AwsEndpoint) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_after_a_crash(server: AwsEndpoint, after_the_crash: dict[str, Iterator[None]], name: str) -> None:
+    for _ in after_the_crash[name]:
+        crash(server)
+
+
+def test_an_upload_that_breaks_off_stores_nothing(server: AwsEndpoint) -> None:
+    lake = Lake(server, "broken-off")
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+    connection.putrequest("PUT", f"/{lake.bucket}/broken")
     connection.putheader("Content-Length", "1000")
     connection.putheader("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20240101/us-east-1/s3/aws4_request, x")
     connection.endheaders(b"only the beginning")
     connection.close()
-    server.s3.put_object(Bucket="lake", Key="after", Body=b"x")
-    assert eventually(lambda: keys(server.s3)) == ["after"]
-
-
-def test_restored_objects_answer_conditions_as_before(server: Restartable) -> None:
-    etag = server.s3.put_object(Bucket="lake", Key="a", Body=b"x")["ETag"]
-    s3 = server.crash()
-    with pytest.raises(ClientError, match="PreconditionFailed"):
-        s3.put_object(Bucket="lake", Key="a", Body=b"y", IfNoneMatch="*")
-    s3.copy_object(Bucket="lake", Key="b", CopySource={"Bucket": "lake", "Key": "a"}, CopySourceIfMatch=etag)
-    s3.delete_object(Bucket="lake", Key="a", IfMatch=etag)
-    assert keys(s3) == ["b"]
-
-
-def test_times_of_objects_are_those_of_their_writing(server: Restartable) -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    server.s3.put_object(Bucket="lake", Key="a", Body=b"x")
-    after = datetime.now(UTC)
-    modified = server.crash().head_object(Bucket="lake", Key="a")["LastModified"]
-    assert before <= modified <= after
+    lake.put("after", b"x")
+    assert eventually(lake.all_keys) == ["after"]
