@@ -17,6 +17,7 @@ import redshift_connector
 from contract.kpi_tables import kpi_table
 from sandbox.aws.endpoint import AwsEndpoint
 from sandbox.settings import DATABASE, DATABASE_USER, free_port, inherited_environment
+from tests.integration.dbt_project import failing
 from tests.integration.dbt_project.conftest import NAMED_BUCKET, NAMED_TARGET, complaint_about_the_cluster
 from tests.integration.dbt_project.lake_of_kpis import Batch, LakeOfKpis, genre_level_kpis
 from tests.warm_dbt import REPOSITORY
@@ -93,34 +94,18 @@ def run(*command: str, variables: Mapping[str, str]) -> subprocess.CompletedProc
     )
 
 
-def run_tests(cluster: Cluster, *tests: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What `make test-redshift` runs."""
-    named = {"MUSIC_STREAMS_TEST_TARGET": "dev_cluster_iam", "MUSIC_STREAMS_TEST_BUCKET": BUCKET}
-    return run(*NAMED_CLUSTER_TESTS, *tests, variables=cluster.variables | named | variables)
-
-
-def test_the_tests_run_on_the_named_cluster_and_leave_nothing_there(cluster: Cluster) -> None:
+def test_the_tests_run_on_the_named_cluster_and_leave_nothing_there_even_if_they_fail(cluster: Cluster) -> None:
     schemas = cluster.schemas()
+    named = {NAMED_TARGET: "dev_cluster_iam", NAMED_BUCKET: BUCKET}
 
-    done = run_tests(cluster, ONE_TEST, THIS_FILE)
-
-    assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
-    assert re.search(
-        r"only on the sandbox: \d+ of test_named_cluster.py: it starts a sandbox to play the cluster", done.stdout
-    )
-    assert cluster.schemas() == schemas
-    assert not cluster.objects()
-
-
-def test_tests_that_fail_leave_nothing_on_the_cluster(cluster: Cluster) -> None:
-    schemas = cluster.schemas()
-
-    done = run_tests(cluster, ONE_TEST, MUSIC_STREAMS_COPY_ROLE_ARN="no role")
+    done = run(*NAMED_CLUSTER_TESTS, "-p", failing.__name__, ONE_TEST, THIS_FILE, variables=cluster.variables | named)
 
     assert done.returncode == 1, done.stdout
     assert "1 failed" in done.stdout
-    assert "no role" in done.stdout
+    assert failing.REASON in done.stdout, "it has failed before its end"
+    assert re.search(
+        r"only on the sandbox: \d+ of test_named_cluster.py: it starts a sandbox to play the cluster", done.stdout
+    )
     assert cluster.schemas() == schemas
     assert not cluster.objects()
 
@@ -137,9 +122,8 @@ def test_a_bucket_that_holds_kpis_is_left_alone(cluster: Cluster) -> None:
         cluster.s3.delete_object(Bucket=BUCKET, Key=theirs)
 
 
-@pytest.mark.parametrize("command", [["make", "-s", "test-redshift"], [*NAMED_CLUSTER_TESTS, THIS_FILE]])
-def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named(command: list[str]) -> None:
-    done = run(*command, variables=inherited_environment())
+def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named() -> None:
+    done = run("make", "-s", "test-redshift", variables=inherited_environment())
 
     assert done.returncode == 2
     assert (
