@@ -35,12 +35,11 @@ OTHER_TESTS := \
 	tests/properties/test_files.py \
 	tests/integration/test_runs_at_once.py \
 	tests/integration/test_operations.py \
-	tests/integration/test_refused_files.py \
 	tests/integration/sandbox/test_lifecycle_of_a_run.py \
+	tests/integration/sandbox/test_lifecycle.py \
 	tests/integration/glue_jobs/test_cuts.py \
 	tests/integration/glue_jobs/test_reference_files.py \
 	tests/integration/infra \
-	tests/integration/sandbox/test_lifecycle.py \
 	tests/integration/report \
 	tests/integration/dbt_project \
 	tests/integration/sandbox/test_dbt_server.py \

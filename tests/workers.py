@@ -15,7 +15,7 @@ SANDBOX_BYTES = 3 * GIGABYTE  # its servers, with the Glue runs and the tasks of
 WORKER_BYTES = 3 * GIGABYTE // 2  # pytest with what tests import, and Spark's JVM, a warehouse and dbt behind it
 
 TOGETHER = {
-    "the sandbox": ("tests/integration/test_*.py", "tests/integration/sandbox/test_lifecycle_of_a_run.py"),
+    "the sandbox": ("tests/integration/test_*.py", "tests/integration/sandbox/test_lifecycle*.py"),
     "a warehouse with a warm dbt": ("tests/properties/*.py",),
 }
 """Files that share a fixture which only one worker should start."""

@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import psutil
 import psycopg2
@@ -19,10 +22,10 @@ from contract import layout
 from sandbox import failure, warehouse_client
 from sandbox.airflow_api import DAG_ID
 from sandbox.follow import follow
-from sandbox.home import Home, SandboxError
+from sandbox.home import REPOSITORY, VARIABLE, Home, SandboxError
 from sandbox.lifecycle import Part, Sandbox
 from sandbox.pipeline_run import wait_for_quiet
-from sandbox.processes import has_ended
+from sandbox.processes import MARKER, has_ended
 from sandbox.settings import BUCKET, DATABASE, DATABASE_USER, PREFERRED_PORTS, SCHEMA_PREFIX
 
 if TYPE_CHECKING:
@@ -92,10 +95,27 @@ class RunningSandbox:
         for name, content in files.items():
             self.s3.put_object(Bucket=BUCKET, Key=f"{layout.ROOT}/{name}", Body=content)
 
+    def make(self, command: str, **arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the Makefile as a user types it, in another folder."""
+        variables = {VARIABLE: str(self.sandbox.home.path), "AWS_PROFILE": "of-the-user", "DISPLAY": ""}
+        return subprocess.run(
+            ["make", "-s", "-C", str(REPOSITORY), command, *(f"{name}={value}" for name, value in arguments.items())],
+            env=os.environ | variables | {"WAYLAND_DISPLAY": ""},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def run(self, params: Mapping[str, Any] | None = None) -> DagRunResult:
         """Trigger one DAG run and wait until it has ended."""
         wait_for_quiet(self.sandbox)
         return self.end_of(self.trigger(params))
+
+    def end_of_printed(self, printed: str) -> DagRunResult:
+        """How the DAG run ended of which `make run` has printed this."""
+        (link,) = re.findall(r"^  Airflow  +\S+/runs/(\S+)", printed, re.MULTILINE)
+        return self.end_of(unquote(link))
 
     def trigger(self, params: Mapping[str, Any] | None = None) -> str:
         """Start a DAG run; returns its id."""
@@ -263,15 +283,19 @@ class RunningSandbox:
     def _folder_of(self, glue_run_id: str) -> Path:
         return (self.sandbox.home.aws / "glue-runs" / glue_run_id).resolve()
 
-    def kill_aws(self, *, down_seconds: float = 0, seconds_per_minute: float = 60) -> None:
-        """Kill S3 and Glue, and start them again after so many seconds.
+    def kill_aws(self, *, seconds_per_minute: float = 60, while_down: Callable[[], object] = lambda: None) -> None:
+        """Kill S3 and Glue with all Glue runs, and start them again.
 
         From then on Glue counts timeouts in minutes of `seconds_per_minute`.
         """
         kill(self.sandbox.processes.running()[Part.AWS])
-        time.sleep(down_seconds)  # it is this long that S3 is down: there is nothing to wait for
+        while_down()
         self.sandbox.seconds_per_glue_minute = seconds_per_minute
         self.sandbox.start({Part.AWS})
+
+    def outage(self, run_id: str, task_id: str) -> None:
+        """Kill S3 and Glue, and start them again once a task that is at work has failed by it."""
+        self.kill_aws(while_down=lambda: self.wait_for_task(run_id, task_id, "up_for_retry", "failed"))
 
     @contextmanager
     def postgres(self) -> Iterator[Any]:
@@ -329,6 +353,17 @@ class RunningSandbox:
             self.query(f"drop schema if exists {SCHEMA_PREFIX}_{schema} cascade")
 
 
+def processes_of(sandbox: Sandbox) -> list[psutil.Process]:
+    """All processes of a sandbox, however far from the server that started them."""
+    servers = sandbox.processes.running().values()
+    found = {child for server in servers for child in [server, *server.children(recursive=True)]}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARKER, "").startswith(f"{sandbox.home.path}|"):
+                found.add(process)
+    return [process for process in found if not has_ended(process)]
+
+
 def fork_in(dbt_server: psutil.Process, directory: str) -> psutil.Process | None:
     """The fork of the sandbox's dbt server that works in a directory, if there is one."""
     for fork in dbt_server.children():
@@ -369,6 +404,11 @@ def kill(*processes: psutil.Process) -> None:
     wait_for(f"the end of {processes}", lambda: all(has_ended(process) for process in processes))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever order tests are asked for in, those that stop the sandbox come last."""
+    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
@@ -387,8 +427,11 @@ def recovery(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """The one sandbox of the test run. Tests share its contents: start with `empty()` where that matters."""
-    home = Home(tmp_path_factory.mktemp("sandbox"))
+    """The one sandbox of the test run, in a folder whose name needs quoting.
+
+    Tests share its contents: they start with `empty()` where that matters.
+    """
+    home = Home(tmp_path_factory.mktemp("sandbox") / "a $home's folder")
     # While a test keeps a server down, another sandbox would take a customary port, and a client one of the system's.
     home.remember("ports", dict(zip(PREFERRED_PORTS, random.sample(range(20_000, 32_000), 3), strict=True)))
     sandbox = Sandbox(home)

@@ -25,8 +25,6 @@ from tests.integration.tasks import CURATION, GENRE, HOURLY, LOAD, MERGE, TRIGGE
 
 pytestmark = pytest.mark.timeout(1200)  # many crashes, on a busy machine too
 
-OUTAGE_SECONDS = 20
-
 # Statement-level triggers halt a COPY and a merge themselves, after the transaction has locked and deleted.
 COPIES, MERGES = 1, 2  # whoever holds the advisory lock of this number halts them
 HALT = f"""
@@ -264,11 +262,12 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
     batch = sandbox.batch_of(run_id)
 
     sandbox.wait_for_objects(f"batches/{batch}/input/")
-    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    sandbox.outage(run_id, "validate_datasets")
     recover(sandbox, run_id, "validate_datasets")
 
     with sandbox.halted_driver(CURATION, batch, number=1):
-        sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+        sandbox.wait_for_task(run_id, WAIT[CURATION], "running")
+        sandbox.outage(run_id, WAIT[CURATION])
     assert sandbox.end_of(run_id).state == "failed"
     assert [run["JobRunState"] for run in sandbox.glue_runs(CURATION, batch)] == ["FAILED"]
     sandbox.clear(run_id, TRIGGER[CURATION])
@@ -276,7 +275,7 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
     # One outage for two phases: one table is computed while the other is loaded.
     with sandbox.halted_driver(HOURLY, batch, number=1):
         sandbox.wait_for_task(run_id, LOAD[GENRE], "running")
-        sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+        sandbox.outage(run_id, LOAD[GENRE])
     recover(sandbox, run_id, LOAD[GENRE])
     assert sandbox.end_of(run_id).state == "failed"
     assert [run["JobRunState"] for run in sandbox.glue_runs(HOURLY, batch)] == ["FAILED"]
@@ -284,7 +283,7 @@ def test_a_run_whose_s3_fails_in_every_phase_is_made_good(
     sandbox.clear(run_id, TRIGGER[HOURLY])
 
     sandbox.wait_for_objects(f"user-streams-archived/{batch}/")
-    sandbox.kill_aws(down_seconds=OUTAGE_SECONDS)
+    sandbox.outage(run_id, "move_files")
     history.assert_nothing_lost()
     recover(sandbox, run_id, "move_files")
 

@@ -1,11 +1,14 @@
-"""The whole pipeline on the whole sandbox: files land, the scheduler runs the DAG, and the tables are exact."""
+"""The whole pipeline on the whole sandbox: a user types `make run`, Airflow runs the DAG, and the tables are exact."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from contract import layout
 from contract.bucket import Bucket
@@ -18,19 +21,25 @@ from tests.integration.secrets_search import assert_no_secret_is_kept
 from tests.oracle import Expected
 from tests.unit.report.made_up import Page
 
+# What the menu of Airflow's UI leads to, and a word of each page.
+IN_AIRFLOW = {"music_streams": "ng-app", "kpi_report": "How listening develops"}
+REFUSED = "user_streams/wrong one.csv"
 
-def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    sandbox.empty()
-    files = sample_day(tmp_path, 0)
-    sandbox.land(files)
+
+def test_make_run_loads_a_day_of_late_repeated_and_bad_events_exactly(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    folder = tmp_path / "my $data's"
     with a_dag_that_waits_for_the_tables(sandbox) as waiting:
-        run_id = sandbox.trigger()
+        sandbox.empty()
+        files = sample_day(folder, 0)
+        (folder / REFUSED).write_bytes(b"user_id,listen_time\n1,2024-06-25 10:00:00\n")
         sandbox.wait_for_dag(waiting)
-        run = sandbox.end_of(run_id)
-        assert run.state == "success", run.errors
+        typed = sandbox.make("run", DATA=str(folder), PARAMS='{"on_invalid_stream_file": "quarantine"}')
+        assert typed.returncode == 0, typed.stdout + typed.stderr
         (followed,) = sandbox.ended_runs_of(waiting, number=1)
         assert followed["state"] == "success"
         assert followed["run_type"] == "asset_triggered"
+    links = dict(re.findall(r"^  (\w[\w ]*\w)  +(http\S+)", typed.stdout, re.MULTILINE))
+    run = sandbox.end_of_printed(typed.stdout)
     expected = assert_exact(sandbox, files)
     assert len(expected.accepted_by_date) > 1
     assert expected.duplicates > 0
@@ -43,10 +52,49 @@ def test_a_day_of_late_repeated_and_bad_events_is_exact(sandbox: RunningSandbox,
     assert {Path(key).name for key in sandbox.keys(f"user-streams-archived/{run.batch_id}/")} == {
         Path(name).name for name in streams(files)
     }
+    assert_printed(typed.stdout, expected, len(streams(files)))
+    assert_published(sandbox, links)
     assert_the_report_shows_the_tables(sandbox, run.batch_id)
     assert_catalogues_find_what_dbt_did(sandbox, run.batch_id)
     assert_no_secret_is_kept(sandbox.sandbox.home, run.batch_id)
     assert users_of_dbt(sandbox) == {f"IAMR:{AIRFLOW_ROLE}"}
+
+
+def assert_printed(printed: str, expected: Expected, files: int) -> None:
+    """`make run` has reported what became of each row and file, and has shown the tables."""
+    words = " ".join(printed.replace("│", " ").split())
+    dates, rejected = sorted(expected.accepted_by_date), expected.rejected.total()
+    read = expected.accepted + expected.duplicates + rejected
+    main_date = max(dates, key=lambda date: expected.accepted_by_date[date])
+    genres = [key for key in expected.genre_level_kpis if key[0] == main_date]
+    for fact in (
+        f"rows read {read:,} {files} files",
+        f"events accepted {expected.accepted:,}",
+        f"duplicate {expected.duplicates:,}",
+        f"rejected {rejected:,} {rejected / read:.2%} of 5% allowed: ",
+        f"dates computed {len(dates)} {dates[0]} to {dates[-1]}",
+        f"rows merged {len(expected.genre_level_kpis):,} genre_level_kpis",
+        f"rows merged {len(expected.hourly_kpis):,} hourly_kpis",
+        f"files archived {files}",
+        f"files refused 1 {Path(REFUSED).name}",
+        "✔ move_files",
+        f"genre_level_kpis on {main_date}: 5 of {len(genres)} rows",
+    ):
+        assert fact in words
+
+
+def assert_published(sandbox: RunningSandbox, links: Mapping[str, str]) -> None:
+    """Each page that `make run` names opens, Airflow's menu leads to two of them, and events are no pages."""
+    assert set(links) == {"validation pages", "dbt docs", "page of charts", "Airflow"}
+    for link in links.values():
+        requests.get(link, timeout=30).raise_for_status()
+    for name, word in IN_AIRFLOW.items():
+        page = f"{sandbox.sandbox.ports.airflow_url}/cosmos/{name}/dbt_docs_index.html"
+        assert word in requests.get(page, timeout=30).text
+    assert sandbox.make("report").stdout == f"The page of charts is at {links['page of charts']}\n"
+    archived = sandbox.keys("user-streams-archived/")[0]
+    event_file = f"{sandbox.sandbox.ports.aws_endpoint}/{sandbox.bucket}/{layout.ROOT}/{archived}"
+    assert requests.get(event_file, timeout=30).status_code == HTTPStatus.FORBIDDEN
 
 
 def users_of_dbt(sandbox: RunningSandbox) -> set[str]:
@@ -79,7 +127,8 @@ def assert_recorded(sandbox: RunningSandbox, run: DagRunResult, expected: Expect
     )
     assert record["rejected"] == dict(expected.rejected)
     assert record["events_by_date"] == {day.isoformat(): n for day, n in expected.accepted_by_date.items()}
-    assert (record["refused_files"], record["left_lying"], record["late_events"]) == ([], [], 0)
+    refused = [f"{layout.ROOT}/{REFUSED}"]
+    assert (record["refused_files"], record["left_lying"], record["late_events"]) == (refused, [], 0)
 
 
 def assert_catalogues_find_what_dbt_did(sandbox: RunningSandbox, batch_id: str) -> None:

@@ -62,4 +62,4 @@ def test_files_that_share_a_dear_fixture_go_to_one_worker(unit: str, fixture: st
 
 def test_any_other_file_goes_to_a_worker_on_its_own() -> None:
     assert unit_of_work("tests/unit/test_docs.py") == "tests/unit/test_docs.py"
-    assert unit_of_work("tests/integration/sandbox/test_lifecycle.py") == "tests/integration/sandbox/test_lifecycle.py"
+    assert unit_of_work("tests/integration/report/test_x.py") == "tests/integration/report/test_x.py"

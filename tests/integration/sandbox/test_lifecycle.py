@@ -1,75 +1,49 @@
-"""The sandbox's own life: started, wounded, started again, stopped. In a home of its own, with all its servers."""
+"""The sandbox's own life: started, used, stopped, cleaned. It is stopped then: these tests are the last that use it."""
 
 import os
-import signal
-import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
+from contract import layout
 from contract.jobs import CURATION_JOB
 from contract.kpi_tables import KPI_TABLES
-from sandbox.home import REPOSITORY, VARIABLE, Home
+from sandbox import dbt_server, idle
+from sandbox.airflow_api import API_SERVER, DAG_PROCESSOR, SCHEDULER, TRIGGERER
+from sandbox.home import REPOSITORY, VARIABLE
 from sandbox.lifecycle import Part, Sandbox
-from sandbox.processes import MARKER, has_ended
+from sandbox.processes import has_ended
 from sandbox.settings import BUCKET, HOST, is_free
 from sandbox.warehouse_client import select
+from tests.integration.conftest import RunningSandbox, processes_of
 
 SERVERS = {
-    "aws",
-    "redshift",
-    "airflow-api-server",
-    "airflow-scheduler",
-    "airflow-dag-processor",
-    "airflow-triggerer",
-    "dbt",
-    "idle",
+    Part.AWS,
+    Part.REDSHIFT,
+    API_SERVER,
+    SCHEDULER,
+    DAG_PROCESSOR,
+    TRIGGERER,
+    dbt_server.NAME,
+    idle.NAME,
 }
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Sandbox]:
-    """A sandbox for these tests alone, in a folder whose name needs quoting."""
-    home = Home(
-        Path(os.path.realpath(subprocess.check_output(["mktemp", "-d"], text=True).strip())) / "a $home's folder"
-    )
-    sandbox = Sandbox(home)
-    try:
-        yield sandbox
-    finally:
-        sandbox.clean()
-        subprocess.run(["rm", "-r", home.path.parent], check=True)
+@pytest.fixture
+def started(sandbox: RunningSandbox) -> Sandbox:
+    """The sandbox with all its servers."""
+    sandbox.sandbox.start()
+    return sandbox.sandbox
 
 
 @pytest.fixture
-def started(own: Sandbox) -> Sandbox:
-    own.start()
-    return own
-
-
-def family(sandbox: Sandbox) -> list[psutil.Process]:
-    """All processes of the sandbox, however far from the server that started them."""
-    servers = sandbox.processes.running().values()
-    found = {child for server in servers for child in [server, *server.children(recursive=True)]}
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARKER, "").startswith(f"{sandbox.home.path}|"):
-                found.add(process)
-        except psutil.Error:
-            continue
-    return [process for process in found if not has_ended(process)]
-
-
-def make(sandbox: Sandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command as the user types it, from another folder."""
-    environment = os.environ | {VARIABLE: str(sandbox.home.path), "AWS_PROFILE": "of-the-user"}
-    command = ["make", "-s", "-C", str(REPOSITORY), *arguments]
-    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+def stopped(sandbox: RunningSandbox) -> Sandbox:
+    """The sandbox without a server."""
+    sandbox.sandbox.stop()
+    return sandbox.sandbox
 
 
 def test_all_servers_serve_after_a_start(started: Sandbox) -> None:
@@ -90,7 +64,7 @@ def test_a_second_start_leaves_everything_as_it_is(started: Sandbox) -> None:
 
 def test_everything_listens_on_this_machine_only(started: Sandbox) -> None:
     sockets = []
-    for process in family(started):
+    for process in processes_of(started):
         with suppress(psutil.NoSuchProcess):  # tasks come and go
             connections = process.net_connections("inet")
             sockets += [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
@@ -113,51 +87,27 @@ def test_secrets_are_for_the_owner_only(started: Sandbox) -> None:
     assert set(modes.values()) == {"-rw-------"}
 
 
-def test_after_everything_was_killed_a_start_repairs_and_finds_the_contents(started: Sandbox) -> None:
-    started.aws.s3.put_object(Bucket=BUCKET, Key="kept", Body=b"content")
-    select(started.home, started.ports, "create table public.kept as select 42 as answer")
-    wounded = family(started)
-    for server in started.processes.running().values():
-        server.send_signal(signal.SIGKILL)
-
-    started.start()
-
-    assert [process for process in wounded if not has_ended(process)] == []
-    assert set(started.processes.running()) == SERVERS
-    assert started.aws.s3.get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"content"
-    assert select(started.home, started.ports, "select answer from public.kept") == [{"answer": 42}]
-
-
-def test_a_server_that_must_move_takes_those_who_know_its_address_along(started: Sandbox) -> None:
-    scheduler = started.processes.running()["airflow-scheduler"]
-    started.processes.stop(["redshift"])
-    with socket.create_server((HOST, started.ports.redshift)) as squatter:
-        started.start()
-
-        assert started.ports.redshift != squatter.getsockname()[1]
-    assert select(started.home, started.ports, "show statement_timeout") == [{"statement_timeout": "30min"}]
-    assert has_ended(scheduler)
-
-
-def test_a_query_arrives_as_it_was_typed(started: Sandbox) -> None:
+def test_a_query_arrives_as_it_was_typed(sandbox: RunningSandbox) -> None:
     sql = """select 'it''s $HOME, $(x) "q"' as "a b", null as nothing, 1.5 as number\n-- and a comment"""
 
-    result = make(started, "query", f"SQL={sql}")
+    result = sandbox.make("query", SQL=sql)
 
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == 'a b,nothing,number\n"it\'s $HOME, $(x) ""q""",,1.5\n'
 
 
-def test_a_wrong_query_ends_with_the_servers_words_on_stderr(started: Sandbox) -> None:
-    result = make(started, "query", "SQL=select * from no_such_table")
+def test_a_wrong_query_ends_with_the_servers_words_on_stderr(sandbox: RunningSandbox) -> None:
+    result = sandbox.make("query", SQL="select * from no_such_table")
 
     assert result.returncode != 0
     assert result.stdout == ""
     assert 'relation "no_such_table" does not exist' in result.stderr
 
 
-def test_the_environment_can_be_evaluated_by_a_shell(started: Sandbox) -> None:
-    result = make(started, "env")
+def test_the_environment_can_be_evaluated_by_a_shell(sandbox: RunningSandbox, started: Sandbox) -> None:
+    sandbox.empty()
+    sandbox.s3.put_object(Bucket=BUCKET, Key=layout.BatchFolder("the-last-batch").curation_record, Body=b"{}")
+    result = sandbox.make("env")
     assert (result.returncode, result.stderr) == (0, "")
     asked = '"$DBT_PROFILES_DIR" "$AWS_ENDPOINT_URL" "${AWS_PROFILE-none}" "$MUSIC_STREAMS_BATCH_ID"'
 
@@ -173,26 +123,25 @@ def test_the_environment_can_be_evaluated_by_a_shell(started: Sandbox) -> None:
         str(started.home.dbt),
         started.ports.aws_endpoint,
         "none",
-        "",
+        "the-last-batch",
         str(REPOSITORY / ".venv" / "bin" / "dbt"),
     ]
 
 
-def test_stopping_leaves_no_process_and_no_port(started: Sandbox) -> None:
-    everybody, ports = family(started), vars(started.ports)
+def test_stopping_leaves_no_process_and_no_port(sandbox: RunningSandbox, started: Sandbox) -> None:
+    everybody, ports = processes_of(started), vars(started.ports)
     assert len(everybody) > len(SERVERS)
 
-    result = make(started, "stop")
+    result = sandbox.make("stop")
 
     assert result.returncode == 0
     assert [process for process in everybody if not has_ended(process)] == []
-    assert family(started) == []
+    assert processes_of(started) == []
     assert all(is_free(port) for port in ports.values())
 
 
-def test_two_commands_at_once_start_one_sandbox(own: Sandbox) -> None:
-    own.stop()
-    environment = os.environ | {VARIABLE: str(own.home.path)}
+def test_two_commands_at_once_start_one_sandbox(stopped: Sandbox) -> None:
+    environment = os.environ | {VARIABLE: str(stopped.home.path)}
     commands = [
         subprocess.Popen(["make", "-s", "env"], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -200,15 +149,15 @@ def test_two_commands_at_once_start_one_sandbox(own: Sandbox) -> None:
     answers = [command.communicate()[0] for command in commands]
 
     assert answers[0] == answers[1] != ""
-    assert set(own.processes.running()) == {Part.AWS, Part.REDSHIFT, "idle"}
-    assert sum(process.cmdline()[1:3] == ["-m", "sandbox.redshift"] for process in family(own)) == 1
+    assert set(stopped.processes.running()) == {Part.AWS, Part.REDSHIFT, idle.NAME}
+    assert sum(process.cmdline()[1:3] == ["-m", "sandbox.redshift"] for process in processes_of(stopped)) == 1
 
 
-def test_cleaning_forgets_the_contents(own: Sandbox) -> None:
-    own.start({Part.AWS})
-    own.aws.s3.put_object(Bucket=BUCKET, Key="forgotten", Body=b"content")
+def test_cleaning_forgets_the_contents(stopped: Sandbox) -> None:
+    stopped.start({Part.AWS})
+    stopped.aws.s3.put_object(Bucket=BUCKET, Key="forgotten", Body=b"content")
 
-    own.clean()
-    own.start({Part.AWS})
+    stopped.clean()
+    stopped.start({Part.AWS})
 
-    assert "Contents" not in own.aws.s3.list_objects_v2(Bucket=BUCKET, Prefix="forgotten")
+    assert "Contents" not in stopped.aws.s3.list_objects_v2(Bucket=BUCKET, Prefix="forgotten")
