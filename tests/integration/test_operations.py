@@ -83,8 +83,8 @@ def assert_tables(sandbox: RunningSandbox, songs_of_date: dict[str, bytes], *str
     assert differences(hours, table(sandbox, "hourly_kpis"), HOUR_KEY) == ""
 
 
-def rates_told(subscriber: Subscriber) -> int:
-    """How many batches with the rate of the files below have been told."""
+def rates_reported(subscriber: Subscriber) -> int:
+    """How many batches with the rate of the files below have been reported."""
     return sum(rate == pytest.approx(2 / 8) for rate in subscriber.values("RejectRate"))
 
 
@@ -106,8 +106,8 @@ def assert_printed(printed: str, error: str) -> None:
     assert Path(log).is_file()
 
 
-def assert_told_of_the_files(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
-    """The message tells of the run what validation found, and leads to it."""
+def assert_message_of_files(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
+    """The message of a failed run reports what validation found, and links to the run."""
     assert message.subject == f"Music Streams sandbox: validate_datasets failed in {run.run_id}"[:99]
     page = f"{sandbox.sandbox.ports.airflow_url}/dags/{DAG_ID}/runs/{quote(run.run_id)}"
     validation = f"{layout.BatchFolder(run.batch_id).validation}/index.html"
@@ -125,8 +125,8 @@ def assert_told_of_the_files(sandbox: RunningSandbox, run: DagRunResult, message
     assert link.endswith(f"/{sandbox.bucket}?region=us-east-1&prefix={validation}")
 
 
-def assert_told_of_the_rows(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
-    """The message tells of the run why its rows are refused, and leads to the Glue run that found it."""
+def assert_message_of_rows(sandbox: RunningSandbox, run: DagRunResult, message: Message) -> None:
+    """The message of a failed run reports why its rows are refused, and links to the Glue run."""
     assert message.subject.startswith(f"Music Streams sandbox: {WAIT[CURATION]} failed in ")
     assert run.errors[WAIT[CURATION]].splitlines()[0] in message.text
     (glue_run,) = sandbox.glue_runs(CURATION, run.batch_id)
@@ -168,7 +168,7 @@ def refuse_files(sandbox: RunningSandbox, subscriber: Subscriber, folder: Path) 
     assert error.splitlines()[0] in run.errors["end_dag"]
     assert_printed(typed.stdout, error)
     assert_untouched(sandbox, files)
-    assert_told_of_the_files(sandbox, run, subscriber.message_of(run.run_id))
+    assert_message_of_files(sandbox, run, subscriber.message_of(run.run_id))
     return run
 
 
@@ -182,8 +182,8 @@ def test_refused_files_limits_corrected_rows_and_recomputation(sandbox: RunningS
     run = sandbox.run({"on_invalid_stream_file": "quarantine"})
     assert run.state == "failed"
     assert "2 of 8 rows are rejected, more than max_reject_rate 0.05 allows" in run.errors[WAIT[CURATION]]
-    assert_told_of_the_rows(sandbox, run, subscriber.message_of(run.run_id))
-    wait_for("its reject rate", lambda: rates_told(subscriber) == 1)
+    assert_message_of_rows(sandbox, run, subscriber.message_of(run.run_id))
+    wait_for("its reject rate", lambda: rates_reported(subscriber) == 1)
     committed = layout.BatchFolder(run.batch_id).curation_record.removeprefix(f"{layout.ROOT}/")
     assert sandbox.keys(committed) == [], "what the refused attempt wrote does not count"
     assert sandbox.keys("user_streams/") == ["user_streams/good.csv", "user_streams/half bad.csv", NO_COLUMN]
@@ -197,7 +197,7 @@ def test_refused_files_limits_corrected_rows_and_recomputation(sandbox: RunningS
     assert lenient.state == "success", lenient.errors
     before = dict.fromkeys(("2024-06-23", "2024-06-24", "2024-06-25"), SONGS)
     assert_tables(sandbox, before, GOOD, HALF_BAD, CORRECTED)
-    wait_for("its reject rate", lambda: rates_told(subscriber) == 2)
+    wait_for("its reject rate", lambda: rates_reported(subscriber) == 2)
     assert subscriber.values("RunsSucceeded")
     assert len(subscriber.messages_of(refused.run_id)) == 1, "no task has sent one of its own"
     assert subscriber.messages_of(lenient.run_id) == []
