@@ -108,22 +108,18 @@ def folder_with(folder: Path, **files: str) -> Path:
 def test_each_remedy_of_a_refused_stream_file_leads_out(commands: Commands, tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "my $data's", songs=SONGS, users=USERS, good=GOOD)
     (folder / NASTY).write_text(BAD)
-    for number in range(4):
-        landing.from_folder(str(folder)).land(commands.lake.s3)
-        ways = refused(commands.lake, folder)
-        assert [way.purpose for way in ways] == ["once it is corrected", "to go on without", "to take it away"]
-        fix, go_on, take_away = (way.command for way in ways)
-        match number:
-            case 0:
-                assert commands.paste(fix) == 1, "it is not corrected yet"
-            case 1:
-                assert commands.paste(go_on) == 0
-            case 2:
-                assert commands.paste(take_away) == 0
-                assert commands.paste(go_on) == 0
-            case 3:
-                (folder / NASTY).write_text(GOOD)
-                assert commands.paste(fix) == 0
+    landing.from_folder(str(folder)).land(commands.lake.s3)
+    ways = refused(commands.lake, folder)
+    assert [way.purpose for way in ways] == ["once it is corrected", "to go on without", "to take it away"]
+    fix, go_on, take_away = (way.command for way in ways)
+
+    assert commands.paste(fix) == 1, "it is not corrected yet"
+    assert commands.paste(go_on) == 0
+    landing.from_folder(str(folder)).land(commands.lake.s3)
+    assert commands.paste(take_away) == 0
+    assert commands.paste(go_on) == 0
+    (folder / NASTY).write_text(GOOD)
+    assert commands.paste(fix) == 0
     assert commands.lake.keys(layout.REMOVED_FILES)
 
 
@@ -134,7 +130,6 @@ def test_with_a_table_at_fault_only_correcting_is_offered(commands: Commands, tm
 
     (fix,) = refused(commands.lake, folder)
 
-    assert commands.paste(fix.command) == 1
     (folder / f"{table}.csv").write_text({"songs": SONGS, "users": USERS}[table])
     assert commands.paste(fix.command) == 0
 
