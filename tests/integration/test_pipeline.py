@@ -65,13 +65,15 @@ def assert_printed(printed: str, expected: Expected, files: int) -> None:
     words = " ".join(printed.replace("│", " ").split())
     dates, rejected = sorted(expected.accepted_by_date), expected.rejected.total()
     read = expected.accepted + expected.duplicates + rejected
-    main_date = max(dates, key=lambda date: expected.accepted_by_date[date])
+    main_date = max(dates, key=lambda date: (expected.accepted_by_date[date], date))
     genres = [key for key in expected.genre_level_kpis if key[0] == main_date]
+    hours = sorted((hour, row) for (date, hour), row in expected.hourly_kpis.items() if date == main_date)
     for fact in (
         f"rows read {read:,} {files} files",
         f"events accepted {expected.accepted:,}",
         f"duplicate {expected.duplicates:,}",
         f"rejected {rejected:,} {rejected / read:.2%} of 5% allowed: ",
+        *(f"{reason} {count:,}" for reason, count in expected.rejected.items()),
         f"dates computed {len(dates)} {dates[0]} to {dates[-1]}",
         f"rows merged {len(expected.genre_level_kpis):,} genre_level_kpis",
         f"rows merged {len(expected.hourly_kpis):,} hourly_kpis",
@@ -79,6 +81,7 @@ def assert_printed(printed: str, expected: Expected, files: int) -> None:
         f"files refused 1 {Path(REFUSED).name}",
         "✔ move_files",
         f"genre_level_kpis on {main_date}: 5 of {len(genres)} rows",
+        *(f" {row['top_artist']} " for _, row in hours[:5]),  # names with quotes among them
     ):
         assert fact in words
 
