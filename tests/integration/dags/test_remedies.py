@@ -130,6 +130,7 @@ def test_with_a_table_at_fault_only_correcting_is_offered(commands: Commands, tm
 
     (fix,) = refused(commands.lake, folder)
 
+    assert commands.paste(fix.command) == 1, "it is not corrected yet"
     (folder / f"{table}.csv").write_text({"songs": SONGS, "users": USERS}[table])
     assert commands.paste(fix.command) == 0
 

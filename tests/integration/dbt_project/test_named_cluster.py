@@ -101,7 +101,9 @@ def test_the_tests_run_on_the_named_cluster_and_leave_nothing_there_even_if_they
     done = run(*NAMED_CLUSTER_TESTS, "-p", failing.__name__, ONE_TEST, THIS_FILE, variables=cluster.variables | named)
 
     assert done.returncode == 1, done.stdout
-    assert "1 failed" in done.stdout
+    summary = done.stdout.splitlines()[-1]
+    assert " 1 failed, " in summary
+    assert " error" not in summary, "what is set up for the test and removed after it has not failed"
     assert failing.REASON in done.stdout, "it has failed before its end"
     assert re.search(
         r"only on the sandbox: \d+ of test_named_cluster.py: it starts a sandbox to play the cluster", done.stdout
@@ -122,8 +124,9 @@ def test_a_bucket_that_holds_kpis_is_left_alone(cluster: Cluster) -> None:
         cluster.s3.delete_object(Bucket=BUCKET, Key=theirs)
 
 
-def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named() -> None:
-    done = run("make", "-s", "test-redshift", variables=inherited_environment())
+@pytest.mark.parametrize("command", [["make", "-s", "test-redshift"], [*NAMED_CLUSTER_TESTS, THIS_FILE]])
+def test_the_command_says_what_to_set_and_ends_with_status_2_when_no_cluster_is_named(command: list[str]) -> None:
+    done = run(*command, variables=inherited_environment())
 
     assert done.returncode == 2
     assert (
