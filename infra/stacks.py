@@ -28,7 +28,7 @@ Report = Callable[[str, str, str, str], None]
 
 
 class DeploymentError(Exception):
-    """A deployment failed; the message tells the operator the failure, its place and the remedy."""
+    """A deployment failed; the message holds the failure, its place and the remedy."""
 
 
 @dataclass(frozen=True)

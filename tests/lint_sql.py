@@ -126,7 +126,7 @@ def complaints_about(target: Path, log: Path) -> list[str]:
 
 
 def complaints(sql: str) -> Iterator[str]:
-    """Tell what is wrong with SQL that should be Redshift's; it may be several statements."""
+    """Report what is wrong with SQL that should be Redshift's; it may be several statements."""
     try:
         for statement in mask_all(sql):
             if statement.code[:4].lower() == "copy":

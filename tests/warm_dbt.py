@@ -1,4 +1,4 @@
-"""The sandbox's server of dbt with the project parsed once, which tells the tests what each command did.
+"""The sandbox's server of dbt with the project parsed once, which reports to the tests what each command did.
 
 A fork starts as fresh as a process of its own, without its seconds of imports, and can be killed like one. (Invoked
 over and over in one process, dbt gets slower each time.)
@@ -49,7 +49,7 @@ class Invocation:
 
     @property
     def complaint(self) -> str:
-        """What dbt says of the nodes that did not succeed."""
+        """What dbt reports of the nodes that did not succeed."""
         bad = [name for name, status in self.statuses.items() if status not in ("success", "pass", "skipped")]
         return "; ".join(f"{name}: {self.messages[name]}" for name in bad) or self.exception
 

@@ -241,7 +241,7 @@ def _failed_task_ids(context: "Context") -> list[str]:
     try:
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     except AirflowRuntimeError:
-        log.exception("Airflow does not tell the states of the tasks of %s", ti.run_id)
+        log.exception("Airflow does not report the states of the tasks of %s", ti.run_id)
         return named
     return [*named, *(task_id for task_id, state in states.items() if state == "failed" and task_id not in named)]
 

@@ -31,7 +31,7 @@ def publish_freshness(project_dir: str, bucket: str, context: "Context") -> None
     results = json.loads(content)["results"]
     unknown = [f"{result['unique_id']}: {result['error']}" for result in results if result["status"] == "runtime error"]
     if unknown:
-        raise AirflowException("\n".join(["dbt cannot tell how fresh sources are:", *unknown]))
+        raise AirflowException("\n".join(["dbt cannot determine how old sources are:", *unknown]))
     for result in results:
         if result["status"] != "pass":
             log.warning(_staleness(result))

@@ -45,7 +45,7 @@ class Backend(Channel):
 
         Raises:
             BackendError: PostgreSQL refuses the statement or the bytes.
-            RefusedError: the chunks cannot be made; PostgreSQL has been told by then that the COPY failed.
+            RefusedError: the chunks cannot be made; PostgreSQL has ended the COPY as failed by then.
         """
         self.send(message(wire.QUERY, wire.cstring(sql)))
         while (answer := self.read_message())[0] != wire.COPY_IN:

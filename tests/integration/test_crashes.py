@@ -81,11 +81,11 @@ def assert_lost(
     """The run is red since the Glue runs of these jobs ended so, and has sent this message of it, the only new one."""
     run = sandbox.end_of(run_id)
     assert run.state == "failed"
-    told = subscriber.message_of(run_id, number=message)
-    assert failed_tasks(told) == {WAIT[job] for job in states}
+    sent = subscriber.message_of(run_id, number=message)
+    assert failed_tasks(sent) == {WAIT[job] for job in states}
     for job, state in states.items():
         assert f"ended {state}" in run.errors[WAIT[job]]
-        assert f"Glue job {job}, run {sandbox.glue_runs(job, run.batch_id)[0]['Id']}, ended {state}" in told.text
+        assert f"Glue job {job}, run {sandbox.glue_runs(job, run.batch_id)[0]['Id']}, ended {state}" in sent.text
 
 
 def failed_tasks(message: Message) -> set[str]:

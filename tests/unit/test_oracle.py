@@ -295,7 +295,7 @@ def test_equal_tables_have_no_differences_and_null_is_an_empty_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (("10,3,2", "10,4,2"), "2024-06-25 / 10: listen_count is '4', expected 3"),
         (("Bob", "Ada"), "2024-06-25 / 10: top_artist is 'Ada', expected 'Bob'"),
@@ -307,8 +307,8 @@ def test_equal_tables_have_no_differences_and_null_is_an_empty_field() -> None:
         ((",most_engaged_age_group", ",age"), "no column most_engaged_age_group"),
     ],
 )
-def test_a_difference_is_told_by_key_and_column(change: tuple[str, str], told: str) -> None:
-    assert told in differences(three_plays_and_one().hourly_kpis, HOURLY_CSV.replace(*change), HOUR_KEY)
+def test_a_difference_is_reported_by_key_and_column(change: tuple[str, str], reported: str) -> None:
+    assert reported in differences(three_plays_and_one().hourly_kpis, HOURLY_CSV.replace(*change), HOUR_KEY)
 
 
 def test_names_are_compared_with_their_line_breaks_and_quotes() -> None:
@@ -321,5 +321,5 @@ def test_names_are_compared_with_their_line_breaks_and_quotes() -> None:
     assert differences(expected, found, GENRE_KEY) == ""
 
 
-def test_rows_where_none_are_expected_are_told() -> None:
+def test_rows_where_none_are_expected_are_reported() -> None:
     assert differences({}, HOURLY_CSV, HOUR_KEY) == "2024-06-25 / 10: not expected\n2024-06-25 / 11: not expected"

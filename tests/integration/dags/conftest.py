@@ -24,7 +24,7 @@ FOLDER_OF_RUN = f"{DBT_RUNS}/{batch_id(RUN_AFTER, RUN_ID)}"
 
 
 def context(task_id: str = "a_task") -> "Context":
-    """What Airflow tells a callback of its run."""
+    """What Airflow passes to a callback of its run."""
     run, task = SimpleNamespace(run_after=RUN_AFTER, run_id=RUN_ID), SimpleNamespace(task_id=task_id)
     return cast("Context", {"dag_run": run, "ti": task})
 

@@ -256,7 +256,7 @@ def test_a_task_whose_process_was_killed_has_no_error_and_the_message_says_so(de
     assert "/tasks/load" in text
 
 
-def test_the_error_of_an_earlier_try_is_not_told_as_the_last_one_s(deployment: Deployment) -> None:
+def test_the_error_of_an_earlier_try_is_not_reported_as_the_last_one_s(deployment: Deployment) -> None:
     deployment.fail("load", ValueError("of the first try"), try_number=1)
     deployment.end("load", try_number=2)
     text = deployment.message()
@@ -273,7 +273,7 @@ def test_a_run_whose_time_was_up_says_so_and_what_was_under_way(deployment: Depl
     assert "The last task under way was load." in message["Message"]
 
 
-def test_a_run_of_which_airflow_names_no_task_is_told_all_the_same(deployment: Deployment) -> None:
+def test_a_run_of_which_airflow_names_no_task_is_reported_all_the_same(deployment: Deployment) -> None:
     deployment.end(None, reason="all_tasks_deadlocked")
     text = deployment.message()
     assert "No task of the run can begin any more." in text
@@ -288,7 +288,7 @@ def test_an_airflow_that_does_not_answer_does_not_keep_the_message_back(
     deployment.airflow.silent = True
     deployment.end("load")
     assert "Failed load" in deployment.message()
-    assert "does not tell the states" in caplog.text
+    assert "does not report the states" in caplog.text
 
 
 def test_an_s3_that_does_not_answer_does_not_keep_the_message_back(deployment: Deployment) -> None:

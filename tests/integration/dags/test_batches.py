@@ -22,7 +22,7 @@ MAX_KEY_BYTES = 1024
 FIRST_NIGHT = datetime(2024, 6, 26, tzinfo=UTC)
 
 
-def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_told(lake: Lake) -> None:
+def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_reported(lake: Lake) -> None:
     taken = ("2024/06/a.csv", "2024/06/a.csv.gz", "b.csv", "c.CSV", "d.Csv.GZ", "empty.csv")
     left = ("a.gz", "d.csv.tmp", "nested/csv")
     for name in (*taken, *left):

@@ -55,7 +55,7 @@ def test_a_run_that_goes_on_is_waited_for_until_it_has_succeeded(lake: Lake, glu
     assert outcome(glue, name, run_id) is True
 
 
-def test_a_failed_run_is_told_with_glues_reason_and_the_way_out(lake: Lake, glue: "GlueClient") -> None:
+def test_a_failed_run_is_reported_with_glues_reason_and_the_remedy(lake: Lake, glue: "GlueClient") -> None:
     name, run_id = start(lake, glue, "raise ValueError('listen_time is gone')")
 
     with pytest.raises(GlueRunFailedError) as failed:

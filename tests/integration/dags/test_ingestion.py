@@ -165,7 +165,7 @@ def test_files_are_taken_in_from_folders_compressed_and_without_rows(landing: La
     ]
 
 
-def test_what_is_no_file_of_ours_is_told_and_stays(landing: Lake) -> None:
+def test_what_is_no_file_of_ours_is_reported_and_stays(landing: Lake) -> None:
     landing.put(f"{STREAMS}/good.csv", GOOD)
     left = [f"{layout.ROOT}/songs.csv.old", f"{STREAMS}/june/notes.txt"]
     for key in left:
@@ -224,7 +224,7 @@ def test_after_the_cause_is_corrected_the_same_run_takes_in_what_lies_there_then
     assert refusal(Bucket(landing.bucket, landing.s3), BATCH) is None
 
 
-def test_an_old_refusal_is_not_told_for_a_later_attempt_that_broke_off(landing: Lake) -> None:
+def test_an_old_refusal_is_not_reported_for_a_later_attempt_that_broke_off(landing: Lake) -> None:
     landing.put(f"{STREAMS}/a.csv", BAD)
     with pytest.raises(DatasetsRefusedError):
         ingest(landing)

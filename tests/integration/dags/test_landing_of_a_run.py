@@ -59,9 +59,9 @@ def test_while_a_file_waits_a_plain_run_uses_up_no_day_of_sample_data(
 
     assert lake.keys() == [f"{STREAMS}/evil.csv"]
     assert of_user.home.recall(landing.SAMPLE_DAYS) is None
-    told = capsys.readouterr().out
-    assert "No new day of sample data lands" in told
-    assert "make remove FILE=user_streams/evil.csv" in told
+    printed = capsys.readouterr().out
+    assert "No new day of sample data lands" in printed
+    assert "make remove FILE=user_streams/evil.csv" in printed
 
     lake.remove(f"{STREAMS}/evil.csv")
     assert pipeline_run.run(of_user, data=None, params=None) == 0
@@ -81,7 +81,7 @@ def test_a_run_of_a_folder_names_what_waits_besides(
     assert pipeline_run.run(of_user, data=str(tmp_path / "mine"), params=None) == 0
 
     assert lake.get(f"{STREAMS}/a.csv") == b"corrected"
-    told = capsys.readouterr().out
-    assert "1 file waits from before" in told
-    assert "make remove FILE=user_streams/evil.csv" in told
+    printed = capsys.readouterr().out
+    assert "1 file waits from before" in printed
+    assert "make remove FILE=user_streams/evil.csv" in printed
     assert of_user.home.recall(landing.LAST_FOLDER) == str(tmp_path / "mine")

@@ -52,8 +52,8 @@ def test_a_run_with_nothing_to_do_says_from_when_a_new_table_counts_and_how_to_a
 
     assert ingest(taken_in, "2") == "nothing_to_do"
 
-    (told,) = [record.getMessage() for record in caplog.records if "anew" in record.getMessage()]
-    assert told.startswith(
+    (logged,) = [record.getMessage() for record in caplog.records if "anew" in record.getMessage()]
+    assert logged.startswith(
         "songs.csv has landed anew: it counts from the next run on that computes dates, for the dates"
     )
     new = found(taken_in)

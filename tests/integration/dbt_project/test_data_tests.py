@@ -22,12 +22,12 @@ def group(dbt: WarmDbt, kpi: str, batch: Batch = BATCH) -> Invocation:
 
 
 def one_play(day: int, **broken: Any) -> list[Row]:
-    """A genre level row for one play in June, broken as told."""
+    """A genre level row for one play in June, with these values broken."""
     return [{**row, **broken} for row in genre_level_kpis(BATCH, {date(2024, 6, day): {"rock": 1}})]
 
 
 def one_hour(day: int, **broken: Any) -> list[Row]:
-    """An hourly row for one play in June, broken as told."""
+    """An hourly row for one play in June, with these values broken."""
     return [{**row, **broken} for row in hourly_kpis(BATCH, {date(2024, 6, day): {7: 1}})]
 
 
@@ -230,7 +230,7 @@ def test_what_a_run_stored_stays_when_other_runs_fail_pass_or_select_other_colum
 
 
 def group_of_one_broken_row(kpi_lake: LakeOfKpis, dbt: WarmDbt, batch: Batch, **broken: Any) -> Invocation:
-    """Run the genre level group over a batch of one row, which is broken as told."""
+    """Run the genre level group over a batch of one row, with these values broken."""
     rows = [{**row, **broken} for row in genre_level_kpis(batch, {date(2024, 6, 1): {"rock": 1}})]
     kpi_lake.write(kpi_table("genre_level_kpis").output, batch, rows)
     return group(dbt, "genre_level_kpis", batch)

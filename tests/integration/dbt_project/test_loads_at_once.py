@@ -254,7 +254,7 @@ def test_a_schema_that_dbts_user_may_not_write_to_is_named_with_the_user_and_its
     assert dbt("run", "--select", "tag:genre_level_kpis", batch_id=FIRST.batch_id).success
 
 
-def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_names_are_told(
+def test_a_changed_contract_makes_staging_anew_unless_views_depend_on_it_whose_names_are_reported(
     a_batch_to_load: Batch, warehouse: Warehouse, dbt: WarmDbt
 ) -> None:
     staging = f"{warehouse.staging}.stg_genre_level_kpis"

@@ -96,7 +96,7 @@ def test_a_batch_of_stale_dates_alone_changes_nothing(load_genres: Any, warehous
     assert warehouse.mart("genre_level_kpis") == before
 
 
-def test_a_date_shrinks_when_told_to(load_genres: Any, warehouse: Warehouse) -> None:
+def test_a_date_shrinks_when_the_run_allows_it(load_genres: Any, warehouse: Warehouse) -> None:
     load_genres(FIRST, {JUNE_1: {"rock": 3, "jazz": 1}})
 
     assert load_genres(LATER, {JUNE_1: {"rock": 3}}, "--vars", "allow_shrinking_dates: 'True'").success

@@ -364,7 +364,7 @@ def test_the_records_of_one_task_are_shared_out_on_spark(spark: Distribution) ->
     assert len(set(spark.run([0], keys, partition))) > 1
 
 
-def test_an_error_on_spark_s_workers_is_told_by_its_own_message(lake: Pipeline, spark: Distribution) -> None:
+def test_an_error_on_spark_s_workers_is_reported_by_its_own_message(lake: Pipeline, spark: Distribution) -> None:
     lake.land("a.csv", stream("u1,t1,2024-06-25 10:00:00"))
     lake.ingest(FIRST)
     (file,) = lake.record(layout.BatchFolder(FIRST).manifest)["files"]

@@ -328,8 +328,8 @@ def test_no_row_of_a_reference_table_costs_another(run: Run) -> None:
 @pytest.mark.parametrize(("name", "section"), [("songs.csv", SONG_CASES), ("users.csv", USER_CASES)])
 def test_validation_warns_of_what_the_page_says(run: Run, name: str, section: Sequence[Case]) -> None:
     (file,) = [file for file in run.validated if file["name"] == name]
-    told = Counter({unmet(problem["message"], name): problem["unexpected_count"] for problem in file["problems"]})
-    assert told == Counter(warning for case in section for warning in case.cells[1].split("; ") if warning)
+    reported = Counter({unmet(problem["message"], name): problem["unexpected_count"] for problem in file["problems"]})
+    assert reported == Counter(warning for case in section for warning in case.cells[1].split("; ") if warning)
 
 
 def unmet(message: str, name: str) -> str:

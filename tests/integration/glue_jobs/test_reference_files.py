@@ -34,10 +34,10 @@ def test_reference_files_are_refused_as_the_page_says(lake: Pipeline) -> None:
         lake.put(layout.USERS, content.get("users", USERS))
         with pytest.raises(DatasetsRefusedError) as refusal:
             lake.ingest(f"{BATCH}{number}")
-        told = re.findall(r"^ERROR   (songs|users)\.csv:? (.*)", str(refusal.value), re.MULTILINE)
+        reported = re.findall(r"^ERROR   (songs|users)\.csv:? (.*)", str(refusal.value), re.MULTILINE)
         for case in filter(None, pair):
             table, (outcome,) = case.cells[0], Case("", "", case.cells[1:]).outcomes
-            messages = [message for of_table, message in told if of_table == table]
+            messages = [message for of_table, message in reported if of_table == table]
             assert messages[0].startswith(outcome.reasons[0]), case.name
 
 

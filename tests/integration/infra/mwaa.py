@@ -108,8 +108,8 @@ class Mwaa:
 def load_dags(python: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """What the Airflow of a Python finds in the dags folder that the environment names."""
     command = [str(python), "-P", "-c", LOAD_DAGS]  # -P: nothing is imported from where the tests run
-    told = subprocess.run(command, env=dict(environment), check=True, stdout=subprocess.PIPE, text=True).stdout
-    found: dict[str, Any] = json.loads(told.splitlines()[-1])
+    printed = subprocess.run(command, env=dict(environment), check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return found
 
 

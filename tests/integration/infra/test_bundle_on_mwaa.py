@@ -119,8 +119,8 @@ def test_the_scheduler_loads_the_one_dag_without_dbt(container: Mwaa) -> None:
 def test_a_worker_has_the_dbt_of_uv_lock_and_makes_it_once(container: Mwaa, worker: dict[str, str]) -> None:
     listed = requirements.pins(requirements.DBT_REQUIREMENTS.read_text())
     program = Path(worker["MUSIC_STREAMS_DBT_EXECUTABLE"])
-    told = subprocess.run([program.with_name("pip"), "freeze"], check=True, capture_output=True, text=True).stdout
-    assert requirements.pins(told) == listed
+    frozen = subprocess.run([program.with_name("pip"), "freeze"], check=True, capture_output=True, text=True).stdout
+    assert requirements.pins(frozen) == listed
     version = subprocess.run([program, "--version"], env=worker, check=True, capture_output=True, text=True).stdout
     assert f"installed: {listed['dbt-core']}" in version
     assert f"redshift: {listed['dbt-redshift']}" in version

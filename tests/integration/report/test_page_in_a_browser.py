@@ -55,8 +55,8 @@ def opened(
     options += [f"--user-data-dir={folder / 'profile'}", f"--window-size={size[0]},{size[1]}"]
     options += ["--blink-settings=preferredColorScheme=0"] if dark else []
     address = f"{file.as_uri()}#{urlencode(chosen or {})}"
-    told = subprocess.run([browser(), *options, address], check=True, capture_output=True, text=True, timeout=SECONDS)
-    document = told.stdout
+    dumped = subprocess.run([browser(), *options, address], check=True, capture_output=True, text=True, timeout=SECONDS)
+    document = dumped.stdout
     assert attribute(document, "drawn") == "yes"
     assert attribute(document, "error") is None
     assert attribute(document, "asked") is None, "the page has asked for something"

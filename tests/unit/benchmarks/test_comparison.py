@@ -40,11 +40,11 @@ def test_a_double_may_differ_by_rounding_only() -> None:
     ],
     ids=["a row less", "a row more", "a row twice", "another count", "a value for none"],
 )
-def test_other_rows_are_told(theirs: list[dict[str, object]]) -> None:
+def test_other_rows_are_reported(theirs: list[dict[str, object]]) -> None:
     assert differences(results(GENRES), results(theirs)) != []
 
 
-def test_other_counts_of_rows_are_told() -> None:
+def test_other_counts_of_rows_are_reported() -> None:
     ours = results(GENRES)
     assert len(differences(ours, replace(ours, accepted={"2024-06-25": 5}))) == 1
     assert len(differences(ours, replace(ours, rejected={}))) == 1

@@ -1,4 +1,4 @@
-"""The lake's own folders are told from those of others."""
+"""The lake's own folders are distinguished from those of others."""
 
 from contract import layout
 

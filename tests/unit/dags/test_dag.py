@@ -225,7 +225,7 @@ def test_triggers_start_the_jobs_that_exist_and_do_not_wait(dag: "DAG") -> None:
         assert task.aws_conn_id is None
 
 
-def test_the_jobs_are_told_what_to_work_on(dag: "DAG") -> None:
+def test_the_jobs_get_what_to_work_on(dag: "DAG") -> None:
     curation: Any = dag.get_task(CURATION[0])
     everywhere = {
         "--bucket": "music-lake",

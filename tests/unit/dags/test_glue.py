@@ -58,7 +58,7 @@ def test_the_wait_for_a_lost_run_is_not_retried_and_names_the_task_to_clear(monk
         wait(monkeypatch, Glue("FAILED", "OutOfMemory"))
 
 
-def test_where_clearing_the_task_does_not_help_nobody_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_clearing_the_task_does_not_help_nobody_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowFailException) as failed:
         wait(monkeypatch, Glue("FAILED", f"ValueError: 5 of 5 rows are rejected. {FAILS_AGAIN}"))
     assert "clear trigger_curation" not in str(failed.value)

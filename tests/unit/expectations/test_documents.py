@@ -61,24 +61,24 @@ def test_results_and_summary_are_strict_json(report: ValidationReport) -> None:
     assert set(results) == {"files", "songs", "users", "user_streams"}
     assert (summary["passed"], summary["message"]) == (False, report.summary())
     assert summary["time"] == "2024-06-26T00:00:03.123456+00:00"
-    told = [
-        problem["message"] for told_of in (*summary["files"], summary["stream_rows"]) for problem in told_of["problems"]
+    messages = [
+        problem["message"] for part in (*summary["files"], summary["stream_rows"]) for problem in part["problems"]
     ]
-    assert told == [problem.message for problem in report.problems]
+    assert messages == [problem.message for problem in report.problems]
     assert summary["ignored"] == [{"key": NASTY, "reason": "stays"}]
     keys = {"name", "dataset", "passed", "rows", "columns", "line_per_record", "compression", "header", "problems"}
     assert all(set(file) == keys for file in summary["files"])
 
 
-def test_the_front_page_tells_every_problem_and_leads_to_the_data_docs(report: ValidationReport) -> None:
+def test_the_front_page_names_every_problem_and_leads_to_the_data_docs(report: ValidationReport) -> None:
     found = documents(report)
 
     page = Page(found["index.html"][0])
 
     assert page.links == ["data_docs/index.html", "results.json", "summary.json"]
     assert set(page.links) <= set(found)
-    for told in [*(file.name for file in report.files), *(problem.message for problem in report.problems), NASTY]:
-        assert told in page.text
+    for text in [*(file.name for file in report.files), *(problem.message for problem in report.problems), NASTY]:
+        assert text in page.text
 
 
 def test_data_docs_are_those_of_great_expectations(report: ValidationReport) -> None:
@@ -162,7 +162,7 @@ def test_plays_before_the_sign_up_are_a_number_in_the_results_and_hide_no_warnin
     assert page.index("nobody") < page.index("before the user's created_at in 5 of 6 rows")
 
 
-def test_a_file_that_lacks_many_columns_is_told_of_in_one_sentence() -> None:
+def test_a_file_that_lacks_many_columns_is_reported_in_one_sentence() -> None:
     report = validate(stream(STREAM), songs=b"track;artists\n1;A\n")
 
     (problem,) = report.problems

@@ -29,5 +29,5 @@ print(os.environ["GX_ANALYTICS_ENABLED"])
     python = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
 
     assert python.stdout == "false\n"
-    # One module sets its own level, and tells of a folder that it has not made.
+    # One module sets its own level, and reports a folder that it has not made.
     assert set(python.stderr.splitlines()) <= {"great_expectations.data_context.types.base"}

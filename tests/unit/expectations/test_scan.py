@@ -82,7 +82,7 @@ def test_a_record_has_fifty_lines_at_most(length: int) -> None:
     assert (rows == {2}) == (length == 49)
 
 
-def test_lines_that_are_not_utf8_are_told_with_byte_offset_and_line() -> None:
+def test_lines_that_are_not_utf8_are_reported_with_byte_offset_and_line() -> None:
     content = HEADER + "1,é,x\r\n".encode() + b"2,\xe9,x\r\n3,x,x\n4,\xff\xfe,x\n"
     for piece in PIECES:
         facts = facts_of(content, piece=piece)
@@ -114,7 +114,7 @@ def test_compressed_files_are_read_to_their_end_in_whatever_members() -> None:
     ],
     ids=["cut off", "its header cut off", "text", "a wrong sum"],  # a gzip file holds the time: no id for every worker
 )
-def test_damaged_compressed_files_are_told_of(content: bytes, damage: str) -> None:
+def test_damaged_compressed_files_are_reported(content: bytes, damage: str) -> None:
     facts = facts_of(content, name="a.csv.gz")
     assert (facts.damage, facts.has_rows_to_read) == (damage, False)
 

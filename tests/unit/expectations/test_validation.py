@@ -1,4 +1,4 @@
-"""What validation tells of files and rows; files share a run where they can: each costs a second."""
+"""What validation reports of files and rows; files share a run where they can: each costs a second."""
 
 import gzip
 from collections import Counter
@@ -78,7 +78,7 @@ def test_rows_are_warned_of_as_the_page_says(of_the_page: ValidationReport) -> N
         for reason in out.reasons
     ]
     expected = Counter(REASONS.get(reason, reason) for reason in reasons)
-    told = Counter[str]()
+    reported = Counter[str]()
     refused = {file.name for file in of_the_page.files if not file.passed}
     for problem in of_the_page.problems:
         if problem.file not in refused and REJECTS in problem.message and "user_streams" in problem.file:
@@ -86,19 +86,19 @@ def test_rows_are_warned_of_as_the_page_says(of_the_page: ValidationReport) -> N
             is_time = "no time like" in problem.message
             reason = "listen_time is not a timestamp" if is_time else f"{problem.column} is missing"
             reason = "corrupt" if problem.column is None else names.get(problem.expectation, reason)
-            told[reason] += problem.unexpected_count
-    assert told == expected
+            reported[reason] += problem.unexpected_count
+    assert reported == expected
 
 
 @pytest.mark.parametrize(("name", "section"), [("songs.csv", SONG_ROWS), ("users.csv", USER_ROWS)])
 def test_rows_of_reference_tables_are_warned_of_as_the_page_says(
     of_the_page: ValidationReport, name: str, section: str
 ) -> None:
-    told = {
+    reported = {
         problem.message.removeprefix(f"{name}: ").partition(" in ")[0]: problem.unexpected_count
         for problem in file_report(of_the_page, name).problems
     }
-    assert told == Counter(warning for case in cases(section) for warning in case.cells[1].split("; ") if warning)
+    assert reported == Counter(warning for case in cases(section) for warning in case.cells[1].split("; ") if warning)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def mixed() -> ValidationReport:
     )
 
 
-def test_a_file_with_dates_of_a_spreadsheet_is_one_message_and_its_rows_are_told_of_nowhere_else() -> None:
+def test_a_file_with_dates_of_a_spreadsheet_is_one_message_and_its_rows_are_reported_nowhere_else() -> None:
     report = validate(
         stream(stream_of(*(f"nobody,no-track,7/{day}/2024 17:43" for day in range(1, 6))), "user_streams/excel.csv"),
         stream(STREAM),
@@ -305,7 +305,7 @@ def test_a_broken_table_keeps_no_other_file_from_being_checked() -> None:
     assert "column 'created_at' is missing; plays before sign-up are not looked for" in messages(report, "users.csv")[0]
 
 
-def test_what_lies_beside_is_told_with_its_reason() -> None:
+def test_what_lies_beside_is_reported_with_its_reason() -> None:
     left = Ignored("music_streams/user_streams/notes.txt", "does not end in .csv or .csv.gz: it stays")
 
     report = validate(ignored=[left])

@@ -64,7 +64,7 @@ def test_a_missing_wheel_is_named(tmp_path: Path) -> None:
         glue_wheels.check(tmp_path, listed(WHEELS))
 
 
-def test_what_pip_cannot_get_is_told_in_its_words_and_leaves_nothing(
+def test_what_pip_cannot_get_is_reported_in_its_words_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mirror").mkdir()

@@ -12,7 +12,7 @@ REMAINS = ["CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAIL
 
 
 class Account:
-    """CloudFormation that answers what it is told to expect, in that order, and fails at any other call."""
+    """CloudFormation that answers the expected calls in their order, and fails at any other."""
 
     def __init__(self) -> None:
         client = boto3.client(

@@ -10,7 +10,7 @@ OTHERS = {"airflow", "benchmarks", "dags", "expectations", "glue_jobs", "infra",
 
 def test_the_report_imports_no_other_part_and_not_what_it_has_no_use_for() -> None:
     code = "import sys, report.page; print(*{name.partition('.')[0] for name in sys.modules})"
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    imported = set(told.stdout.split())
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    imported = set(printed.stdout.split())
     assert {"altair", "vl_convert"} <= imported
     assert imported & (OTHERS | {"pandas", "boto3"}) == set()

@@ -1,4 +1,4 @@
-"""The client of Airflow's REST API, against a server that answers as it is told."""
+"""The client of Airflow's REST API, against a server with prepared answers."""
 
 import io
 import json

@@ -61,13 +61,13 @@ def test_a_failure_tells_the_tasks_own_error_and_the_log_of_its_last_try(tmp_pat
     assert log.name == "attempt=2.log"
 
 
-def test_an_exception_is_told_with_its_type(tmp_path: Path) -> None:
+def test_an_exception_is_reported_with_its_type(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log", failed_with("KeyError", "'rows_read'"), {"event": "Task finished"})
 
     assert error_in(log) == "KeyError: 'rows_read'"
 
 
-def test_without_an_exception_the_errors_are_told(tmp_path: Path) -> None:
+def test_without_an_exception_the_errors_are_reported(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log", {"level": "info", "event": "fine"}, {"level": "error", "event": "broken"})
 
     assert error_in(log) == "broken"

@@ -78,7 +78,7 @@ def test_of_many_files_that_do_not_land_the_first_are_named_and_the_others_count
     assert (len(lines), lines[0], lines[-1]) == (21, "0000.txt: why", "and 1,000 more")
 
 
-def test_files_that_wait_from_before_are_told_beside_the_folder_with_the_command_that_takes_one_away(
+def test_files_that_wait_from_before_are_shown_beside_the_folder_with_the_command_that_takes_one_away(
     tmp_path: Path,
 ) -> None:
     delivery = landing.from_folder(str(folder_with(tmp_path, "user_streams/a.csv")))

@@ -17,15 +17,15 @@ def run(run_type: str, **times: str | None) -> dict[str, Any]:
 
 
 def test_the_daily_run_of_a_first_start_explains_itself() -> None:
-    told = reason_to_wait(run("scheduled"))
-    assert "the daily run that is due (scheduled__1)" in told
-    assert "make cancel" not in told
+    reason = reason_to_wait(run("scheduled"))
+    assert "the daily run that is due (scheduled__1)" in reason
+    assert "make cancel" not in reason
 
 
 def test_a_run_that_was_left_is_shown_for_what_it_is_with_the_word_that_gives_it_up() -> None:
-    told = reason_to_wait(run("manual", start_date="2024-06-26T11:03:59+02:00"))
-    assert "DAG run manual__1, begun at 09:03 UTC, goes on" in told
-    assert told.endswith("press Ctrl-C, then:  make cancel")
+    reason = reason_to_wait(run("manual", start_date="2024-06-26T11:03:59+02:00"))
+    assert "DAG run manual__1, begun at 09:03 UTC, goes on" in reason
+    assert reason.endswith("press Ctrl-C, then:  make cancel")
     assert "begun at 00:00 UTC" in reason_to_wait(run("manual"))
 
 

@@ -1,4 +1,4 @@
-"""What is told of a run's tasks, on a terminal and in a file."""
+"""What is shown of a run's tasks, on a terminal and in a file."""
 
 import io
 import re
@@ -27,7 +27,7 @@ def lines_for(*looks: list[TaskState]) -> list[str]:
     return [re.sub(r"^ +\d\d:\d\d:\d\d ", "", line) for line in output.getvalue().splitlines()]
 
 
-def test_each_task_is_told_when_it_starts_and_when_it_ends() -> None:
+def test_each_task_is_shown_when_it_starts_and_when_it_ends() -> None:
     lines = lines_for([task(None)], [task("running")], [task("running")], [task("success", seconds=4.2)])
 
     assert len(lines) == 2
@@ -35,7 +35,7 @@ def test_each_task_is_told_when_it_starts_and_when_it_ends() -> None:
     assert lines[1] == "✔ validate_datasets  4.2 s"
 
 
-def test_a_failed_try_and_its_repetition_are_told() -> None:
+def test_a_failed_try_and_its_repetition_are_shown() -> None:
     looks = [
         [task("running")],
         [task("up_for_retry", seconds=1)],
@@ -53,7 +53,7 @@ def test_tasks_that_were_not_to_run_are_not_mentioned() -> None:
     assert lines_for([task("skipped", seconds=0), task("upstream_failed", seconds=0, name="move_files")]) == []
 
 
-def test_tasks_that_ended_between_two_looks_are_told_in_the_order_of_their_ends() -> None:
+def test_tasks_that_ended_between_two_looks_are_shown_in_the_order_of_their_ends() -> None:
     looks = [[task("success", seconds=9, name="second"), task("success", seconds=3, name="first")]]
 
     assert [line.split()[1] for line in lines_for(*looks)] == ["first", "second"]

@@ -63,26 +63,26 @@ def test_reasons_come_with_the_commonest_first() -> None:
     assert reasons({}) == ""
 
 
-def test_rejected_rows_are_told_beside_what_the_run_allows() -> None:
+def test_rejected_rows_are_shown_beside_what_the_run_allows() -> None:
     assert rejections({"events_landed": 400, "rejected": {"x": 5}}, 0.05) == "1.25% of 5% allowed: x 5"
     assert rejections({"events_landed": 0, "rejected": {}}, 0.05) == ""
 
 
 def test_a_run_whose_files_were_all_refused_names_them() -> None:
     refused = ["music_streams/user_streams/a.csv", "music_streams/user_streams/june/b.csv"]
-    told = nothing_done({"refused_files": refused, "left_lying": []})
-    assert told.endswith("refused and moved aside: a.csv, june/b.csv.")
+    text = nothing_done({"refused_files": refused, "left_lying": []})
+    assert text.endswith("refused and moved aside: a.csv, june/b.csv.")
     assert "refused" not in nothing_done({"refused_files": [], "left_lying": []})
 
 
 def test_a_run_that_had_nothing_to_do_names_the_first_files_that_no_run_takes() -> None:
-    told = nothing_done({"refused_files": [], "left_lying": [f"music_streams/streams/{n}.csv" for n in range(11)]})
-    assert "Left lying" in told
-    assert "streams/0.csv, streams/1.csv" in told
-    assert told.endswith("streams/9.csv, ….")
+    text = nothing_done({"refused_files": [], "left_lying": [f"music_streams/streams/{n}.csv" for n in range(11)]})
+    assert "Left lying" in text
+    assert "streams/0.csv, streams/1.csv" in text
+    assert text.endswith("streams/9.csv, ….")
 
 
-def test_accepted_events_are_told_by_date_with_the_newest_first() -> None:
+def test_accepted_events_are_shown_by_date_with_the_newest_first() -> None:
     assert accepted_by_date({"2024-06-24": 5, "2024-06-25": 1900}) == "2024-06-25 1,900, 2024-06-24 5"
     assert accepted_by_date({f"2024-06-0{day}": day for day in range(1, 7)}).endswith("2024-06-03 3, …")
 
@@ -109,7 +109,7 @@ def test_the_course_of_a_day_is_scaled_to_its_peak() -> None:
     assert sparkline([0, 0]) == "▁▁"
 
 
-def test_what_stays_after_a_run_is_told_with_the_ways_to_end_it() -> None:
+def test_what_stays_after_a_run_is_shown_with_the_ways_to_end_it() -> None:
     assert footprint(21, 2 * 1024**3, 60) == (
         "21 processes with 2.0 GB stay for the next command, until 60 minutes without use are over; "
         "`make stop` ends them now"

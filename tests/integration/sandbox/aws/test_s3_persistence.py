@@ -1,6 +1,6 @@
 """What S3 has acknowledged is there after a crash.
 
-A start takes seconds, so all stories are told up to their crash on one endpoint, which is then killed once for all.
+A start takes seconds, so all stories run up to their crash on one endpoint, which is killed once for all of them.
 """
 
 import http.client
@@ -87,10 +87,10 @@ STORIES: dict[str, Story] = {}
 """What happens to a bucket, by a sentence; wherever a story yields, the endpoint is killed and started again."""
 
 
-def story(tell: Story) -> Story:
+def story(steps: Story) -> Story:
     """Add a story, whose name says what holds after a crash."""
-    STORIES[tell.__name__] = tell
-    return tell
+    STORIES[steps.__name__] = steps
+    return steps
 
 
 @story
@@ -305,12 +305,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
 
 @pytest.fixture(scope="module")
 def after_the_crash(server: AwsEndpoint) -> dict[str, Iterator[None]]:
-    """The stories, told up to their crash, which has happened."""
-    told = {name: tell(Lake(server, f"lake-{number}")) for number, (name, tell) in enumerate(STORIES.items())}
-    for rest in told.values():
+    """The stories after their crash."""
+    begun = {name: steps(Lake(server, f"lake-{number}")) for number, (name, steps) in enumerate(STORIES.items())}
+    for rest in begun.values():
         next(rest)
     crash(server)
-    return told
+    return begun
 
 
 def crash(server: AwsEndpoint) -> None:

@@ -131,7 +131,7 @@ class Download:
 
 @pytest.fixture
 def download(monkeypatch: pytest.MonkeyPatch) -> Iterator[Download]:
-    """Holds up every COPY at its first file, until it is told to go on."""
+    """Holds up every COPY at its first file, until it is released."""
     held_up = Download()
 
     def slow_local_copy(*arguments: Any) -> Any:

@@ -246,7 +246,7 @@ def test_a_csv_line_that_does_not_fit_is_an_error(plays: Any, lake: Lake, line: 
     assert run(plays, "select count(*) from plays") == [(0,)]
 
 
-def test_csv_dates_and_times_have_the_default_format_unless_told_otherwise(session: Any, lake: Lake) -> None:
+def test_csv_dates_and_times_have_the_default_format_unless_options_name_another(session: Any, lake: Lake) -> None:
     run(session, "create table t (d date, m timestamp)")
     run(session, copy_csv("t", lake.put("1", b"2024-06-25,2024-06-25 17:43:13.123456\n,\n")))
     iso = lake.put("2", b"2024-06-25,2024-06-25T17:43:13\n")

@@ -39,7 +39,7 @@ def test_lines_that_follow_the_exception_belong_to_it_but_logs_and_java_stacks_d
     )
 
 
-def test_an_exception_of_a_task_is_told_without_what_spark_says_of_it() -> None:
+def test_an_exception_of_a_task_is_reported_without_what_spark_adds() -> None:
     assert failure(1, KERNEL) == "glue_jobs.errors.RowsDifferError: a.csv has 3 rows, validation read 4"
 
 

@@ -41,9 +41,9 @@ def test_java_hears_all_that_spark_tells_it_but_of_a_module_that_it_may_lack(tmp
     program = fake_java(java, "17") / "bin" / "java"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     home = Path(spark_environment(tmp_path / "my conf", java)["JAVA_HOME"])
-    told = ["-cp", "a b:c*", "--add-modules=jdk.incubator.vector", "-Dempty=", "", "$HOME", "--add-modules=java.sql"]
-    heard = subprocess.run([home / "bin" / "java", *told], capture_output=True, text=True, check=True).stdout
-    assert heard.split("\n")[:-1] == [argument for argument in told if "vector" not in argument]
+    given = ["-cp", "a b:c*", "--add-modules=jdk.incubator.vector", "-Dempty=", "", "$HOME", "--add-modules=java.sql"]
+    received = subprocess.run([home / "bin" / "java", *given], capture_output=True, text=True, check=True).stdout
+    assert received.split("\n")[:-1] == [argument for argument in given if "vector" not in argument]
 
 
 def test_spark_listens_on_this_machine_only(tmp_path: Path) -> None:
