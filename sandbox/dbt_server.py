@@ -7,6 +7,7 @@ FIRST has loaded.
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import shlex
@@ -84,6 +85,7 @@ def serve(folder: Path, run: Callable[[list[str]], int]) -> NoReturn:
         folder: the folder of the program whose calls are served.
         run: runs a command, such as `["dbt", "build", …]`, in the fork, and returns its exit status.
     """
+    inspect.stack()  # dbt calls it for each of its behavior flags; the first call lists all modules by their files
     gc.collect()
     gc.freeze()  # else each fork looks through all that the server holds for garbage, again and again
     status = serve_as_dbt(next_client(folder), run)

@@ -148,7 +148,7 @@ def invoke(manifest: Any, arguments: Sequence[str]) -> Invocation:
         if event.info.name == "SQLQuery":
             statements.setdefault(event.data.node_info.node_name, []).append(event.data.sql.strip())
 
-    quick = ["--quiet", "--no-write-json", "--log-level-file", "none"]
+    quick = ["--log-level", "none", "--log-level-file", "none", "--no-write-json"]
     outcome = dbtRunner(manifest=manifest, callbacks=[note]).invoke(
         [*arguments, *quick, "--project-dir", str(REPOSITORY)]
     )

