@@ -126,6 +126,6 @@ def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         status = process.wait()
     if status:
-        said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise ChildProcessError(f"{' '.join(command)} ended with status {status}:\n{said}")
+        printed = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise ChildProcessError(f"{' '.join(command)} ended with status {status}:\n{printed}")
     return meter.usage

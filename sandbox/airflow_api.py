@@ -80,8 +80,8 @@ class Client:
 
     def _content(self, answer: requests.Response) -> Any:
         if not answer.ok:
-            asked = f"{answer.request.method} {answer.request.path_url}"
-            raise SandboxError(f"Airflow answered {answer.status_code} to {asked}: {answer.text}")
+            request = f"{answer.request.method} {answer.request.path_url}"
+            raise SandboxError(f"Airflow answered {answer.status_code} to {request}: {answer.text}")
         return answer.json() if answer.content else None
 
     def health(self) -> dict[str, Any]:
@@ -136,14 +136,14 @@ class Client:
         Raises:
             SandboxError: the DAG file does not load, or not in time.
         """
-        asked = time.time()
+        began = time.time()
         token = self.call("GET", f"/api/v2/dags/{DAG_ID}")["file_token"]
         self.call("PUT", f"/api/v2/parseDagFile/{token}")
         while True:
             try:
-                return self.check_dag(asked)
+                return self.check_dag(began)
             except NotReadyError as reason:
-                if time.time() - asked > REQUEST_SECONDS:
+                if time.time() - began > REQUEST_SECONDS:
                     raise SandboxError(f"Airflow did not parse the DAG within {REQUEST_SECONDS} s") from reason
             time.sleep(0.3)
 

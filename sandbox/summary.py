@@ -114,7 +114,7 @@ def nothing_done(of_run: Mapping[str, Any]) -> str:
     if of_run["refused_files"]:
         text = f"Nothing to do: all new stream files were refused and moved aside: {names(of_run['refused_files'])}."
     else:
-        text = "Nothing to do: no new stream files, no pending dates, none asked for."
+        text = "Nothing to do: no new stream files, no pending dates, none to recompute."
     if of_run["left_lying"]:
         text += f"\nLeft lying, since no run takes files of such names or folders: {names(of_run['left_lying'])}."
     return text

@@ -1,5 +1,6 @@
 """What tests of several folders share: one S3 per test run, and Spark on it."""
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
 @pytest.fixture(scope="session")
 def spark(aws: AwsEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
     """Kernels on Spark's workers, on a machine whose clock is far from UTC: no result may depend on it."""
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # at the end it would log to a stream that pytest has closed
     folder = tmp_path_factory.mktemp("spark")
     conf = write_spark_conf(folder / "conf", folder / "scratch")
     with pytest.MonkeyPatch.context() as patch:

@@ -183,7 +183,10 @@ def _listed(bucket: Bucket) -> Landed:
     left = [
         *(LeftLying(key, "is neither songs.csv nor users.csv, nor below user_streams/: it stays") for key in tables),
         *(LeftLying(key, "does not end in .csv or .csv.gz: it stays") for key in others),
-        *(LeftLying(key, "lies in a folder that is none of ours: it stays") for key in _in_strange(bucket, folders)),
+        *(
+            LeftLying(key, "lies in a folder that the pipeline does not know: it stays")
+            for key in _in_strange(bucket, folders)
+        ),
     ]
     return Landed(songs, users, tuple(streams), tuple(left[:LEFT_TOLD]))
 

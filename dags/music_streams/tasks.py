@@ -54,7 +54,7 @@ def end_dag(bucket: str, batch_id: str, run_id: str, outcome: str) -> None:
     """Record the run; succeed if there is nothing to do, fail with validation's summary if validation failed."""
     write_run_record(Bucket(bucket), batch_id, run_id)
     if outcome == "nothing_to_do":
-        log.info("No new stream files, no pending dates, none asked for: nothing to do")
+        log.info("No new stream files, no pending dates, none to recompute: nothing to do")
         return
     reason = refusal(Bucket(bucket), batch_id)
     msg = reason or f"validate_datasets of batch {batch_id} failed before it came to a result: its log says why"

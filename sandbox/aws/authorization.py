@@ -133,8 +133,8 @@ def database_user(key_id: str | None) -> str:
 
 def access_key_id(authorization: str, query: str) -> str | None:
     """Returns the access key id of a request's signature, from its header or a presigned URL; None if it has none."""
-    asked = parse_qs(query)
-    of_address = asked.get("X-Amz-Credential") or asked.get("AWSAccessKeyId") or [""]
+    parameters = parse_qs(query)
+    of_address = parameters.get("X-Amz-Credential") or parameters.get("AWSAccessKeyId") or [""]
     credential = authorization.partition("Credential=")[2] or of_address[0]
     return credential.split("/")[0] or None
 
@@ -226,26 +226,26 @@ def _needs(service: str, response: Any) -> Iterator[Need]:
 
 def _resource(service: str, action: str, response: Any) -> str:
     """Returns the ARN that AWS would check; `*` for actions that no role of ours calls on a resource."""
-    asked = response._get_param
+    parameter = response._get_param
     name = None
     match service:
         case "cloudformation":
-            stack = asked("StackName")
+            stack = parameter("StackName")
             name = f"stack/{stack}/*" if stack and not stack.startswith("arn:") else stack
         case "glue":
-            job = asked("JobName") or asked("Name")
+            job = parameter("JobName") or parameter("Name")
             name = job and f"job/{job}"
         case "redshift" if action == "GetClusterCredentials":
-            name = f"dbuser:{asked('ClusterIdentifier')}/{asked('DbUser')}"
+            name = f"dbuser:{parameter('ClusterIdentifier')}/{parameter('DbUser')}"
         case "redshift" if action == "GetClusterCredentialsWithIAM":
-            name = f"dbname:{asked('ClusterIdentifier')}/{asked('DbName')}"
+            name = f"dbname:{parameter('ClusterIdentifier')}/{parameter('DbName')}"
         case "sns":
-            name = asked("TopicArn")
+            name = parameter("TopicArn")
         case "sts":
-            name = asked("RoleArn")
+            name = parameter("RoleArn")
         case "secretsmanager":
-            secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(asked("SecretId") or "")
-            name = secret.arn if secret else f"secret:{asked('SecretId')}"
+            secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(parameter("SecretId") or "")
+            name = secret.arn if secret else f"secret:{parameter('SecretId')}"
     return arn(service, name) if name and not name.startswith("arn:") else name or "*"
 
 

@@ -290,8 +290,8 @@ def failure(status: int, stderr: str) -> str:
     if status > 128:
         with suppress(ValueError):
             return f"Command was ended by signal {status - 128} ({signal.Signals(status - 128).name})"
-    said = [line for line in lines if line.strip()]
-    return f"Command failed with exit code {status}" + (f": {said[-1][:MESSAGE_LIMIT]}" if said else "")
+    printed = [line for line in lines if line.strip()]
+    return f"Command failed with exit code {status}" + (f": {printed[-1][:MESSAGE_LIMIT]}" if printed else "")
 
 
 def _with_continuation(lines: list[str]) -> str:

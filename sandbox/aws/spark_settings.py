@@ -145,9 +145,9 @@ def java_home(environment: Mapping[str, str] = os.environ) -> Path:
 def _java_build(home: Path) -> str:
     """Returns the version text of the Java installed in `home`; empty if there is none."""
     try:
-        said = subprocess.run(
+        printed = subprocess.run(
             [home / "bin" / "java", "-version"], capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return said.stderr
+    return printed.stderr

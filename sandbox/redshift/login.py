@@ -32,13 +32,13 @@ def log_in(client: Channel, backend: Backend, startup_body: bytes, secret: str, 
         DisconnectedError: the client was refused, or the client or PostgreSQL disconnected.
     """
     words = startup_body.rstrip(b"\0").decode(errors="replace").split("\0")
-    asked = dict(zip(words[::2], words[1::2], strict=False))
-    user = asked.get("user", "")
+    parameters = dict(zip(words[::2], words[1::2], strict=False))
+    user = parameters.get("user", "")
     identity = user.startswith(IDENTITIES)
     if identity:
         _check_identity(client, user, secret, encrypted)
-        asked["user"] = USER  # privileges are not emulated
-    backend.send(wire.startup({name: asked[name] for name in _STARTUP_PARAMETERS if name in asked}))
+        parameters["user"] = USER  # privileges are not emulated
+    backend.send(wire.startup({name: parameters[name] for name in _STARTUP_PARAMETERS if name in parameters}))
     number = 0
     while True:
         kind, body = backend.read_message()

@@ -47,7 +47,7 @@ def test_csv_files_are_taken_from_folders_compressed_or_not_and_all_else_is_repo
     assert {item.reason for item in landed.left} == {
         "is neither songs.csv nor users.csv, nor below user_streams/: it stays",
         "does not end in .csv or .csv.gz: it stays",
-        "lies in a folder that is none of ours: it stays",
+        "lies in a folder that the pipeline does not know: it stays",
     }
 
 
