@@ -55,7 +55,8 @@ def install_uv(folder: Path) -> None:
     """
     pip = ["-m", "pip"] if has_pip() else [str(fetch_pip(folder) / "pip")]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
-    environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    # A user may have set these two for pip; they would forbid --target, or the Python of the machine.
+    environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
     subprocess.run([sys.executable, *pip, "install", *options, REQUIREMENT], check=True, env=environment)
 
 

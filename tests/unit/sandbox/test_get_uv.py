@@ -13,8 +13,9 @@ from sandbox import get_uv
 
 # Stands for pip: it puts a program where pip would put uv.
 INSTALL = """
-import pathlib, sys
+import os, pathlib, sys
 assert "uv>=0.9,<1" in sys.argv
+assert os.environ["PIP_USER"] == os.environ["PIP_REQUIRE_VIRTUALENV"] == "0"
 program = pathlib.Path(sys.argv[sys.argv.index("--target") + 1]) / "bin" / "uv"
 program.parent.mkdir()
 program.write_text("uv 0.9.9")
@@ -40,7 +41,12 @@ def index(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     return pages
 
 
-def test_without_pip_its_wheel_from_the_users_mirror_installs_uv(index: dict[str, bytes], tmp_path: Path) -> None:
+def test_without_pip_its_wheel_from_the_users_mirror_installs_uv_whatever_pip_is_set_to(
+    index: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_USER", "true")
+    monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "true")
+
     assert get_uv.main(tmp_path) == 0
 
     program = tmp_path / "bin" / "uv"
