@@ -57,6 +57,8 @@ def install_uv(folder: Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
     # A user may have set these two for pip; they would forbid --target, or the Python of the machine.
     environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    if mirror := os.environ.get("UV_DEFAULT_INDEX"):
+        environment["PIP_INDEX_URL"] = mirror
     subprocess.run([sys.executable, *pip, "install", *options, REQUIREMENT], check=True, env=environment)
 
 

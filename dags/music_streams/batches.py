@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 STREAM_ENDINGS = (".csv", ".csv.gz")
 PIN_ATTEMPTS = 5
-LEFT_TOLD = 1_000  # foreign objects listed at most, so that a folder of millions does not fill a record
+LEFT_REPORTED = 1_000  # foreign objects listed at most, so that a folder of millions does not fill a record
 NAME_LIMIT = 100
 LANDED_NAME_LIMIT = 900  # bytes; archive and quarantine add folders to the name, and S3 allows keys of 1,024 bytes
 
@@ -169,7 +169,7 @@ def list_landed(bucket: Bucket) -> Landed:
 
 
 def left_lying(bucket: Bucket) -> list[str]:
-    """Return the keys below the landing prefix that no run takes in, at most LEFT_TOLD of them."""
+    """Return the keys below the landing prefix that no run takes in, at most LEFT_REPORTED of them."""
     return [item.key for item in _listed(bucket).left]
 
 
@@ -188,14 +188,14 @@ def _listed(bucket: Bucket) -> Landed:
             for key in _in_strange(bucket, folders)
         ),
     ]
-    return Landed(songs, users, tuple(streams), tuple(left[:LEFT_TOLD]))
+    return Landed(songs, users, tuple(streams), tuple(left[:LEFT_REPORTED]))
 
 
 def _in_strange(bucket: Bucket, folders: Iterable[str]) -> Iterator[str]:
     """Return the first objects in folders that are not the pipeline's, such as a misspelt `user-streams/`."""
     strange = (folder for folder in folders if folder.split("/")[1] not in layout.FOLDERS)
     found = (entry.key for folder in strange for entry in bucket.objects(folder))
-    return islice(found, LEFT_TOLD)
+    return islice(found, LEFT_REPORTED)
 
 
 def pin_streams(bucket: Bucket, batch: str, streams: Sequence[StoredObject]) -> Pinned:

@@ -30,7 +30,7 @@ OnInvalidStreamFile = Literal["fail", "quarantine"]
 Outcome = Literal["compute", "nothing_to_do"]
 
 READ_AHEAD = 1024**2
-MAX_LEFT_TOLD = 20
+MAX_LEFT_REPORTED = 20
 
 
 class DatasetsRefusedError(Exception):
@@ -225,5 +225,5 @@ def _result(
         "batch_id": batch_id,
         "stream_files": stream_files,
         "quarantined_files": quarantined_files,
-        "left": [item.key for item in landed.left[:MAX_LEFT_TOLD]] if landed else [],
+        "left": [item.key for item in landed.left[:MAX_LEFT_REPORTED]] if landed else [],
     }

@@ -122,6 +122,9 @@ def test_a_worker_has_the_dbt_of_uv_lock_and_makes_it_once(container: Mwaa, work
     program = Path(worker["MUSIC_STREAMS_DBT_EXECUTABLE"])
     frozen = subprocess.run([program.with_name("pip"), "freeze"], check=True, capture_output=True, text=True).stdout
     assert requirements.pins(frozen) == listed
+    version = subprocess.run([program, "--version"], env=worker, check=True, capture_output=True, text=True).stdout
+    assert f"installed: {listed['dbt-core']}" in version
+    assert f"redshift: {listed['dbt-redshift']}" in version
 
     made = program.stat()
     container.start_up("worker", VARIABLES)

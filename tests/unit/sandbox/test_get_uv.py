@@ -16,6 +16,7 @@ INSTALL = """
 import os, pathlib, sys
 assert "uv>=0.9,<1" in sys.argv
 assert os.environ["PIP_USER"] == os.environ["PIP_REQUIRE_VIRTUALENV"] == "0"
+assert os.environ["PIP_INDEX_URL"] == "https://mirror.example/simple/"
 program = pathlib.Path(sys.argv[sys.argv.index("--target") + 1]) / "bin" / "uv"
 program.parent.mkdir()
 program.write_text("uv 0.9.9")
